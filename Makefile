@@ -1,0 +1,63 @@
+# Two commands do everything on a bare machine with Python 3.11+ and make: `make demo` and `make test`.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
+
+.PHONY: help demo test setup check bench format lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.base ## the whole way at once: simulator, collector, lake, SQL; no key, no cloud, no Java
+	@$(BIN)/hosu demo $(ARGS)
+
+test: $(VENV)/.dev ## all tests (ARGS="-k name" picks some)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+setup: $(VENV)/.dev ## install everything for running, testing and checking into .venv
+
+check: $(VENV)/.dev ## format, lint, types and import contracts
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(VENV)/.dev ## measure, and print our figures beside their peers' (ARGS="decode lake" picks some)
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+format: $(VENV)/.dev ## format the code and apply safe lint fixes
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lock: $(VENV)/.uv ## lock the dependencies again, with hashes
+	@echo uv | $(LOCK) --no-annotate -o requirements/bootstrap.txt -
+	@$(LOCK) pyproject.toml --group build -o requirements/base.txt
+	@$(LOCK) pyproject.toml --group dev -o requirements/dev.txt
+
+clean: ## remove .venv and every cache
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests benchmarks -name __pycache__ -type d -exec rm -rf {} +
+
+$(VENV)/.uv: requirements/bootstrap.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "hosu needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Try: make PYTHON=python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
+	  || { rm -rf $(VENV); echo "Python's venv module is missing. On Debian or Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; }
+	@echo "setting up .venv (once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@touch $@
+
+# The development install holds the base one, so whoever has it needs no second set-up.
+$(VENV)/.base: requirements/base.txt pyproject.toml | $(VENV)/.uv
+	@if [ -f $(VENV)/.dev ]; then $(MAKE) --no-print-directory $(VENV)/.dev; else \
+	  $(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/base.txt && \
+	  $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . ; fi
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/.uv
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@

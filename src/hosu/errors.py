@@ -1,0 +1,280 @@
+"""Every error hosu raises on purpose.
+
+::
+
+    HosuError
+    ├── SettingsError               a setting is missing or malformed
+    ├── NotInstalledError           an optional library is missing
+    ├── InputError                  a file or argument from outside is not what it should be
+    ├── LockedError                 another process owns what only one may own
+    ├── PortInUseError
+    ├── MarketError
+    │   ├── CalendarRangeError      a date outside the known calendar
+    │   └── NoSessionError          a date on which the venue does not trade
+    ├── BrokerError
+    │   ├── BrokerUnreachableError  (retryable) no connection, time-out, broken reply
+    │   ├── BrokerReplyError        the broker answered with an error code
+    │   │   ├── RateLimitedError    (retryable) EGW00201
+    │   │   ├── TokenExpiredError   (retryable) EGW00121, EGW00123
+    │   │   ├── TokenIssueTooSoonError  (retryable) EGW00133
+    │   │   ├── RegistrationRefusedError
+    │   │   ├── RegistrationLimitError  OPSP0008
+    │   │   └── AppkeyInUseError    (retryable) OPSP8996
+    │   ├── ReconnectLimitError     the hourly cap of connection attempts is reached
+    │   └── FrameError              a frame or record that cannot be parsed
+    ├── LogError
+    │   ├── LogCorruptError         a segment that is damaged elsewhere than at its torn tail
+    │   └── LogWriteError           the disk refused a write or a sync
+    └── LakeError
+        ├── NotALakeError           the folder is somebody else's
+        ├── LakeReadOnlyError
+        ├── LakeFullError
+        ├── LakeUnreachableError    (retryable) the object store did not answer, or refused the keys
+        ├── TableCorruptError       a Delta log or data file is damaged
+        ├── CommitConflictError     (retryable) somebody else committed first
+        └── QueryError              DuckDB refused the SQL
+
+``retryable`` says whether the same call may succeed later without anybody changing anything.
+Each error keeps its facts as attributes and ends its sentence with what to do.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class HosuError(Exception):
+    """Base of all errors of hosu; its text is a sentence for the user."""
+
+    retryable: ClassVar[bool] = False
+
+
+class SettingsError(HosuError):
+    """A setting is missing or malformed. Never shows a secret's value."""
+
+    def __init__(self, name: str, fault: str, where: str = "the environment or .env") -> None:
+        self.name, self.fault, self.where = name, fault, where
+        super().__init__(f"{name} {fault}; set it in {where}")
+
+
+class NotInstalledError(HosuError):
+    """An optional library is missing."""
+
+    def __init__(self, library: str, install: str) -> None:
+        self.library, self.install = library, install
+        super().__init__(f"{library} is not installed; install it with: {install}")
+
+
+class InputError(HosuError):
+    """A file or argument from outside is not what it should be."""
+
+    def __init__(self, thing: str, fault: str, next_step: str) -> None:
+        self.thing, self.fault, self.next_step = thing, fault, next_step
+        super().__init__(f"{thing}: {fault}; {next_step}")
+
+
+class LockedError(HosuError):
+    """Another process owns what only one may own."""
+
+    def __init__(self, what: str, holder: str, next_step: str = "stop that process first") -> None:
+        self.what, self.holder = what, holder
+        super().__init__(f"{what} is in use by {holder}; {next_step}")
+
+
+class PortInUseError(HosuError):
+    """A server's address is taken."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host, self.port = host, port
+        super().__init__(f"port {port} on {host} is in use; choose another, or 0 for a free one")
+
+
+# --- market -----------------------------------------------------------------------------------------------------
+
+
+class MarketError(HosuError):
+    """A question the market's vocabulary cannot answer."""
+
+
+class CalendarRangeError(MarketError):
+    """A date outside the known calendar."""
+
+    def __init__(self, day: object, first: object, last: object) -> None:
+        self.day, self.first, self.last = day, first, last
+        super().__init__(f"{day} lies outside the known calendar ({first} to {last}); update hosu")
+
+
+class NoSessionError(MarketError):
+    """A date on which the venue does not trade."""
+
+    def __init__(self, day: object, venue: str, reason: str) -> None:
+        self.day, self.venue, self.reason = day, venue, reason
+        super().__init__(f"{venue} does not trade on {day} ({reason}); choose a trading day")
+
+
+# --- broker -----------------------------------------------------------------------------------------------------
+
+
+class BrokerError(HosuError):
+    """Something between us and the broker."""
+
+
+class BrokerUnreachableError(BrokerError):
+    """No connection, a time-out, or a reply that is not one."""
+
+    retryable = True
+
+    def __init__(self, address: str, cause: str) -> None:
+        self.address, self.cause = address, cause
+        super().__init__(f"{address} cannot be reached ({cause}); check the network and the address")
+
+
+class BrokerReplyError(BrokerError):
+    """The broker answered with an error code."""
+
+    def __init__(self, code: str, message: str, *, call: str, status: int | None = None, advice: str = "") -> None:
+        self.code, self.message, self.call, self.status = code, message, call, status
+        text = f"{call}: the broker answered {code} {message.strip()}"
+        super().__init__(f"{text}; {advice}" if advice else text)
+
+
+class RateLimitedError(BrokerReplyError):
+    """EGW00201: more calls in a second than the broker allows."""
+
+    retryable = True
+
+
+class TokenExpiredError(BrokerReplyError):
+    """EGW00121 or EGW00123: the access token is no longer valid."""
+
+    retryable = True
+
+
+class TokenIssueTooSoonError(BrokerReplyError):
+    """EGW00133: a token was issued less than a minute ago."""
+
+    retryable = True
+
+
+class RegistrationRefusedError(BrokerReplyError):
+    """The broker refused to register a (TR id, symbol)."""
+
+
+class RegistrationLimitError(RegistrationRefusedError):
+    """OPSP0008: no registration slot is left on this session."""
+
+
+class AppkeyInUseError(BrokerReplyError):
+    """OPSP8996: another session uses this appkey, or the slot of a dropped one is still held."""
+
+    retryable = True
+
+
+class ReconnectLimitError(BrokerError):
+    """The hourly cap of connection attempts is reached; the broker blocks who loops."""
+
+    def __init__(self, attempts: int, cap: int) -> None:
+        self.attempts, self.cap = attempts, cap
+        super().__init__(
+            f"{attempts} connections in the last hour, the cap is {cap}; find out why they end before raising it"
+        )
+
+
+class FrameError(BrokerError):
+    """A frame or record that cannot be parsed; it goes to quarantine with this reason."""
+
+    def __init__(self, reason: str, *, tr_id: str = "", layout: str = "", record_no: int | None = None) -> None:
+        self.reason, self.tr_id, self.layout, self.record_no = reason, tr_id, layout, record_no
+        super().__init__(reason)
+
+
+# --- log --------------------------------------------------------------------------------------------------------
+
+
+class LogError(HosuError):
+    """Something with the write-ahead log."""
+
+
+class LogCorruptError(LogError):
+    """A segment is damaged elsewhere than at its torn tail."""
+
+    def __init__(self, path: object, offset: int, fault: str) -> None:
+        self.path, self.offset, self.fault = path, offset, fault
+        super().__init__(
+            f"{path} is damaged at byte {offset} ({fault}); nothing was changed, keep the file and restore it "
+            "from a copy or move it away to go on without it"
+        )
+
+
+class LogWriteError(LogError):
+    """The disk refused a write or a sync; what was not reported durable may be lost."""
+
+    def __init__(self, path: object, cause: str, durable_lsn: int) -> None:
+        self.path, self.cause, self.durable_lsn = path, cause, durable_lsn
+        super().__init__(
+            f"{path} cannot be written ({cause}); everything up to record {durable_lsn} is safe, "
+            "free or repair the disk and start again"
+        )
+
+
+# --- lake -------------------------------------------------------------------------------------------------------
+
+
+class LakeError(HosuError):
+    """Something with the lake."""
+
+
+class NotALakeError(LakeError):
+    """The folder or prefix is somebody else's, or of a newer hosu."""
+
+    def __init__(self, root: str, found: str) -> None:
+        self.root, self.found = root, found
+        super().__init__(f"{root} is not a lake of hosu ({found}); name an empty folder or an existing lake")
+
+
+class LakeReadOnlyError(LakeError):
+    """The lake cannot be written."""
+
+    def __init__(self, path: str, cause: str) -> None:
+        self.path, self.cause = path, cause
+        super().__init__(f"{path} cannot be written ({cause}); give this user write permission or choose another lake")
+
+
+class LakeFullError(LakeError):
+    """The lake's disk has no room."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(f"no space left for {path}; free some and start again, nothing stored is lost")
+
+
+class LakeUnreachableError(LakeError):
+    """The object store, or the disk, did not do what was asked."""
+
+    retryable = True
+
+    def __init__(self, path: str, cause: str) -> None:
+        self.path, self.cause = path, cause
+        super().__init__(f"{path} cannot be reached ({cause}); check the address, the keys and the network")
+
+
+class TableCorruptError(LakeError):
+    """A Delta log or data file is damaged."""
+
+    def __init__(self, table: str, path: str, fault: str) -> None:
+        self.table, self.path, self.fault = table, path, fault
+        super().__init__(f"table {table} is damaged at {path} ({fault}); run: hosu lake verify")
+
+
+class CommitConflictError(LakeError):
+    """Somebody else committed first."""
+
+    retryable = True
+
+    def __init__(self, table: str, cause: str) -> None:
+        self.table, self.cause = table, cause
+        super().__init__(f"table {table}: another writer committed first ({cause}); run the command again")
+
+
+class QueryError(LakeError):
+    """DuckDB refused the SQL; the text is DuckDB's own."""

@@ -1,0 +1,21 @@
+"""What every test may ask for."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real market data kept beside the checkout, or named by HOSU_SHARED.
+
+    Its licence does not allow shipping it, so tests that need it skip where it is absent, and fail where CI is set.
+    """
+    folder = Path(os.environ.get("HOSU_SHARED", Path(__file__).parents[2] / "shared")) / "data"
+    if folder.is_dir():
+        return folder
+    reason = f"no market data in {folder}; set HOSU_SHARED to the folder that holds data/"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
