@@ -1,0 +1,82 @@
+"""Runs the benchmarks and writes ``RESULTS.md``: ``make bench`` for all, ``make bench ARGS="decode lake"`` for some.
+
+Each ``bench_<name>.py`` offers ``run()``, which returns rows ``{name, value, unit, peer, peer_value, ratio}``; ``ratio``
+is ours over the peer's where more is better, and the peer's over ours where less is better, so more is always better.
+Ratios count: absolute figures drift with the machine and with whatever else it does.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+RESULTS = FOLDER / "RESULTS.md"
+
+
+def main(wanted: list[str]) -> int:
+    known = sorted(path.stem.removeprefix("bench_") for path in FOLDER.glob("bench_*.py"))
+    if unknown := sorted(set(wanted) - set(known)):
+        print(f"no benchmark named {', '.join(unknown)}; there are: {', '.join(known)}", file=sys.stderr)
+        return 2
+    sections: dict[str, list[dict[str, Any]]] = {}
+    for name in wanted or known:
+        module = importlib.import_module(f"benchmarks.bench_{name}")
+        print(f"\n{name}: {(module.__doc__ or '').strip().splitlines()[0]}", flush=True)
+        sections[name] = module.run()
+        print("\n".join(_table(sections[name])), flush=True)
+    if not wanted:
+        RESULTS.write_text(_report(sections))
+        print(f"\nwritten to {RESULTS.relative_to(Path.cwd()) if RESULTS.is_relative_to(Path.cwd()) else RESULTS}")
+    return 0
+
+
+def _report(sections: dict[str, list[dict[str, Any]]]) -> str:
+    lines = [
+        "# Results",
+        "",
+        f"Made by `make bench` on {datetime.now(UTC):%Y-%m-%d}: {_machine()}.",
+        "",
+        "More is better in `ratio`, whichever way the figure itself goes. Ratios are of one run; absolute figures drift.",
+    ]
+    for name, rows in sections.items():
+        module = sys.modules[f"benchmarks.bench_{name}"]
+        lines += ["", f"## {name}", "", (module.__doc__ or "").strip().splitlines()[0], "", *_table(rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _table(rows: list[dict[str, Any]]) -> list[str]:
+    lines = ["| what | ours | unit | peer | peer's | ratio |", "|---|---:|---|---|---:|---:|"]
+    for row in rows:
+        peer_value, ratio = row.get("peer_value"), row.get("ratio")
+        lines.append(
+            f"| {row['name']} | {_number(row['value'])} | {row['unit']} | {row.get('peer') or ''} "
+            f"| {'' if peer_value is None else _number(peer_value)} | {'' if ratio is None else f'{ratio:.2f}'} |"
+        )
+    return lines
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.3g}"
+
+
+def _machine() -> str:
+    model = next(
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.processor(),
+    )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{os.cpu_count()} cores of {model}, {memory:.0f} GiB, {platform.system()}, Python {platform.python_version()}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

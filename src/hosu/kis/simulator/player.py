@@ -1,0 +1,140 @@
+"""Plays a tape to whoever is connected, at a pace."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from hosu.kis.simulator.pacing import MaxPacer, Pace, Pacer, RatePacer, SpeedPacer, make_pacer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from hosu.clock import Clock
+    from hosu.kis.simulator.delivery import Delivery
+    from hosu.kis.simulator.tape import Burst, Tape
+
+_LOOK_S = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class PlayConfig:
+    """When and how fast the tape is played.
+
+    At a ``speed`` the day begins with the server. At a ``rate`` or ``max`` it begins once ``expect`` registrations
+    are there and none has come for ``settle_s``, for otherwise what is registered later would miss the beginning; at
+    ``max`` later changes of registrations stop it for so long too.
+
+    ``away`` says what happens while nobody has registered anything after that: ``hold`` stops the day, ``run`` lets
+    it go on. At ``max`` it goes on ``grace_s`` later and at ``away_rate`` records a second, or nothing would be left
+    for a client that comes back.
+    """
+
+    pace: Pace = field(default_factory=Pace)
+    expect: int = 1
+    settle_s: float = 1.0
+    away: Literal["run", "hold"] = "run"
+    grace_s: float = 1.0
+    away_rate: float = 10_000.0
+
+
+class Player:
+    """One run of a tape."""
+
+    def __init__(self, tape: Tape, delivery: Delivery, config: PlayConfig, clock: Clock) -> None:
+        self._tape, self._delivery, self._config, self._clock = tape, delivery, config, clock
+        self._pacer: Pacer | None = None
+        self._away: RatePacer | None = None
+        self.ended = False
+
+    def now_us(self) -> int:
+        """The market's time, UTC microseconds: at a speed its clock's, else that of the last frame given out."""
+        if isinstance(self._pacer, SpeedPacer) and not self.ended:
+            return max(self._delivery.position_us, self._pacer.now_us())
+        return self._delivery.position_us
+
+    async def run(self) -> None:
+        """Returns when everything has been given out. Cancelling leaves the rest unsent."""
+        if self._config.pace.kind != "speed":
+            await self._gathered()
+        pacer = self._pacer = make_pacer(self._config.pace, self._clock, self._tape.start_us)
+        async with _Prefetch(self._tape) as bursts:
+            async for burst in bursts:
+                await self._play(burst, pacer)
+        self.ended = True
+
+    async def _play(self, burst: Burst, pacer: Pacer) -> None:
+        position = 0
+        while position < len(burst):
+            away = await self._attend(pacer)
+            last = (away or pacer).due(burst, position)
+            if last == position:
+                await self._clock.sleep((away or pacer).wait_s(burst, position))
+                continue
+            await self._delivery.writable()
+            self._delivery.send(burst, position, last)
+            position = last
+            await asyncio.sleep(0)
+
+    # --- nobody there ---------------------------------------------------------------------------------------------
+
+    async def _attend(self, pacer: Pacer) -> Pacer | None:
+        """Waits while the day stands still; returns the pace of a day that goes on without anybody, else None."""
+        if self._delivery.registrations() and not self._unsettled(pacer):
+            self._away = None
+            return None
+        if self._config.away == "hold" or self._delivery.registrations():
+            began = self._clock.monotonic()
+            await self._gathered()
+            pacer.hold(self._clock.monotonic() - began)
+            return None
+        if not isinstance(pacer, MaxPacer):
+            return None
+        if self._away is None:
+            if await self._came_back():
+                return None
+            self._away = RatePacer(self._clock, self._config.away_rate)
+        return self._away
+
+    def _unsettled(self, pacer: Pacer) -> bool:
+        quiet_s = self._clock.monotonic() - self._delivery.changed_s
+        return isinstance(pacer, MaxPacer) and quiet_s < self._config.settle_s
+
+    async def _came_back(self) -> bool:
+        """Whether somebody registers within the grace."""
+        until = self._clock.monotonic() + self._config.grace_s
+        while self._clock.monotonic() < until and not self._delivery.registrations():
+            await self._clock.sleep(_LOOK_S)
+        return self._delivery.registrations() > 0
+
+    async def _gathered(self) -> None:
+        """Returns when enough has been registered and no more comes."""
+        wanted = self._config.expect if self._pacer is None else 1
+        while True:
+            quiet_s = self._clock.monotonic() - self._delivery.changed_s
+            if self._delivery.registrations() >= wanted and quiet_s >= self._config.settle_s:
+                return
+            await self._clock.sleep(_LOOK_S)
+
+
+class _Prefetch:
+    """Reads the tape one burst ahead, in a thread: what is drawn and encoded there runs beside the sending."""
+
+    def __init__(self, tape: Tape) -> None:
+        self._iterator = iter(tape)
+        self._thread = ThreadPoolExecutor(1, "simulator-tape")
+
+    async def __aenter__(self) -> AsyncIterator[Burst]:
+        return self._bursts()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    async def _bursts(self) -> AsyncIterator[Burst]:
+        loop = asyncio.get_running_loop()
+        ahead = loop.run_in_executor(self._thread, next, self._iterator, None)
+        while (burst := await ahead) is not None:
+            ahead = loop.run_in_executor(self._thread, next, self._iterator, None)
+            yield burst
