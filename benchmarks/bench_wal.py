@@ -16,10 +16,12 @@ import threading
 import time
 import zlib
 from pathlib import Path
+from typing import Any
 
 from hosu.clock import SystemClock
 from hosu.collect.wal import Log, LogConfig
 
+PEER = "sqlite3 WAL, FULL, a blob a batch"
 FRAME_BYTES = 263
 TOTAL_FRAMES = 400_000
 BATCH = 5_000
@@ -27,24 +29,29 @@ PACED_RATE = 100_000
 PACED_S = 3.0
 
 
-def run() -> list[dict[str, object]]:
-    """Rows of figure, ours, peer's, ratio."""
+def run() -> list[dict[str, Any]]:
+    """Rows of name, value, unit, peer, peer_value and ratio."""
     frames = [os.urandom(FRAME_BYTES) for _ in range(BATCH)]
     with tempfile.TemporaryDirectory(dir=os.environ.get("HOSU_BENCH_DIR")) as folder:
         ours, ours_cpu = _log_throughput(Path(folder) / "log", frames)
         theirs, theirs_cpu = _sqlite_throughput(Path(folder) / "peer.sqlite", frames)
         paced = _paced(Path(folder) / "paced", frames)
-    peer = "sqlite3 WAL, FULL, one blob a batch"
     return [
-        _row(f"frames/s durable, commits of {BATCH}", "frames/s", round(ours), peer, round(theirs), ours / theirs),
-        _row("CPU a frame of the same", "us", round(ours_cpu, 2), peer, round(theirs_cpu, 2), theirs_cpu / ours_cpu),
+        _row(f"durable frames, commits of {BATCH}", "frames/s", round(ours), round(theirs), ours / theirs),
+        _row("CPU a frame of the same", "us", ours_cpu, theirs_cpu, theirs_cpu / ours_cpu),
         *paced,
     ]
 
 
-def _row(figure: str, unit: str, ours: object, peer: str, theirs: object, ratio: float | None) -> dict[str, object]:
-    ratio_text = None if ratio is None else round(ratio, 1)
-    return {"figure": figure, "unit": unit, "ours": ours, "peer": peer, "theirs": theirs, "ratio": ratio_text}
+def _row(name: str, unit: str, value: float, theirs: float | None = None, ratio: float | None = None) -> dict[str, Any]:
+    return {
+        "name": name,
+        "value": value,
+        "unit": unit,
+        "peer": PEER if theirs else None,
+        "peer_value": theirs,
+        "ratio": ratio,
+    }
 
 
 def _log_throughput(folder: Path, frames: list[bytes]) -> tuple[float, float]:
@@ -87,7 +94,7 @@ def _sqlite_throughput(path: Path, frames: list[bytes]) -> tuple[float, float]:
     return TOTAL_FRAMES / wall, used / TOTAL_FRAMES * 1e6
 
 
-def _paced(folder: Path, frames: list[bytes]) -> list[dict[str, object]]:
+def _paced(folder: Path, frames: list[bytes]) -> list[dict[str, Any]]:
     """Append-to-durable latency and CPU at a steady rate, a millisecond's frames at a time as a socket read brings."""
     clock = SystemClock()
     log = Log.open(folder, clock)
@@ -101,17 +108,13 @@ def _paced(folder: Path, frames: list[bytes]) -> list[dict[str, object]]:
     log.wait_written(60)
     used = time.process_time() - cpu
     log.close()
-    latency = log.latency
     label = f"at {PACED_RATE // 1000}k frames/s"
+    p50_us, p99_us = log.latency.quantile_us(0.5) or 0.0, log.latency.quantile_us(0.99) or 0.0
     return [
-        _row(f"append to durable p50, {label}", "ms", _ms(latency.quantile_us(0.5)), "", None, None),
-        _row(f"append to durable p99, {label}", "ms", _ms(latency.quantile_us(0.99)), "", None, None),
-        _row(f"CPU a frame, {label}", "us", round(used / sent * 1e6, 2), "", None, None),
+        _row(f"append to durable p50, {label}", "ms", p50_us / 1000),
+        _row(f"append to durable p99, {label}", "ms", p99_us / 1000),
+        _row(f"CPU a frame, {label}", "us", used / sent * 1e6),
     ]
-
-
-def _ms(latency_us: float | None) -> float | None:
-    return None if latency_us is None else round(latency_us / 1000, 2)
 
 
 if __name__ == "__main__":

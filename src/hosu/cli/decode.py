@@ -1,0 +1,68 @@
+"""``hosu decode``: frames to JSON, one line a record."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hosu.cli.output import emit_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def decode(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Frames, one a line, or JSON lines with a field `raw`; stdin when left out.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Frames to JSON lines, one a record: what the broker named each field, and the columns of our tables.
+
+    A frame that cannot be parsed becomes a line with `error`; the exit code is then 1.
+    """
+    from hosu.kis.codec import describe
+
+    failed = False
+    for line in frame_lines(file):
+        for record in describe(line):
+            failed |= "error" in record
+            emit_json(record)
+    if failed:
+        raise typer.Exit(1)
+
+
+def frame_lines(file: Path | None) -> Iterator[bytes]:
+    """The frames of a text file, one a line; of stdin for None. Empty lines are passed over.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    from hosu.errors import InputError
+
+    try:
+        with sys.stdin.buffer if file is None else file.open("rb") as stream:
+            for line in stream:
+                if stripped := line.rstrip(b"\r\n"):
+                    yield _unwrapped(stripped)
+    except OSError as error:
+        raise InputError(str(file), error.strerror or str(error), "name a readable file") from error
+
+
+def _unwrapped(line: bytes) -> bytes:
+    """The frame itself where a line is a JSON object that carries one under ``raw``."""
+    import json
+
+    if not line.startswith(b"{"):
+        return line
+    try:
+        wrapped = json.loads(line)
+    except ValueError:
+        return line
+    raw = wrapped.get("raw") if isinstance(wrapped, dict) else None
+    return raw.encode() if isinstance(raw, str) else line

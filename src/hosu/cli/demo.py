@@ -1,0 +1,272 @@
+"""``hosu demo``: the whole way at once, and a count that proves nothing was lost."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import date as Day
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from hosu.cli.output import note, size, stdout
+
+if TYPE_CHECKING:
+    from hosu.lake.lake import Lake
+
+_DAY: Final = Day(2026, 9, 15)
+"""The first whole day after the exchange's reform of 2026-09-14: today's widths, pre- and after-market rules."""
+_FEEDS: Final = ("trades", "quotes", "expected", "market_events")
+_QUESTIONS: Final = (
+    (
+        "Which symbols traded most?",
+        "SELECT symbol, count(*) AS trades, sum(size) AS shares, round(sum(price * size) / 1e8, 1) AS value_100m_won "
+        "FROM trades GROUP BY symbol ORDER BY value_100m_won DESC LIMIT 5",
+    ),
+    (
+        "What did the day look like?",
+        "SELECT symbol, open, high, low, close, volume, round(vwap, 1) AS vwap FROM processed_ohlcv "
+        "ORDER BY value DESC LIMIT 5",
+    ),
+    (
+        "How wide was the spread, by hour?",
+        "SELECT hour(ts_event AT TIME ZONE 'Asia/Seoul') AS hour_kst, count(*) AS books, "
+        "round(avg((ask_prices[1] - bid_prices[1]) / ask_prices[1]) * 10000, 2) AS spread_bp FROM quotes "
+        "WHERE ask_prices[1] > 0 AND bid_prices[1] > 0 GROUP BY ALL ORDER BY hour_kst",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """What the demo plays."""
+
+    folder: Path
+    symbols: int
+    rate: float
+    minutes: float
+
+    @property
+    def lake(self) -> Path:
+        return self.folder / "lake"
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "sent.json"
+
+    @property
+    def records(self) -> int:
+        return max(1_000, round(self.rate * self.minutes * 60))
+
+
+def demo(
+    folder: Annotated[
+        Path | None,
+        typer.Option("--dir", metavar="DIR", help="Where it happens, and stays; default: a temporary folder."),
+    ] = None,
+    symbols: Annotated[int, typer.Option("--symbols", min=1, max=2000, help="How many symbols are traded.")] = 10,
+    rate: Annotated[float, typer.Option("--rate", min=1, help="Market records a second.")] = 5_000,
+    minutes: Annotated[float, typer.Option("--minutes", min=0.01, help="How long the market lasts.")] = 1.0,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the temporary folder.")] = False,
+) -> None:
+    """Simulator, collector, lake and SQL at once: no key, no cloud, no Java. Ends with a report.
+
+    A made-up trading day of Korean stocks passes in a minute, over the broker's real protocol. Exits 1 if a single
+    record or share is missing.
+    """
+    from hosu.errors import InputError
+
+    if folder is not None and folder.exists() and any(folder.iterdir()):
+        raise InputError(str(folder), "is not empty", "name a new folder")
+    place = folder if folder is not None else Path(tempfile.mkdtemp(prefix="hosu-demo-"))
+    place.mkdir(parents=True, exist_ok=True)
+    show = Show(place, symbols, rate, minutes)
+    try:
+        whole = play(show)
+    finally:
+        if folder is None and not keep:
+            shutil.rmtree(place, ignore_errors=True)
+    _say_where_next(None if folder is None and not keep else show)
+    if not whole:
+        raise typer.Exit(1)
+
+
+def play(show: Show) -> bool:
+    """Runs the demo and prints its report. Returns whether every record and share arrived."""
+    from hosu.cli.collect import run_loop
+    from hosu.lake.compact import compact
+    from hosu.lake.lake import Lake
+    from hosu.lake.ohlcv import build
+
+    began = time.monotonic()
+    note(f"A trading day of {show.symbols} symbols, {show.records:,} records at {show.rate:,.0f}/s, in {show.folder}")
+    lake = Lake.open(str(show.lake))
+    status = run_loop(_run(show, lake))
+    note("The day is over. Building bars, compacting ...")
+    build(lake)
+    before = _table_bytes(lake)
+    compact(lake)
+    sent = json.loads(show.report.read_text(encoding="utf-8"))
+    whole = _report(lake, status, sent)
+    _tables(lake, before)
+    _answers(lake)
+    note(f"\nThe whole took {time.monotonic() - began:.0f} s.")
+    return whole
+
+
+async def _run(show: Show, lake: Lake) -> dict[str, Any]:
+    """Starts the simulator as a process of its own, and collects from it until it has ended."""
+    from hosu.cli.collect import watched
+    from hosu.cli.station import Plan, credentials_of, host_of, registrations_of, station
+    from hosu.kis.simulator.universe import default_symbols
+    from hosu.settings import CollectSettings, KisSettings, load
+
+    symbols = default_symbols(show.symbols)
+    registrations = registrations_of(symbols, _FEEDS, "KRX")
+    process = await _simulator(show, len(registrations))
+    try:
+        assert process.stdout is not None
+        addresses = json.loads(await process.stdout.readline())
+        plan = Plan(
+            host_of("simulator", addresses["rest"], addresses["ws"]),
+            credentials_of("simulator", load(KisSettings)),
+            registrations,
+            symbols,
+            slots=len(registrations),
+        )
+        settings = load(CollectSettings, {"state": show.lake / ".hosu"})
+        async with station(
+            plan, lake, show.lake / ".hosu", settings, load(KisSettings), handle_signals=True
+        ) as collector:
+            status = await watched(collector)
+        if process.returncode is None:
+            await asyncio.wait_for(process.wait(), 10)
+        return status
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
+
+
+async def _simulator(show: Show, registrations: int) -> asyncio.subprocess.Process:
+    options = {
+        "--date": _DAY,
+        "--symbols": show.symbols,
+        "--records": show.records,
+        "--rate": show.rate,
+        "--slots": registrations,
+        "--expect": registrations,
+        "--report": show.report,
+    }
+    words = [str(word) for option in options.items() for word in option]
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "hosu", "simulator", "--synthetic", *words,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+
+
+def _report(lake: Lake, status: dict[str, Any], sent: dict[str, Any]) -> bool:
+    from rich.table import Table
+
+    from hosu.lake.sql import Session
+
+    with Session(lake) as session:
+        rows = {name: _count(session, name) for name in (*_FEEDS, "quarantine")}
+        shares = {
+            row["symbol"]: row["shares"]
+            for row in session.query(
+                "SELECT symbol, sum(size)::BIGINT AS shares FROM trades GROUP BY symbol"
+            ).to_pylist()
+        }
+    wanted = {key.split(":")[1]: facts["shares"] for key, facts in sent["symbols"].items() if facts.get("trades")}
+    arrived = sum(rows.values())
+    equal = sum(shares.get(symbol) == count for symbol, count in wanted.items())
+    whole = sent["records"] == status["records"] == arrived and equal == len(wanted)
+    table = Table(title="Was anything lost?", show_header=False, title_justify="left", show_edge=False)
+    table.add_row("sent by the simulator", f"{sent['records']:,} records")
+    table.add_row("in the log", f"{status['records']:,} records, {status['log_records']:,} messages")
+    filed = arrived - rows["quarantine"]
+    table.add_row("in the lake", f"{filed:,} rows + {rows['quarantine']:,} quarantined = {arrived:,}")
+    table.add_row(
+        "shares traded, to the share", f"equal for {equal} of {len(wanted)} symbols, {sent['shares']:,} in all"
+    )
+    verdict = "nothing was lost" if whole else "SOMETHING IS MISSING"
+    table.add_row("so", f"[bold {'green' if whole else 'red'}]{verdict}[/]")
+    latency = status["latency_us"]
+    through = status["records"] / max(status["runtime_s"], 0.001)
+    table.add_row("throughput", f"{through:,.0f} records/s over {status['runtime_s']:.0f} s, start and end included")
+    ms = " / ".join(f"{latency[name] / 1000:.1f}" for name in ("p50", "p99", "max") if latency[name])
+    table.add_row("socket to durable", f"{ms} ms (median / 99th percentile / worst)")
+    _print(table)
+    return whole
+
+
+def _count(session: Any, table: str) -> int:
+    return int(session.query(f"SELECT count(*) AS n FROM {table}").column("n")[0].as_py())  # noqa: S608  our own names
+
+
+def _table_bytes(lake: Lake) -> dict[str, int]:
+    from hosu.lake.tables import TABLES
+
+    return {name: sum(file.size for file in table.files()) for name in TABLES if (table := lake.find(name)) is not None}
+
+
+def _tables(lake: Lake, before: dict[str, int]) -> None:
+    from rich.table import Table
+
+    shown = Table("table", "rows", "files", "landed", "compacted", "bytes a row", title="What the lake holds")
+    for column in shown.columns[1:]:
+        column.justify = "right"
+    shown.title_justify = "left"
+    for name in before:
+        found = lake.find(name)
+        files = [] if found is None else found.files()
+        rows, now = sum(file.rows for file in files), sum(file.size for file in files)
+        if rows:
+            shown.add_row(name, f"{rows:,}", f"{len(files)}", size(before[name]), size(now), f"{now / rows:.1f}")
+    _print(shown)
+
+
+def _answers(lake: Lake) -> None:
+    from rich.table import Table
+
+    from hosu.lake.sql import Session
+
+    with Session(lake) as session:
+        for question, sql in _QUESTIONS:
+            rows = session.query(sql).to_pylist()
+            table = Table(*(rows[0] if rows else ("nothing",)), title=question, title_justify="left")
+            for row in rows:
+                table.add_row(
+                    *(f"{value:,}" if isinstance(value, int | float) else str(value) for value in row.values())
+                )
+            _print(table)
+            stdout().print(f'  hosu sql "{sql}"\n')
+
+
+def _print(table: Any) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    console.print()
+    console.print(table)
+
+
+def _say_where_next(kept: Show | None) -> None:
+    if kept is None:
+        note("Keep the next one and look around:  hosu demo --dir my-demo  (make demo ARGS='--dir my-demo')")
+        return
+    lake = f"--lake {kept.lake}"
+    note("Where to go next:")
+    note(f'  hosu sql {lake} "SELECT * FROM trades LIMIT 5"')
+    note(f"  hosu lake tables {lake}        hosu lake verify --deep {lake}")
+    note(
+        f"  hosu replay {kept.lake}/raw/frames --lake {kept.folder}/again   # the same day again, from the archived frames"
+    )
+    note("  hosu doctor                    # what is missing for collecting the real market")

@@ -1,0 +1,191 @@
+"""``hosu doctor``: is this machine ready, and what to do where it is not."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import socket
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+from urllib.parse import urlsplit
+
+import typer
+
+from hosu.cli.options import FormatOption, LakeOption, lake_root, state_folder
+from hosu.cli.output import Format, emit_rows, note, size
+
+if TYPE_CHECKING:
+    from hosu.kis.hosts import Host
+
+_KEY_LENGTHS: Final = {"APP_KEY": 36, "APP_SECRET": 180}
+_LIBRARIES: Final = ("numpy", "numba", "pyarrow", "deltalake", "duckdb", "picows", "obstore")
+_FREE_BYTES: Final = 5 << 30
+_SYNC_MS: Final = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding. ``state`` is ok, note (works, but know this), or fail (something will not work)."""
+
+    check: str
+    state: str
+    found: str
+    do: str = ""
+
+
+def doctor(
+    network: Annotated[bool, typer.Option("--network/--no-network", help="Try to reach the broker.")] = True,
+    lake: LakeOption = None,
+    format_: FormatOption = Format.table,
+) -> None:
+    """Checks keys, clock, disk, network, Java and versions, and says what to do. Exits 1 if something will not work."""
+    root = lake_root(lake)
+    checks = [_python(), _libraries(), _event_loop(), *_keys(), _clock(), *_disk(root), _descriptors(), _java()]
+    if network:
+        checks += _network()
+    emit_rows([asdict(check) for check in checks], format_)
+    failed = [check for check in checks if check.state == "fail"]
+    if failed:
+        note(f"hosu: {len(failed)} of {len(checks)} checks failed")
+        raise typer.Exit(1)
+
+
+def _python() -> Check:
+    version = platform.python_version()
+    if sys.version_info < (3, 11):
+        return Check("python", "fail", version, "install Python 3.11 or newer")
+    return Check("python", "ok", f"{version} on {platform.system()} {platform.machine()}")
+
+
+def _libraries() -> Check:
+    found, missing = [], []
+    for name in _LIBRARIES:
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        return Check("libraries", "fail", f"missing: {', '.join(missing)}", "run: make setup")
+    return Check("libraries", "ok", ", ".join(found))
+
+
+def _event_loop() -> Check:
+    try:
+        return Check("event loop", "ok", f"uvloop {importlib.metadata.version('uvloop')}")
+    except importlib.metadata.PackageNotFoundError:
+        return Check("event loop", "note", "asyncio", "uvloop is faster; there is none for this system")
+
+
+def _keys() -> list[Check]:
+    from hosu.settings import KisSettings, load
+
+    settings = load(KisSettings)
+    accounts = {
+        "LIVE": (settings.live_app_key, settings.live_app_secret),
+        "PAPER": (settings.paper_app_key, settings.paper_app_secret),
+    }
+    checks = []
+    for account, (key, secret) in accounts.items():
+        for name, value in (("APP_KEY", key), ("APP_SECRET", secret)):
+            variable = f"{account}_KIS_{name}"
+            if value is None:
+                how = "needed for --kis " + account.lower() + "; demo and simulator need none; set it in .env"
+                checks.append(Check(variable, "note", "not set", how))
+            elif len(value.get_secret_value()) != _KEY_LENGTHS[name]:
+                length = len(value.get_secret_value())
+                checks.append(
+                    Check(
+                        variable,
+                        "note",
+                        f"{length} characters, usual are {_KEY_LENGTHS[name]}",
+                        "check what you pasted",
+                    )
+                )
+            else:
+                checks.append(Check(variable, "ok", "set"))
+    return checks
+
+
+def _clock() -> Check:
+    """The system's clock against KST; a wrong one files nothing wrong, but breaks token expiry and latencies."""
+    from hosu.clock import SystemClock
+    from hosu.market.calendar import business_day
+
+    day, second = business_day(SystemClock().now_us())
+    text = f"{day} {second // 3600:02}:{second // 60 % 60:02}:{second % 60:02} in Korea"
+    if not 2025 <= day.year <= 2027:
+        return Check("clock", "fail", text, "set the system's clock (timedatectl set-ntp true)")
+    return Check("clock", "ok", text)
+
+
+def _disk(root: str) -> list[Check]:
+    from hosu.settings import CollectSettings, load
+
+    state = state_folder(root, load(CollectSettings))
+    place = next((path for path in (state, *state.parents) if path.exists()), Path())
+    if not os.access(place, os.W_OK):
+        return [Check("disk", "fail", f"{place} cannot be written", "choose another folder with --lake or HOSU_STATE")]
+    free = shutil.disk_usage(place).free
+    wanted = "" if free >= _FREE_BYTES else "a day of 41 registrations takes some GiB before it is compacted; free some"
+    checks = [Check("disk", "ok" if not wanted else "note", f"{size(free)} free at {place}", wanted)]
+    median_ms = _sync_ms(place)
+    slow = "" if median_ms < _SYNC_MS else "what is received is durable only after that; a local disk is faster"
+    checks.append(Check("sync", "note" if slow else "ok", f"{median_ms:.1f} ms for one fdatasync", slow))
+    return checks
+
+
+def _sync_ms(folder: Path) -> float:
+    import tempfile
+
+    taken = []
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for _ in range(15):
+            file.write(b"\0" * 4096)
+            file.flush()
+            began = time.perf_counter()
+            os.fdatasync(file.fileno())
+            taken.append(time.perf_counter() - began)
+    return sorted(taken)[len(taken) // 2] * 1000
+
+
+def _descriptors() -> Check:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < 1024:
+        return Check("open files", "note", f"{soft} allowed", f"raise it: ulimit -n {min(hard, 4096)}")
+    return Check("open files", "ok", f"{soft} allowed")
+
+
+def _java() -> Check:
+    found = shutil.which("java")
+    return Check("java", "ok", found or "none", "" if found else "nothing here needs it")
+
+
+def _network() -> list[Check]:
+    from hosu.kis.hosts import LIVE, PAPER
+
+    return [_reach(host) for host in (LIVE, PAPER)]
+
+
+def _reach(host: Host) -> Check:
+    address = urlsplit(host.rest)
+    where = (address.hostname or "", address.port or 443)
+    try:
+        began = time.perf_counter()
+        with socket.create_connection(where, timeout=3):
+            taken = (time.perf_counter() - began) * 1000
+    except OSError as error:
+        reason = error.strerror or str(error)
+        return Check(
+            f"broker ({host.name})",
+            "note",
+            f"{where[0]}:{where[1]} not reached ({reason})",
+            "check the network; demo and simulator need none",
+        )
+    return Check(f"broker ({host.name})", "ok", f"{where[0]}:{where[1]} reached in {taken:.0f} ms")

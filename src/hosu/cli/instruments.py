@@ -1,0 +1,106 @@
+"""``hosu instruments``: what is traded, by date."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import date as Day
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hosu.cli.options import FormatOption, LakeOption, open_lake
+from hosu.cli.output import Format, emit_rows, note
+
+if TYPE_CHECKING:
+    from hosu.market.instruments import Instrument
+
+app = typer.Typer(help="What is traded, by date.", no_args_is_help=True, rich_markup_mode=None)
+
+_SHOWN = ("symbol", "name", "market", "type", "base_price", "halted", "listed")
+
+
+@app.command()
+def sync(
+    files: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="DIR", help="Master files already here, instead of the broker's site."),
+    ] = None,
+    rest: Annotated[str | None, typer.Option("--rest", metavar="URL", help="A simulator's REST address.")] = None,
+    day: Annotated[
+        str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="As of this day; default: today.")
+    ] = None,
+    lake: LakeOption = None,
+) -> None:
+    """The broker's master files (KOSPI, KOSDAQ, KONEX) into the lake, as the universe of a day. Needs no key."""
+    from hosu.clock import SystemClock
+    from hosu.lake.instruments import write_universe
+    from hosu.market.calendar import business_day
+    from hosu.market.instruments import to_arrow
+
+    as_of = Day.fromisoformat(day) if day is not None else business_day(SystemClock().now_us())[0]
+    listed = read_folder(files) if files is not None else fetch(rest)
+    count = write_universe(open_lake(lake, create=True), as_of.isoformat(), to_arrow(as_of, listed))
+    note(f"{count:,} instruments as of {as_of}")
+
+
+@app.command("list")
+def list_(
+    day: Annotated[
+        str, typer.Option("--date", metavar="YYYY-MM-DD", help="As of this day; default: the latest.")
+    ] = "9999-12-31",
+    market: Annotated[str | None, typer.Option("--market", help="KOSPI, KOSDAQ or KONEX.")] = None,
+    lake: LakeOption = None,
+    format_: FormatOption = Format.table,
+) -> None:
+    """The universe as of a day: that of the latest synced day at or before it."""
+    from hosu.lake.instruments import universe
+
+    rows = universe(open_lake(lake), day).to_pylist()
+    if market is not None:
+        rows = [row for row in rows if row["market"] == market]
+    emit_rows(rows, format_, columns=_SHOWN if format_ is Format.table else None)
+
+
+def fetch(rest: str | None = None) -> list[Instrument]:
+    """Every instrument of the broker's master files, or of the simulator at ``rest``.
+
+    Raises:
+        BrokerUnreachableError: a file cannot be had.
+        InputError: a file is not what it should be.
+    """
+    return asyncio.run(_fetch(rest))
+
+
+async def _fetch(rest: str | None) -> list[Instrument]:
+    from hosu.kis.http import Http
+    from hosu.kis.masters import MASTER_FILES, parse_master
+    from hosu.kis.rest import MASTERS, download_master
+
+    base = f"{rest.rstrip('/')}/common/master" if rest is not None else MASTERS
+    async with Http() as http:
+        return [
+            instrument
+            for market in MASTER_FILES
+            for instrument in parse_master(await download_master(http, market, base), market)
+        ]
+
+
+def read_folder(folder: Path) -> list[Instrument]:
+    """Every instrument of the master files in a folder, ``kospi_code.mst.zip`` and so on; one of them is enough.
+
+    Raises:
+        InputError: there is none, or one is not what it should be.
+    """
+    from hosu.errors import InputError
+    from hosu.kis.masters import MASTER_FILES, parse_master
+
+    found = [
+        (market, path)
+        for market in MASTER_FILES
+        for path in (folder / f"{market.lower()}_code.mst.zip", folder / f"{market.lower()}_code.mst")
+        if path.is_file()
+    ]
+    if not found:
+        raise InputError(str(folder), "holds no master file", "put kospi_code.mst.zip or its like there")
+    return [row for market, path in found for row in parse_master(path.read_bytes(), market, str(path))]

@@ -1,0 +1,159 @@
+"""``hosu lake``: the tables of the lake and their upkeep."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hosu.cli.options import FormatOption, LakeOption, open_lake, sql_config
+from hosu.cli.output import Format, emit_rows, note, progress, size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+app = typer.Typer(help="The lake's tables and their upkeep.", no_args_is_help=True, rich_markup_mode=None)
+
+TableOption = Annotated[list[str] | None, typer.Option("--table", help="Only this table; may be repeated.")]
+DateOption = Annotated[
+    list[str] | None, typer.Option("--date", metavar="YYYY-MM-DD", help="Only this date; may be repeated.")
+]
+
+
+@app.command()
+def tables(lake: LakeOption = None, format_: FormatOption = Format.table) -> None:
+    """Every table: rows, files, bytes, first and last date."""
+    from hosu.lake.tables import TABLES
+
+    opened = open_lake(lake)
+    emit_rows([_described(opened, name, format_) for name in TABLES], format_)
+
+
+def _described(lake: Any, name: str, format_: Format) -> dict[str, Any]:
+    from hosu.lake.delta import total
+
+    table = lake.find(name)
+    files = [] if table is None else table.files()
+    count, count_bytes, rows = total(files)
+    dates = sorted({file.date for file in files})
+    return {
+        "table": name,
+        "location": lake.spec(name).location,
+        "rows": rows,
+        "files": count,
+        "bytes": count_bytes if format_ is Format.json else size(count_bytes),
+        "first_date": dates[0] if dates else None,
+        "last_date": dates[-1] if dates else None,
+        "version": None if table is None else table.version,
+        "kept_days": lake.spec(name).retention_days,
+    }
+
+
+@app.command()
+def compact(
+    table: TableOption = None, date: DateOption = None, lake: LakeOption = None, format_: FormatOption = Format.table
+) -> None:
+    """Rewrites many small files into few sorted ones, and takes away what no version needs any more."""
+    from hosu.lake.compact import CompactConfig
+    from hosu.lake.compact import compact as compact_tables
+
+    with _counting("compacting") as tell:
+        done = compact_tables(
+            open_lake(lake),
+            table,
+            dates=date,
+            config=CompactConfig(sort=sql_config()),
+            progress=lambda name, day: tell(f"{name} {day}"),
+        )
+    emit_rows([_compacted(report, format_) for report in done], format_)
+
+
+def _compacted(report: Any, format_: Format) -> dict[str, Any]:
+    as_size: Callable[[int], object] = (lambda n: n) if format_ is Format.json else size
+    return {
+        "table": report.table,
+        "dates": len(report.dates),
+        "rows": report.rows,
+        "files_before": report.files_before,
+        "files_after": report.files_after,
+        "bytes_before": as_size(report.bytes_before),
+        "bytes_after": as_size(report.bytes_after),
+        "vacuumed": report.vacuumed,
+    }
+
+
+@app.command()
+def verify(
+    table: TableOption = None,
+    deep: Annotated[bool, typer.Option("--deep", help="Read every page of every file, not only the footers.")] = False,
+    lake: LakeOption = None,
+    format_: FormatOption = Format.table,
+) -> None:
+    """Checks the files against the commits, the commits against the log, and the archived segments. Changes nothing.
+
+    Exits 1 when something is wrong, and names the file.
+    """
+    from hosu.collect.segment import check_segment
+    from hosu.lake.verify import verify as verify_lake
+
+    with _counting("verifying") as tell:
+        result = verify_lake(
+            open_lake(lake), table, deep=deep, check_archive=check_segment, config=sql_config(), progress=tell
+        )
+    note(
+        f"{result.tables} tables, {result.files:,} files, {result.rows:,} rows and {result.archived} archived segments "
+        f"checked: {len(result.findings) or 'nothing'} wrong"
+    )
+    if result.findings or format_ is Format.json:
+        emit_rows(
+            [
+                {"table": found.table, "path": found.path, "fault": found.fault, "next_step": found.next_step}
+                for found in result.findings
+            ],
+            format_,
+        )
+    if result.findings:
+        raise typer.Exit(1)
+
+
+@app.command()
+def bars(date: DateOption = None, lake: LakeOption = None, format_: FormatOption = Format.table) -> None:
+    """Builds one-minute and daily bars of the dates whose trades have changed, or of those named."""
+    from hosu.lake.ohlcv import build
+
+    with _counting("building bars") as tell:
+        built = build(open_lake(lake), date, sort=sql_config(), progress=tell)
+    emit_rows(
+        [
+            {
+                "date": report.date,
+                "trades": report.trades,
+                "duplicates": report.duplicates,
+                "incomplete": report.incomplete,
+                "minute_bars": report.minute_bars,
+                "day_bars": report.day_bars,
+                "revision": report.revision,
+            }
+            for report in built
+        ],
+        format_,
+    )
+
+
+class _counting:  # noqa: N801  used as a statement: `with _counting("…") as tell`
+    """A bar without an end that shows what is worked on now."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._progress = progress()
+        self._task = self._progress.add_task(what, total=None)
+
+    def __enter__(self) -> Callable[[str], None]:
+        self._progress.start()
+        return self._tell
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def _tell(self, now: str) -> None:
+        self._progress.update(self._task, description=f"{self._what}: {now}", advance=1)

@@ -1,0 +1,67 @@
+"""The program ``hosu``: noun, then verb. Commands import what they need when they run, so that help is instant."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from hosu import __version__
+from hosu.cli import collect, decode, demo, doctor, instruments, lake, replay, simulator, sql, status
+from hosu.cli.output import note
+from hosu.errors import HosuError
+
+app = typer.Typer(
+    name="hosu",
+    help="Korean stocks, from the broker's wire to an ACID lake, with a count that proves nothing was lost.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Korean stocks, from the broker's wire to an ACID lake, with a count that proves nothing was lost."""
+
+
+app.command("demo")(demo.demo)
+app.command("simulator")(simulator.simulator)
+app.command("collect")(collect.collect)
+app.command("replay")(replay.replay)
+app.command("decode")(decode.decode)
+app.command("sql")(sql.sql)
+app.command("status")(status.status)
+app.command("doctor")(doctor.doctor)
+app.add_typer(instruments.app, name="instruments")
+app.add_typer(lake.app, name="lake")
+
+
+def run() -> None:
+    """Runs the program: 0 on success, 2 on wrong usage, 1 with one sentence on anything else."""
+    try:
+        app()
+    except HosuError as error:
+        note(f"hosu: {error}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        note("hosu: stopped")
+        sys.exit(1)
+    except BrokenPipeError:
+        # Whoever read our output has gone (head, less); stdout must not be flushed again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    run()

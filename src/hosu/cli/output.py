@@ -1,0 +1,117 @@
+"""How commands speak: data to stdout as a table or JSON, everything else to stderr."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from datetime import date, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+
+class Format(StrEnum):
+    """How data is printed."""
+
+    table = "table"
+    json = "json"
+
+
+def note(text: str) -> None:
+    """A line for the person at the terminal; stdout stays for data."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def emit_json(value: object) -> None:
+    """One JSON document and a newline on stdout."""
+    print(json.dumps(value, ensure_ascii=False, default=_plain), flush=True)
+
+
+def emit_rows(rows: Iterable[Mapping[str, Any]], format_: Format, *, columns: Sequence[str] | None = None) -> None:
+    """Rows on stdout: one JSON array, or a table with the columns of the first row (or ``columns``)."""
+    listed = list(rows)
+    if format_ is Format.json:
+        emit_json(listed)
+        return
+    from rich.table import Table
+
+    names = list(columns or (listed[0].keys() if listed else ()))
+    table = Table(*names, header_style="bold", show_edge=False, pad_edge=False)
+    numeric = {name for name in names if any(isinstance(row.get(name), int | float) for row in listed)}
+    for name, column in zip(names, table.columns, strict=True):
+        column.justify = "right" if name in numeric else "left"
+        column.overflow = "fold"
+    for row in listed:
+        table.add_row(*(_cell(row.get(name)) for name in names))
+    stdout().print(table)
+
+
+def stdout() -> Console:
+    """Console for data; plain and unwrapped when stdout is no terminal."""
+    from rich.console import Console
+
+    return Console(soft_wrap=not sys.stdout.isatty(), highlight=False, markup=False)
+
+
+def stderr() -> Console:
+    """Console for everything that is not data."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def progress() -> Progress:
+    """A progress bar on stderr, drawn only where stderr is a terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=stderr(),
+        disable=not sys.stderr.isatty(),
+        transient=True,
+    )
+
+
+def size(count: float) -> str:
+    """Bytes for people: 1,536 -> 1.5 KiB."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024 or unit == "GiB":
+            return f"{count:,.0f} B" if unit == "B" else f"{count:,.1f} {unit}"
+        count /= 1024
+    raise AssertionError  # the loop returns at its last unit
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.6f}".rstrip("0").rstrip(".")
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ")
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False, default=_plain)
+    return str(value)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return base64.b64encode(value).decode()
+    return str(value)

@@ -1,0 +1,217 @@
+"""A collecting process, wired: broker or simulator, feed, log, decoder, lake. Used by ``collect`` and ``demo``."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import date as Day
+from typing import TYPE_CHECKING, Any, Final
+
+from hosu.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from pathlib import Path
+
+    from hosu.collect.collector import Collector, Outside
+    from hosu.collect.recorder import Recorder
+    from hosu.collect.wal import Log
+    from hosu.kis.hosts import Credentials, Host
+    from hosu.kis.registrations import Registration
+    from hosu.kis.rest import Scope
+    from hosu.lake.lake import Lake
+    from hosu.settings import CollectSettings, KisSettings
+
+FEEDS: Final = ("trades", "quotes", "expected", "market_events")
+_AFTER_CLOSE_S: Final = 600
+"""The broker's last frames of a day come after its close; who leaves on the second misses them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is collected, from where, and until when.
+
+    ``registrations`` are in order of priority; those beyond ``slots`` are not covered, and reported so.
+    """
+
+    host: Host
+    credentials: Credentials
+    registrations: Sequence[Registration]
+    symbols: Sequence[str]
+    scope: Scope = "KRX"
+    slots: int = 41
+    until_idle_s: float | None = None
+    poll: bool = True
+    durable_fd: int | None = None
+
+
+def registrations_of(symbols: Sequence[str], feeds: Sequence[str], scope: str) -> list[Registration]:
+    """One registration a symbol and feed, all feeds of the first symbol first."""
+    from hosu.kis.layouts import LAYOUTS
+    from hosu.kis.registrations import Registration
+
+    unknown = sorted(set(feeds) - set(FEEDS))
+    if unknown or not feeds:
+        raise InputError(f"feeds {','.join(feeds)}", "are not all known", f"choose from {', '.join(FEEDS)}")
+    tr_ids = {(known[-1].event, known[-1].scope): tr_id for tr_id, known in LAYOUTS.items()}
+    return [Registration(tr_ids[feed, scope], symbol) for symbol in symbols for feed in feeds]
+
+
+def host_of(name: str, rest: str | None, ws: str | None) -> Host:
+    """The broker's addresses, or those of a simulator.
+
+    Raises:
+        InputError: the name is unknown, or a simulator's addresses are missing or malformed.
+    """
+    from hosu.kis.hosts import LIVE, PAPER, Host
+
+    if name == "simulator":
+        if rest is None or ws is None:
+            raise InputError("--kis simulator", "needs --rest and --ws", "take them from the simulator's first line")
+        return Host("simulator", rest, ws)
+    if name not in ("live", "paper"):
+        raise InputError(f"--kis {name}", "is unknown", "choose live, paper or simulator")
+    return LIVE if name == "live" else PAPER
+
+
+def credentials_of(name: str, settings: KisSettings) -> Credentials:
+    """The keys of an account; a simulator takes any.
+
+    Raises:
+        SettingsError: a key is not set; names the variable.
+    """
+    from hosu.kis.hosts import Credentials
+    from hosu.logs import hide
+    from hosu.settings import require
+
+    if name == "simulator":
+        return Credentials("SIMULATED0000000000000000000000000000", "simulated-secret", settings.customer_type)
+    upper = name.upper()
+    pair = (settings.live_app_key, settings.live_app_secret)
+    if name == "paper":
+        pair = (settings.paper_app_key, settings.paper_app_secret)
+    key, secret = require(pair[0], f"{upper}_KIS_APP_KEY"), require(pair[1], f"{upper}_KIS_APP_SECRET")
+    hide(key, secret)
+    return Credentials(key, secret, settings.customer_type)
+
+
+@asynccontextmanager
+async def station(
+    plan: Plan, lake: Lake, state: Path, settings: CollectSettings, kis: KisSettings, *, handle_signals: bool
+) -> AsyncIterator[Collector]:
+    """A collector ready to run. Everything it opened is closed on leaving; the log may be opened again then.
+
+    Raises:
+        LockedError: another process collects with this log.
+        LogError, LakeError: what is there cannot be used.
+    """
+    from hosu.clock import SystemClock
+    from hosu.collect.collector import Collector, CollectorConfig, Source
+    from hosu.collect.recorder import Recorder
+    from hosu.collect.status import durable_lines
+    from hosu.collect.wal import Log
+    from hosu.kis.http import Http, HttpConfig
+    from hosu.lake.archive import FramesArchive
+    from hosu.lake.writer import LakeSink, WriterConfig
+
+    clock = SystemClock()
+    reserve = settings.disk_reserve_mb << 20
+    state.mkdir(parents=True, exist_ok=True)
+    log = Log.open(state / "wal", clock)
+    try:
+        if plan.durable_fd is not None:
+            log.on_durable(durable_lines(plan.durable_fd))
+        recorder = Recorder(log, clock)
+        async with Http(HttpConfig(user_agent=kis.user_agent)) as http:
+            feed, outside = _towards_the_broker(plan, recorder, http, clock, settings, kis, state)
+            yield Collector(
+                CollectorConfig(
+                    status_path=state / "status.json",
+                    poll_s=settings.poll_seconds,
+                    until_idle_s=plan.until_idle_s,
+                    sink_reserve_bytes=reserve,
+                    log_reserve_bytes=reserve // 4,
+                    handle_signals=handle_signals,
+                ),
+                log,
+                recorder,
+                [Source(feed, plan.registrations)],
+                sinks=[LakeSink(lake, WriterConfig(reserve_bytes=reserve), clock)],
+                archive=FramesArchive(lake, reserve_bytes=reserve),
+                clock=clock,
+                outside=outside,
+            )
+    finally:
+        _close(log)
+
+
+def _towards_the_broker(
+    plan: Plan, recorder: Recorder, http: Any, clock: Any, settings: CollectSettings, kis: KisSettings, state: Path
+) -> tuple[Any, Outside]:
+    from random import Random
+
+    from hosu.collect.collector import Outside
+    from hosu.collect.poll import price_poll
+    from hosu.kis.auth import Auth
+    from hosu.kis.feed import Feed, FeedConfig
+    from hosu.kis.limits import Governor, Pace, pace_on
+    from hosu.kis.rest import RestClient
+    from hosu.market.calendar import business_day
+
+    today, _ = business_day(clock.now_us())
+    pace = pace_on(today, plan.host.name)
+    if kis.calls_per_second is not None:
+        wanted = kis.calls_per_second
+        pace = Pace(max(1, int(wanted)), window_s=max(1.0, 1 / wanted), gap_s=0.5 / wanted)
+    simulated = plan.host.name == "simulator"
+    # A session at a simulator is nobody's account, and several may run on one machine: nothing of it is shared.
+    cache = state / "cache" if simulated else settings.cache
+    governor = Governor(cache / f"calls-{plan.host.name}-{plan.credentials.fingerprint}", pace, clock)
+    auth = Auth(plan.host, plan.credentials, http, governor, cache_dir=cache, clock=clock)
+    rest = RestClient(
+        plan.host, plan.credentials, auth, governor, http, clock=clock, random=Random(), on_reply=recorder.reply
+    )
+    feed = Feed(
+        FeedConfig(
+            cache,
+            slots=plan.slots,
+            stop_on_close=simulated,
+            register_interval_s=0.0 if simulated else FeedConfig.register_interval_s,
+        ),
+        plan.host,
+        auth,
+        clock,
+        recorder,
+        expects_data=(lambda _: True) if simulated else _market_open(plan.scope),
+        random=Random(),
+    )
+    return feed, Outside(
+        poll=price_poll(rest, [(plan.scope, symbol) for symbol in plan.symbols]) if plan.poll else None,
+        session_over=None if simulated else _day_over(today, plan.scope),
+        free_bytes=lambda: shutil.disk_usage(state).free,
+        clock_offset_us=clock.offset_us,
+    )
+
+
+def _market_open(scope: str) -> Callable[[int], bool]:
+    from hosu.market.calendar import phase_at
+    from hosu.market.day_plan import CONTINUOUS
+
+    return lambda now_us: phase_at(now_us, scope) in CONTINUOUS
+
+
+def _day_over(today: Day, scope: str) -> Callable[[int], bool]:
+    from hosu.market.calendar import instant_us, sessions_on
+
+    ends_us = instant_us(today, sessions_on(today, scope).end_s) + _AFTER_CLOSE_S * 1_000_000
+    return lambda now_us: now_us >= ends_us
+
+
+def _close(log: Log) -> None:
+    from contextlib import suppress
+
+    from hosu.errors import LogError
+
+    with suppress(LogError):  # told already when it happened
+        log.close()

@@ -1,0 +1,125 @@
+"""``hosu status``: what the collector of a lake is doing, and the block that shows it."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hosu.cli.options import FormatOption, LakeOption, lake_root, state_folder
+from hosu.cli.output import Format, emit_json, size, stderr, stdout
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def status(
+    watch: Annotated[bool, typer.Option("--watch", help="Keep showing it, until Ctrl-C.")] = False,
+    state: Annotated[Path | None, typer.Option("--state", help="The collector's folder (HOSU_STATE).")] = None,
+    lake: LakeOption = None,
+    format_: FormatOption = Format.table,
+) -> None:
+    """What the collector is doing: run time, records, rate, success, latency, durable LSN, buffers, reconnects."""
+    from hosu.collect.status import StatusFile
+    from hosu.settings import CollectSettings, load
+
+    folder = state_folder(lake_root(lake), load(CollectSettings, {"state": state}))
+    file = StatusFile(folder / "status.json")
+    if not watch:
+        _show(_checked(file.read()), format_)
+        return
+    from rich.live import Live
+
+    with Live(block(_checked(file.read())), console=stderr(), refresh_per_second=4) as live:
+        while True:
+            time.sleep(0.5)
+            live.update(block(_checked(file.read())))
+
+
+def _show(found: dict[str, Any], format_: Format) -> None:
+    if format_ is Format.json:
+        emit_json(found)
+    else:
+        stdout().print(block(found))
+
+
+def _checked(found: dict[str, Any]) -> dict[str, Any]:
+    """A status whose process is gone says so: the file of a killed collector still says ``running``."""
+    if found.get("state") in ("starting", "running", "draining") and not _alive(found.get("pid")):
+        return {**found, "state": "died"}
+    return found
+
+
+def _alive(pid: object) -> bool:
+    if not isinstance(pid, int):
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def block(found: dict[str, Any]) -> RenderableType:
+    """The status as two columns of facts under a headline."""
+    from rich.panel import Panel
+    from rich.table import Table
+
+    facts = Table.grid(padding=(0, 3))
+    left, right = _left(found), _right(found)
+    for one, other in zip(left, right, strict=True):
+        facts.add_row(f"[dim]{one[0]}[/dim]", one[1], f"[dim]{other[0]}[/dim]", other[1])
+    fault = found.get("last_error") or "; ".join(f"{name}: {text}" for name, text in found.get("trouble", {}).items())
+    title = f"hosu: {found['state']}" + (f", {found['reason']}" if found.get("reason") else "")
+    return Panel(facts, title=title, subtitle=fault or None, border_style="red" if fault else "cyan", expand=False)
+
+
+def _left(found: dict[str, Any]) -> list[tuple[str, str]]:
+    rate = found.get("success_rate")
+    latency = found.get("latency_us", {})
+    return [
+        ("run time", _duration(found["runtime_s"])),
+        ("records", f"{found['records']:,}"),
+        ("records/s", f"{found['records_per_s']:,.0f}"),
+        ("success", "-" if rate is None else f"{rate:.4%}"),
+        ("quarantined", f"{found['quarantined']:,}"),
+        ("socket to durable", " / ".join(_ms(latency.get(name)) for name in ("p50", "p99", "max"))),
+        ("business date", _date(found.get("business_date"))),
+    ]
+
+
+def _right(found: dict[str, Any]) -> list[tuple[str, str]]:
+    buffers = found.get("buffers", {})
+    lag = ", ".join(f"{name} {count:,}" for name, count in buffers.get("uncommitted_records", {}).items())
+    registered = sum(facts.get("registered", 0) for facts in found.get("connections", {}).values())
+    return [
+        ("durable LSN", f"{found['durable_lsn']:,}"),
+        ("commits", f"{found['commits']:,}"),
+        ("log written", size(found["bytes_written"])),
+        ("log queue", size(buffers.get("log_queue_bytes", 0))),
+        ("not committed yet", lag or "-"),
+        ("registrations", f"{registered:,}"),
+        ("reconnects", f"{found['reconnects']:,}"),
+    ]
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
+
+
+def _ms(microseconds: float | None) -> str:
+    return "-" if microseconds is None else f"{microseconds / 1000:,.1f} ms"
+
+
+def _date(yyyymmdd: int | None) -> str:
+    if not yyyymmdd:
+        return "-"
+    text = str(yyyymmdd)
+    return f"{text[:4]}-{text[4:6]}-{text[6:]}"

@@ -1,0 +1,68 @@
+"""What a collector is made of and asks of the world, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from hosu.collect.pump import PumpConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from hosu.kis.registrations import Registration
+
+
+class FeedPart(Protocol):
+    """What the collector asks of a feed (``kis.feed.Feed``)."""
+
+    async def run(self, desired: Iterable[Registration]) -> None: ...
+
+    def resume(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A feed and what it shall register."""
+
+    feed: FeedPart
+    desired: Sequence[Registration]
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorConfig:
+    """How a collector behaves; None switches a part off.
+
+    ``until_idle_s`` ends it after that long without market data, counted from the first frame; before it,
+    ``first_frame_s`` may pass. ``drain_s`` bounds the first stage of a stop. Below ``sink_reserve_bytes`` of free
+    disk the sinks are held back, below ``log_reserve_bytes`` the collector stops with an error.
+    """
+
+    status_path: Path | None = None
+    status_every_s: float = 1.0
+    poll_s: float = 60.0
+    clock_every_s: float = 60.0
+    until_idle_s: float | None = None
+    first_frame_s: float = 60.0
+    feed_stop_s: float = 1.0
+    drain_s: float = 4.0
+    sink_reserve_bytes: int = 1 << 30
+    log_reserve_bytes: int = 1 << 28
+    archive_every_s: float = 1.0
+    handle_signals: bool = False
+    pump: PumpConfig = field(default_factory=PumpConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What the collector asks of the world, each part optional.
+
+    ``poll`` runs one round of REST polling. ``session_over(now_us)`` says that the market's day is over.
+    ``free_bytes`` is the room on the log's disk. ``clock_offset_us`` is how far the system's clock is ahead of ours.
+    """
+
+    poll: Callable[[], Awaitable[None]] | None = None
+    session_over: Callable[[int], bool] | None = None
+    free_bytes: Callable[[], int] | None = None
+    clock_offset_us: Callable[[], int] | None = None

@@ -1,0 +1,102 @@
+"""What the log's records other than market data say: control messages, session events, REST replies."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from hosu.collect.dates import UNKNOWN, Told, ordinal
+from hosu.kis.layouts import LAYOUTS
+from hosu.kis.messages import PingPong, read_control
+
+if TYPE_CHECKING:
+    from hosu.collect.block import Block
+
+SEGMENT_BEGINS: Final = "segment"
+COLLECTION_ENDS: Final = "end"
+_DATE: Final = "BSOP_DATE"
+_DATED: Final = {
+    tr_id.encode(): layouts[-1].index(_DATE) for tr_id, layouts in LAYOUTS.items() if layouts[-1].has(_DATE)
+}
+
+
+def is_json(payload: bytes) -> bool:
+    """Whether a message is JSON at all."""
+    try:
+        json.loads(payload)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def pingpong_date(payload: bytes) -> int:
+    """The date of the broker's clock in a PINGPONG, yyyymmdd; 0 for any other message, or when it is no date."""
+    if b"PINGPONG" not in payload:
+        return UNKNOWN
+    try:
+        message, _ = read_control(payload)
+    except RecursionError:
+        return UNKNOWN
+    return _valid(message.datetime[:8]) if isinstance(message, PingPong) else UNKNOWN
+
+
+def trade_date(payload: bytes) -> int:
+    """The business date of the first record of a frame, yyyymmdd; 0 where it has none."""
+    head, _, rest = payload[2:].partition(b"|")
+    place = _DATED.get(head)
+    if place is None:
+        return UNKNOWN
+    fields = rest.split(b"^", place + 1)
+    return _valid(fields[place].decode("ascii", "replace")) if len(fields) > place + 1 else UNKNOWN
+
+
+def _valid(text: str) -> int:
+    value = int(text) if len(text) == 8 and text.isascii() and text.isdigit() else UNKNOWN
+    return value if ordinal(value) > 0 else UNKNOWN
+
+
+def session_event(payload: bytes) -> dict[str, Any]:
+    """A SESSION record's content; empty if it is none."""
+    try:
+        content = json.loads(payload)
+    except (ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def told_by(event: dict[str, Any], key: str) -> Told:
+    """What the record that begins a segment says of dates; ``key`` is ``dates`` or ``pings``."""
+    by_connection = event.get(key)
+    dates = by_connection if isinstance(by_connection, dict) else {}
+    known = {int(name): _number(value) for name, value in dates.items() if name.isascii() and name.isdigit()}
+    return Told(_number(event.get("date")), {name: value for name, value in known.items() if value})
+
+
+def preamble(latest: int, dates: dict[int, int], pings: dict[int, int]) -> bytes:
+    """The payload of the SESSION record that begins a segment: all dates told so far, by connection."""
+    content = {"event": SEGMENT_BEGINS, "date": latest, "dates": dates, "pings": pings}
+    return json.dumps(content).encode()
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) and ordinal(value) > 0 else UNKNOWN
+
+
+def rest_reply(payload: bytes) -> dict[str, Any] | None:
+    """A REST record's content (tr_id, path, params, status, body); None if it is none."""
+    content = session_event(payload)
+    params = content.get("params")
+    well_formed = (
+        isinstance(content.get("tr_id"), str)
+        and isinstance(params, dict)
+        and all(isinstance(value, str) for value in params.values())
+        and isinstance(content.get("status"), int)
+        and isinstance(content.get("body"), str)
+    )
+    return content if well_formed else None
+
+
+def places_of(block: Block, kind: int) -> list[int]:
+    """Which records of a block are of a kind."""
+    places: list[int] = (block.kind == kind).nonzero()[0].tolist()
+    return places

@@ -1,0 +1,226 @@
+"""Lakes that are not ours, cannot be written, or are damaged: a clear error, and nothing overwritten."""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from hosu.collect.sinks import EventBatch
+from hosu.errors import HosuError, InputError, LakeReadOnlyError, NotALakeError, QueryError, TableCorruptError
+from hosu.lake.archive import FramesArchive
+from hosu.lake.delta import NewFile
+from hosu.lake.lake import FORMAT, Lake
+from hosu.lake.sql import Session
+from hosu.lake.verify import verify
+from hosu.lake.writer import LakeSink
+
+Batch = Callable[..., EventBatch]
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def filled(lake: Lake, batch: Batch) -> Lake:
+    sink = LakeSink(lake)
+    for n in range(3):
+        sink.write(batch({"lsn": n}))
+        sink.flush()
+    sink.close()
+    return lake
+
+
+def data_files(lake: Lake) -> list[Path]:
+    return sorted(Path(lake.root).glob("raw/trades/date=*/*.parquet"))
+
+
+def test_a_folder_with_files_of_somebody_else_is_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(NotALakeError, match=r"it holds files but no _hosu/lake\.json"):
+        Lake.open(str(tmp_path))
+    assert tree(tmp_path) == {"thesis.txt": b"mine"}
+
+
+def test_the_collectors_state_folder_may_be_there_first(tmp_path: Path) -> None:
+    (tmp_path / ".hosu").mkdir()
+    assert Lake.open(str(tmp_path)).find("trades") is None
+
+
+def test_a_lake_of_a_newer_hosu_is_not_touched(lake: Lake) -> None:
+    marker = Path(lake.root) / "_hosu/lake.json"
+    marker.write_text(json.dumps({"format": FORMAT + 1}))
+    with pytest.raises(NotALakeError, match=f"format {FORMAT + 1} is newer than {FORMAT}"):
+        Lake.open(lake.root)
+    marker.write_text("{")
+    with pytest.raises(NotALakeError, match="cannot be read"):
+        Lake.open(lake.root)
+
+
+def test_no_lake_is_made_where_none_was_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(NotALakeError, match="there is no such folder"):
+        Lake.open(str(tmp_path / "none"), create=False)
+    with pytest.raises(NotALakeError, match="it is empty"):
+        Lake.open(str(tmp_path), create=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_table_is_named_beside_the_known_ones(lake: Lake) -> None:
+    with pytest.raises(InputError, match=r"'trade': does not exist; choose one of trades, quotes"):
+        lake.find("trade")
+
+
+@pytest.fixture
+def as_nobody() -> Iterator[Path]:
+    """A folder that this process may read and not write, also where the tests run as root."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        user = os.geteuid()
+        folder.chmod(0o755)
+        yield folder
+        os.seteuid(user)
+
+
+def forbid_writing(folder: Path) -> None:
+    if os.geteuid() == 0:
+        os.seteuid(65534)
+    else:
+        for path in [folder, *folder.rglob("*")]:
+            path.chmod(0o555 if path.is_dir() else 0o444)
+
+
+def allow_writing(folder: Path) -> None:
+    if os.getuid() == 0:
+        os.seteuid(0)
+    else:
+        for path in [folder, *folder.rglob("*")]:
+            path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def test_a_lake_that_may_only_be_read_can_be_asked_but_not_written(as_nobody: Path, batch: Batch) -> None:
+    lake = Lake.open(str(as_nobody / "lake"))
+    sink = LakeSink(lake)
+    sink.write(batch({"lsn": 0}))
+    sink.close()
+    sink.write(batch({"lsn": 1}))
+    Session(lake).close()  # all modules are loaded before this process may read less
+    before = tree(as_nobody)
+    forbid_writing(as_nobody)
+    try:
+        with pytest.raises(LakeReadOnlyError, match="cannot be written"):
+            sink.flush()
+        with pytest.raises(LakeReadOnlyError, match="cannot be written"):
+            Lake.open(str(as_nobody / "another"))
+        with Session(Lake.open(lake.root)) as session:
+            assert session.query("SELECT count(*) AS n FROM trades").to_pylist() == [{"n": 1}]
+    finally:
+        allow_writing(as_nobody)
+    assert tree(as_nobody) == before
+    sink.close()
+    with Session(lake) as session:
+        assert session.query("SELECT count(*) AS n FROM trades").to_pylist() == [{"n": 2}]
+
+
+def test_a_garbled_commit_is_named_and_the_log_left_as_it_is(filled: Lake) -> None:
+    path = Path(filled.root) / "raw/trades/_delta_log/00000000000000000002.json"
+    path.write_text("{garbage")
+    before = tree(Path(filled.root))
+
+    with pytest.raises(TableCorruptError, match=r"table trades is damaged at .*_delta_log"):
+        LakeSink(filled)
+    with pytest.raises(TableCorruptError):
+        Session(filled)
+    findings = verify(filled).findings
+    assert [finding.table for finding in findings] == ["trades"]
+    assert tree(Path(filled.root)) == before
+
+
+def test_a_missing_commit_is_found(filled: Lake) -> None:
+    (Path(filled.root) / "raw/trades/_delta_log/00000000000000000001.json").unlink()
+    with pytest.raises(TableCorruptError, match="trades"):
+        filled.find("trades")
+
+
+def test_data_files_without_a_log_are_no_empty_table(filled: Lake) -> None:
+    log = Path(filled.root) / "raw/trades/_delta_log"
+    log.rename(Path(filled.root) / "elsewhere")
+    with pytest.raises(TableCorruptError, match="data files but no log"):
+        filled.table("trades")
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda path: path.unlink(), "is missing"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-20]), "bytes, the log says"),
+        (lambda path: path.write_bytes(b"\0" * path.stat().st_size), "cannot be read"),
+    ],
+)
+def test_verify_names_the_damaged_file_and_only_it(filled: Lake, damage: Callable[[Path], object], says: str) -> None:
+    victim = data_files(filled)[1]
+    damage(victim)
+
+    findings = verify(filled).findings
+    assert [(finding.table, finding.path) for finding in findings] == [("trades", str(victim))]
+    assert says in findings[0].fault
+    assert "hosu replay" in findings[0].next_step
+
+
+@pytest.mark.parametrize(("column", "found_without_depth"), [("size", False), ("lsn", True)])
+def test_verify_finds_a_flipped_byte_when_it_looks_deep_or_has_to_read_it(
+    filled: Lake, column: str, found_without_depth: bool
+) -> None:
+    victim = data_files(filled)[0]
+    group = pq.read_metadata(victim).row_group(0)
+    chunk = next(group.column(i) for i in range(group.num_columns) if group.column(i).path_in_schema == column)
+    data = bytearray(victim.read_bytes())
+    data[chunk.data_page_offset + chunk.total_compressed_size - 3] ^= 0x40
+    victim.write_bytes(bytes(data))
+
+    named = [str(victim)]
+    assert [finding.path for finding in verify(filled).findings] == (named if found_without_depth else [])
+    assert [finding.path for finding in verify(filled, deep=True).findings] == named
+
+
+def test_verify_finds_rows_stored_twice_and_rows_no_commit_covers(filled: Lake) -> None:
+    table = filled.find("trades")
+    assert table is not None
+    file = table.files()[0]
+    data = (Path(filled.root) / table.path(file)).read_bytes()
+    copy = f"date={file.date}/live-{1:032x}.parquet"
+    filled.storage.put(table.path(copy), data)
+    table.append([NewFile(copy, file.date, len(data), file.rows, '{"numRecords": 1}')], {"other": 1})
+
+    faults = [finding.fault for finding in verify(filled).findings]
+    assert len(faults) == 1
+    assert faults[0].startswith("holds 1 records more than once, the first is ")
+
+
+def test_a_healthy_lake_has_no_findings(filled: Lake) -> None:
+    report = verify(filled, deep=True)
+    assert (report.findings, report.files, report.rows) == ((), 3, 3)
+
+
+def test_archived_segments_are_checked_by_who_knows_their_format(filled: Lake) -> None:
+    FramesArchive(filled).store("0.log.zst", "2025-09-15", b"segment")
+
+    def refuse(name: str, data: bytes) -> None:
+        raise HosuError(f"{name} is torn")
+
+    assert verify(filled).archived == 1
+    findings = verify(filled, check_archive=refuse).findings
+    assert [(finding.table, finding.fault) for finding in findings] == [
+        ("frames", "raw/frames/date=2025-09-15/0.log.zst is torn")
+    ]
+
+
+def test_a_query_over_a_missing_file_says_which(filled: Lake) -> None:
+    victim = data_files(filled)[2]
+    with Session(filled) as session:
+        victim.unlink()
+        with pytest.raises(QueryError, match=victim.name):
+            session.query("SELECT * FROM trades")
