@@ -77,11 +77,11 @@ class LakeSettings(BaseSettings):
     aws_endpoint_url: str | None = Field(
         None, validation_alias="AWS_ENDPOINT_URL", description="address of an S3 endpoint that is not Amazon's"
     )
-    memory_limit: str = Field(
-        "1GB",
-        validation_alias="HOSU_SQL_MEMORY",
-        pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$",
-        description="memory that one SQL query may use, such as 512MB; more spills to disk",
+    sql_memory_mib: int = Field(
+        1024,
+        validation_alias="HOSU_SQL_MEMORY_MIB",
+        ge=64,
+        description="memory in MiB that one SQL query may use; more spills to disk",
     )
 
     def resolved_root(self) -> str:

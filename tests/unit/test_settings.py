@@ -30,7 +30,7 @@ def test_flag_overrules_environment_and_environment_overrules_dotenv(
     ("kind", "name", "value", "fault"),
     [
         (LogSettings, "LOG_LEVEL", "chatty", "'DEBUG'"),
-        (LakeSettings, "HOSU_SQL_MEMORY", "plenty", "pattern"),
+        (LakeSettings, "HOSU_SQL_MEMORY_MIB", "plenty", "valid integer"),
         (CollectSettings, "HOSU_POLL_SECONDS", "soon", "valid number"),
         (CollectSettings, "HOSU_DISK_RESERVE_MB", "-1", "greater than or equal to 0"),
         (KisSettings, "HOSU_CALLS_PER_SECOND", "900", "less than or equal to 20"),

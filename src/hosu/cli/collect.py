@@ -141,7 +141,7 @@ def _symbols(text: str, lake: Lake, simulator: str | None) -> list[str]:
 
     if text == "all":
         listed = _universe(lake, simulator)
-    elif Path(text).is_file():
+    elif "," not in text and Path(text).is_file():  # a long list is no file name, and the system says so
         listed = [line.split("#")[0].strip() for line in Path(text).read_text(encoding="utf-8").splitlines()]
     else:
         listed = [part.strip() for part in text.split(",")]

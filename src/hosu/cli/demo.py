@@ -3,42 +3,48 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import json
 import shutil
 import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from datetime import date as Day
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from hosu.cli.output import note, size, stdout
+from hosu.cli.output import cell, note, size, stdout
 
 if TYPE_CHECKING:
     from hosu.lake.lake import Lake
 
-_DAY: Final = Day(2026, 9, 15)
+_DAY: Final = dt.date(2026, 9, 15)
 """The first whole day after the exchange's reform of 2026-09-14: today's widths, pre- and after-market rules."""
 _FEEDS: Final = ("trades", "quotes", "expected", "market_events")
 _QUESTIONS: Final = (
     (
         "Which symbols traded most?",
-        "SELECT symbol, count(*) AS trades, sum(size) AS shares, round(sum(price * size) / 1e8, 1) AS value_100m_won "
-        "FROM trades GROUP BY symbol ORDER BY value_100m_won DESC LIMIT 5",
+        (
+            "SELECT symbol, count(*) AS trades, sum(size) AS shares, round(sum(price * size) / 1e8, 1) AS value_100m "
+            "FROM trades GROUP BY symbol ORDER BY value_100m DESC LIMIT 5"
+        ),
     ),
     (
         "What did the day look like?",
-        "SELECT symbol, open, high, low, close, volume, round(vwap, 1) AS vwap FROM processed_ohlcv "
-        "ORDER BY value DESC LIMIT 5",
+        (
+            "SELECT symbol, open, high, low, close, volume, round(vwap, 1) AS vwap FROM processed_ohlcv "
+            "WHERE session_set = 'regular' ORDER BY value DESC LIMIT 5"
+        ),
     ),
     (
         "How wide was the spread, by hour?",
-        "SELECT hour(ts_event AT TIME ZONE 'Asia/Seoul') AS hour_kst, count(*) AS books, "
-        "round(avg((ask_prices[1] - bid_prices[1]) / ask_prices[1]) * 10000, 2) AS spread_bp FROM quotes "
-        "WHERE ask_prices[1] > 0 AND bid_prices[1] > 0 GROUP BY ALL ORDER BY hour_kst",
+        (
+            "SELECT hour(ts_event AT TIME ZONE 'Asia/Seoul') AS hour_kst, count(*) AS books, "
+            "round(avg((ask_prices[1] - bid_prices[1]) / ask_prices[1]) * 10000, 2) AS spread_bp FROM quotes "
+            "WHERE ask_prices[1] > 0 AND bid_prices[1] > 0 GROUP BY ALL ORDER BY hour_kst"
+        ),
     ),
 )
 
@@ -187,7 +193,7 @@ def _report(lake: Lake, status: dict[str, Any], sent: dict[str, Any]) -> bool:
     wanted = {key.split(":")[1]: facts["shares"] for key, facts in sent["symbols"].items() if facts.get("trades")}
     arrived = sum(rows.values())
     equal = sum(shares.get(symbol) == count for symbol, count in wanted.items())
-    whole = sent["records"] == status["records"] == arrived and equal == len(wanted)
+    whole = bool(sent["records"] == status["records"] == arrived and equal == len(wanted))
     table = Table(title="Was anything lost?", show_header=False, title_justify="left", show_edge=False)
     table.add_row("sent by the simulator", f"{sent['records']:,} records")
     table.add_row("in the log", f"{status['records']:,} records, {status['log_records']:,} messages")
@@ -224,12 +230,12 @@ def _tables(lake: Lake, before: dict[str, int]) -> None:
     for column in shown.columns[1:]:
         column.justify = "right"
     shown.title_justify = "left"
-    for name in before:
+    for name, landed in before.items():
         found = lake.find(name)
         files = [] if found is None else found.files()
         rows, now = sum(file.rows for file in files), sum(file.size for file in files)
         if rows:
-            shown.add_row(name, f"{rows:,}", f"{len(files)}", size(before[name]), size(now), f"{now / rows:.1f}")
+            shown.add_row(name, f"{rows:,}", f"{len(files)}", size(landed), size(now), f"{now / rows:.1f}")
     _print(shown)
 
 
@@ -243,9 +249,7 @@ def _answers(lake: Lake) -> None:
             rows = session.query(sql).to_pylist()
             table = Table(*(rows[0] if rows else ("nothing",)), title=question, title_justify="left")
             for row in rows:
-                table.add_row(
-                    *(f"{value:,}" if isinstance(value, int | float) else str(value) for value in row.values())
-                )
+                table.add_row(*map(cell, row.values()))
             _print(table)
             stdout().print(f'  hosu sql "{sql}"\n')
 
@@ -264,9 +268,7 @@ def _say_where_next(kept: Show | None) -> None:
         return
     lake = f"--lake {kept.lake}"
     note("Where to go next:")
-    note(f'  hosu sql {lake} "SELECT * FROM trades LIMIT 5"')
+    note(f'  hosu sql {lake} "FROM trades LIMIT 5"')
     note(f"  hosu lake tables {lake}        hosu lake verify --deep {lake}")
-    note(
-        f"  hosu replay {kept.lake}/raw/frames --lake {kept.folder}/again   # the same day again, from the archived frames"
-    )
+    note(f"  hosu replay {kept.lake}/raw/frames --lake {kept.folder}/again   # the same day, from the archived frames")
     note("  hosu doctor                    # what is missing for collecting the real market")

@@ -7,7 +7,6 @@ import os
 import platform
 import shutil
 import socket
-import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -56,10 +55,7 @@ def doctor(
 
 
 def _python() -> Check:
-    version = platform.python_version()
-    if sys.version_info < (3, 11):
-        return Check("python", "fail", version, "install Python 3.11 or newer")
-    return Check("python", "ok", f"{version} on {platform.system()} {platform.machine()}")
+    return Check("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
 
 
 def _libraries() -> Check:
@@ -117,7 +113,8 @@ def _clock() -> Check:
     from hosu.market.calendar import business_day
 
     day, second = business_day(SystemClock().now_us())
-    text = f"{day} {second // 3600:02}:{second // 60 % 60:02}:{second % 60:02} in Korea"
+    whole = int(second)
+    text = f"{day} {whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02} in Korea"
     if not 2025 <= day.year <= 2027:
         return Check("clock", "fail", text, "set the system's clock (timedatectl set-ntp true)")
     return Check("clock", "ok", text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import date as Day
+import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +13,8 @@ from hosu.cli.options import FormatOption, LakeOption, open_lake
 from hosu.cli.output import Format, emit_rows, note
 
 if TYPE_CHECKING:
-    from hosu.market.instruments import Instrument
+    from hosu.kis.http import Http
+    from hosu.market.instruments import Instrument, Market
 
 app = typer.Typer(help="What is traded, by date.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -38,7 +39,7 @@ def sync(
     from hosu.market.calendar import business_day
     from hosu.market.instruments import to_arrow
 
-    as_of = Day.fromisoformat(day) if day is not None else business_day(SystemClock().now_us())[0]
+    as_of = dt.date.fromisoformat(day) if day is not None else business_day(SystemClock().now_us())[0]
     listed = read_folder(files) if files is not None else fetch(rest)
     count = write_universe(open_lake(lake, create=True), as_of.isoformat(), to_arrow(as_of, listed))
     note(f"{count:,} instruments as of {as_of}")
@@ -74,16 +75,26 @@ def fetch(rest: str | None = None) -> list[Instrument]:
 
 async def _fetch(rest: str | None) -> list[Instrument]:
     from hosu.kis.http import Http
-    from hosu.kis.masters import MASTER_FILES, parse_master
-    from hosu.kis.rest import MASTERS, download_master
+    from hosu.kis.masters import MASTER_FILES
+    from hosu.kis.rest import MASTERS
 
     base = f"{rest.rstrip('/')}/common/master" if rest is not None else MASTERS
     async with Http() as http:
-        return [
-            instrument
-            for market in MASTER_FILES
-            for instrument in parse_master(await download_master(http, market, base), market)
-        ]
+        listed = [await _fetch_market(http, market, base, simulated=rest is not None) for market in MASTER_FILES]
+    return [instrument for market in listed for instrument in market]
+
+
+async def _fetch_market(http: Http, market: Market, base: str, *, simulated: bool) -> list[Instrument]:
+    from hosu.errors import BrokerUnreachableError
+    from hosu.kis.masters import parse_master
+    from hosu.kis.rest import download_master
+
+    try:
+        return parse_master(await download_master(http, market, base), market)
+    except BrokerUnreachableError as error:
+        if simulated and error.cause == "HTTP 404":  # a simulated market may have no symbol there
+            return []
+        raise
 
 
 def read_folder(folder: Path) -> list[Instrument]:

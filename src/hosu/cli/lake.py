@@ -93,12 +93,17 @@ def verify(
 
     Exits 1 when something is wrong, and names the file.
     """
-    from hosu.collect.segment import check_segment
+    from hosu.collect.segment import check_segment, decompress
     from hosu.lake.verify import verify as verify_lake
 
     with _counting("verifying") as tell:
         result = verify_lake(
-            open_lake(lake), table, deep=deep, check_archive=check_segment, config=sql_config(), progress=tell
+            open_lake(lake),
+            table,
+            deep=deep,
+            check_archive=lambda name, data: check_segment(decompress(data, name), name),
+            config=sql_config(),
+            progress=tell,
         )
     note(
         f"{result.tables} tables, {result.files:,} files, {result.rows:,} rows and {result.archived} archived segments "

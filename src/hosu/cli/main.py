@@ -54,12 +54,21 @@ def run() -> None:
     except HosuError as error:
         note(f"hosu: {error}")
         sys.exit(1)
-    except KeyboardInterrupt:
-        note("hosu: stopped")
-        sys.exit(1)
     except BrokenPipeError:
         # Whoever read our output has gone (head, less); stdout must not be flushed again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        note(f"hosu: {error.strerror or error}{where}; check the path, its permissions and the disk")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        note("hosu: stopped")
+        sys.exit(1)
+    except Exception as error:  # the last door: one sentence for the user, the rest on request
+        if os.environ.get("LOG_LEVEL", "").upper() == "DEBUG":
+            raise
+        note(f"hosu: a fault of its own: {type(error).__name__}: {error}; LOG_LEVEL=DEBUG shows where")
         sys.exit(1)
 
 

@@ -6,6 +6,7 @@ import base64
 import json
 import sys
 from datetime import date, datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
     from rich.console import Console
     from rich.progress import Progress
+
+
+_UNBOUNDED = 10_000
+"""Columns of an output that is read by a program or a file, where folding would only get in the way."""
 
 
 class Format(StrEnum):
@@ -43,20 +48,20 @@ def emit_rows(rows: Iterable[Mapping[str, Any]], format_: Format, *, columns: Se
 
     names = list(columns or (listed[0].keys() if listed else ()))
     table = Table(*names, header_style="bold", show_edge=False, pad_edge=False)
-    numeric = {name for name in names if any(isinstance(row.get(name), int | float) for row in listed)}
+    numeric = {name for name in names if any(isinstance(row.get(name), int | float | Decimal) for row in listed)}
     for name, column in zip(names, table.columns, strict=True):
         column.justify = "right" if name in numeric else "left"
         column.overflow = "fold"
     for row in listed:
-        table.add_row(*(_cell(row.get(name)) for name in names))
+        table.add_row(*(cell(row.get(name)) for name in names))
     stdout().print(table)
 
 
 def stdout() -> Console:
-    """Console for data; plain and unwrapped when stdout is no terminal."""
+    """Console for data: as wide as the terminal, or as the data where stdout is none."""
     from rich.console import Console
 
-    return Console(soft_wrap=not sys.stdout.isatty(), highlight=False, markup=False)
+    return Console(width=None if sys.stdout.isatty() else _UNBOUNDED, highlight=False, markup=False)
 
 
 def stderr() -> Console:
@@ -90,14 +95,15 @@ def size(count: float) -> str:
     raise AssertionError  # the loop returns at its last unit
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """A value as a table shows it: digits in groups of three, nothing for None."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:,.6f}".rstrip("0").rstrip(".")
-    if isinstance(value, int):
+    if isinstance(value, int | Decimal):
         return f"{value:,}"
     if isinstance(value, datetime):
         return value.isoformat(sep=" ")
@@ -109,6 +115,8 @@ def _cell(value: object) -> str:
 def _plain(value: object) -> object:
     if isinstance(value, datetime | date):
         return value.isoformat()
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, bytes):
         try:
             return value.decode()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
-from datetime import date as Day
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,13 +26,14 @@ class Source:
 
     bars: Path | None
     frames: Path | None
-    day: Day | None
+    day: dt.date | None
     symbols: str | None
     records: int
     books: bool
-    layouts: Day | None
+    layouts: dt.date | None
     fills: int
     seed: int
+    feeds: str
 
 
 def simulator(
@@ -60,6 +61,9 @@ def simulator(
     records: Annotated[
         int, typer.Option("--records", min=1, help="About how many records a synthetic day has.")
     ] = 1_000_000,
+    feeds: Annotated[
+        str, typer.Option("--feeds", metavar="A,B", help="Synthetic: of trades, quotes, expected, market_events.")
+    ] = "trades,quotes,expected,market_events",
     books: Annotated[bool, typer.Option("--books", help="With --bars: an order book around each trade.")] = False,
     layouts: Annotated[
         str | None, typer.Option("--layouts", metavar="YYYY-MM-DD", help="Send the field layouts of this date.")
@@ -95,18 +99,18 @@ def simulator(
         raise typer.BadParameter("choose one of --synthetic, --bars and --frames")
     if away not in ("run", "hold"):
         raise typer.BadParameter("--away is run or hold")
-    source = Source(bars, frames, _day(day), symbols, records, books, _day(layouts), fills, seed)
+    source = Source(bars, frames, _day(day), symbols, records, books, _day(layouts), fills, seed, feeds)
     config = _config(slots, speed, rate, port, expect, away, token_interval)
     if report is not None and not report.parent.is_dir():
         raise InputError(str(report), "its folder does not exist", "make the folder first")
     asyncio.run(_serve(config, tape_maker(source), report))
 
 
-def _day(text: str | None) -> Day | None:
+def _day(text: str | None) -> dt.date | None:
     if text is None:
         return None
     try:
-        return Day.fromisoformat(text)
+        return dt.date.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(f"{text} is no date; write it as YYYY-MM-DD") from None
 
@@ -160,6 +164,7 @@ def _synthetic(source: Source) -> Callable[[], Tape]:
         seed=source.seed,
         symbols=default_symbols(count) if count is not None else tuple(text.split(",")),
         records=source.records,
+        feeds=tuple(source.feeds.split(",")),
         fills=source.fills,
         layouts=source.layouts,
     )
@@ -206,7 +211,7 @@ def _recorded(path: Path) -> Iterator[tuple[int, bytes]]:
                     yield int(block.ts_recv_us[i]), block.payload(i)
 
 
-def _last_session() -> Day:
+def _last_session() -> dt.date:
     from hosu.clock import SystemClock
     from hosu.market.calendar import business_day, is_session, previous_session
 

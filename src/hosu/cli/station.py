@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import shutil
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import date as Day
 from typing import TYPE_CHECKING, Any, Final
 
 from hosu.errors import InputError
@@ -177,7 +177,7 @@ def _towards_the_broker(
             cache,
             slots=plan.slots,
             stop_on_close=simulated,
-            register_interval_s=0.0 if simulated else FeedConfig.register_interval_s,
+            register_interval_s=0.0 if simulated else 0.05,  # the broker looks askance at who registers too fast
         ),
         plan.host,
         auth,
@@ -196,12 +196,18 @@ def _towards_the_broker(
 
 def _market_open(scope: str) -> Callable[[int], bool]:
     from hosu.market.calendar import phase_at
-    from hosu.market.day_plan import CONTINUOUS
+    from hosu.market.day_plan import CONTINUOUS, Scope
 
-    return lambda now_us: phase_at(now_us, scope) in CONTINUOUS
+    venue = Scope(scope)
+
+    def is_open(now_us: int) -> bool:
+        phase = phase_at(now_us, venue)
+        return phase is not None and phase in CONTINUOUS
+
+    return is_open
 
 
-def _day_over(today: Day, scope: str) -> Callable[[int], bool]:
+def _day_over(today: dt.date, scope: str) -> Callable[[int], bool]:
     from hosu.market.calendar import instant_us, sessions_on
 
     ends_us = instant_us(today, sessions_on(today, scope).end_s) + _AFTER_CLOSE_S * 1_000_000

@@ -69,11 +69,12 @@ def block(found: dict[str, Any]) -> RenderableType:
     """The status as two columns of facts under a headline."""
     from rich.panel import Panel
     from rich.table import Table
+    from rich.text import Text
 
     facts = Table.grid(padding=(0, 3))
     left, right = _left(found), _right(found)
     for one, other in zip(left, right, strict=True):
-        facts.add_row(f"[dim]{one[0]}[/dim]", one[1], f"[dim]{other[0]}[/dim]", other[1])
+        facts.add_row(Text(one[0], "dim"), one[1], Text(other[0], "dim"), other[1])
     fault = found.get("last_error") or "; ".join(f"{name}: {text}" for name, text in found.get("trouble", {}).items())
     title = f"hosu: {found['state']}" + (f", {found['reason']}" if found.get("reason") else "")
     return Panel(facts, title=title, subtitle=fault or None, border_style="red" if fault else "cyan", expand=False)

@@ -1,0 +1,5 @@
+"""``python -m hosu`` is ``hosu``."""
+
+from hosu.cli.main import run
+
+run()
