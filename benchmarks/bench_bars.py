@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-import lake_data
+from benchmarks import lake_data
 from hosu.lake.lake import Lake
 from hosu.lake.ohlcv import bars_of
 from hosu.lake.parquet import FileWriter, sorted_name

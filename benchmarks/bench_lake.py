@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-import lake_data
+from benchmarks import lake_data
 from hosu.lake.compact import CompactConfig, compact
 from hosu.lake.delta import CHECKPOINT_EVERY, NewFile
 from hosu.lake.lake import Lake

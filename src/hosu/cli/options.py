@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date as Day
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +22,14 @@ LakeOption = Annotated[
     ),
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="How data is printed.")]
+
+
+def day_of(text: str) -> Day:
+    """The day that an option names; anything but YYYY-MM-DD is wrong usage."""
+    try:
+        return Day.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text} is no date; write it as YYYY-MM-DD") from None
 
 
 def open_lake(root: str | None, *, create: bool = False) -> Lake:

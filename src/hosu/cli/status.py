@@ -103,7 +103,7 @@ def _right(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("commits", f"{found['commits']:,}"),
         ("log written", size(found["bytes_written"])),
         ("log queue", size(buffers.get("log_queue_bytes", 0))),
-        ("not committed yet", lag or "-"),
+        ("read again after a crash", lag or "-"),
         ("registrations", f"{registered:,}"),
         ("reconnects", f"{found['reconnects']:,}"),
     ]

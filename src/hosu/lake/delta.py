@@ -1,0 +1,403 @@
+"""One Delta table through delta-rs: the one committer. The only door to deltalake.
+
+Data files are written first, below the table; a commit then names them. What keeps it exact:
+
+* A writer's commit carries, as Delta application transactions, the last log number it covers of each log. delta-rs
+  does not skip a repeated one by itself, so the writer asks ``covered`` before it commits.
+* A rewrite (compaction, a rebuilt date) removes exactly the files it has read, and fails if one of them is gone.
+  delta-rs would accept two rewriters of the same files, were it not that both carry the next number of one
+  application transaction: the second is refused.
+* A commit that reports an error may have landed all the same; it is looked up before the error is believed.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+
+from hosu.errors import CommitConflictError, LakeFullError, LakeReadOnlyError, TableCorruptError
+from hosu.lake.storage import disk_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    import pyarrow.dataset as ds
+    from deltalake import DeltaTable
+
+    from hosu.lake.parquet import Encoded
+    from hosu.lake.storage import Storage
+    from hosu.lake.tables import TableSpec
+
+FENCE: Final = "hosu:maintenance"
+"""Application id of all rewrites of a table."""
+
+CHECKPOINT_EVERY: Final = 100
+CLEAN_EVERY: Final = 1000
+"""Commits between checkpoints, and between clean-ups of log files that a checkpoint has made superfluous.
+
+A table opens from its last checkpoint and at most 100 commits after it, however many there were before.
+"""
+
+_TOMBSTONE_DAYS: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """A data file that belongs to the table now. ``path`` is relative to the table.
+
+    ``least`` and ``greatest`` are values by column, where they were asked for and the log has them.
+    """
+
+    path: str
+    date: str
+    size: int
+    rows: int
+    least: dict[str, Any] = field(default_factory=dict)
+    greatest: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NewFile:
+    """A data file written below the table that a commit shall add."""
+
+    path: str
+    date: str
+    size: int
+    rows: int
+    statistics: str
+
+
+class Table:
+    """A handle on one table at one version; ``refresh`` moves it on. For one thread at a time."""
+
+    def __init__(self, storage: Storage, spec: TableSpec, delta: DeltaTable) -> None:
+        self.spec = spec
+        self._storage = storage
+        self._delta = delta
+        self._log = f"{spec.location}/_delta_log"
+        self._synced_version = self.version
+        self._unsynced: set[str] = set()
+        # Who wrote what we found may have been killed before it synced, and the log relies on it from now on.
+        self._inherited = True
+
+    def __repr__(self) -> str:
+        return f"Table({self.spec.name!r}, version={self.version})"
+
+    @classmethod
+    def open(cls, storage: Storage, spec: TableSpec) -> Table | None:
+        """The table, or None where there is none.
+
+        Raises:
+            TableCorruptError: the log is damaged, is missing beside data files, or has other columns than ours.
+        """
+        from deltalake.exceptions import TableNotFoundError
+
+        address = storage.address(spec.location)
+        try:
+            with _reading(spec, storage):
+                delta = _load(storage, spec)
+                found = pa.schema(delta.schema().to_arrow())
+        except TableNotFoundError:
+            if any(entry.path.endswith(".parquet") for entry in storage.list(f"{spec.location}/")):
+                raise TableCorruptError(spec.name, f"{address}/_delta_log", "data files but no log") from None
+            return None
+        _check_columns(spec, found, address)
+        return cls(storage, spec, delta)
+
+    @classmethod
+    def create(cls, storage: Storage, spec: TableSpec) -> Table:
+        """The table, made empty; one that somebody else made meanwhile is taken as it is."""
+        from deltalake import DeltaTable
+
+        address = storage.address(spec.location)
+        with _writing(spec, address):
+            delta = DeltaTable.create(
+                address,
+                schema=spec.schema,
+                mode="ignore",
+                partition_by=["date"],
+                name=spec.name,
+                configuration={
+                    "delta.checkpointInterval": str(CHECKPOINT_EVERY),
+                    "delta.logRetentionDuration": f"interval {spec.log_hours} hours",
+                    "delta.deletedFileRetentionDuration": f"interval {_TOMBSTONE_DAYS} days",
+                },
+                storage_options=storage.delta_options,
+            )
+        table = cls(storage, spec, delta)
+        table._unsynced.add(f"{spec.location}/_delta_log/{0:020d}.json")
+        table._inherited = table.version > 0
+        return table
+
+    @property
+    def version(self) -> int:
+        return int(self._delta.version())
+
+    def refresh(self) -> None:
+        """Moves on to the table's newest version."""
+        from deltalake.exceptions import DeltaError
+
+        try:
+            self._delta.update_incremental()
+        except (DeltaError, OSError):
+            # The commits after this version may have been cleaned away; the checkpoint has what they said.
+            with _reading(self.spec, self._storage):
+                self._delta = _load(self._storage, self.spec)
+
+    def covered(self, app_id: str) -> int:
+        """The highest number committed under an application id, at this version; -1 when there is none."""
+        version = self._delta.transaction_version(app_id)
+        return -1 if version is None else int(version)
+
+    def files(self, date: str | None = None, *, bounds: bool = False) -> list[DataFile]:
+        """The data files of this version, those of one date or all.
+
+        Args:
+            bounds: whether ``least`` and ``greatest`` are filled too; that takes longer.
+        """
+        import pyarrow.compute as pc
+
+        with _reading(self.spec, self._storage):
+            actions = pa.table(self._delta.get_add_actions(flatten=True))
+        if date is not None:
+            actions = actions.filter(pc.field("partition.date") == date)
+        if bounds:
+            return [_with_bounds(row) for row in actions.to_pylist()]
+        columns = ("path", "partition.date", "size_bytes", "num_records")
+        return [DataFile(*row) for row in zip(*(actions.column(name).to_pylist() for name in columns), strict=True)]
+
+    def dates(self) -> list[str]:
+        """The dates that have data files, oldest first."""
+        return sorted({file.date for file in self.files()})
+
+    def dataset(self) -> ds.Dataset:
+        """This version as a pyarrow dataset, wherever it lies."""
+        return self._delta.to_pyarrow_dataset()
+
+    def path(self, file: DataFile | NewFile | str) -> str:
+        """A data file's path below the lake's root."""
+        return f"{self.spec.location}/{file if isinstance(file, str) else file.path}"
+
+    def store(self, date: str, name: str, encoded: Encoded) -> NewFile:
+        """Writes a data file below the table. It belongs to the table only once a commit adds it."""
+        path = f"date={date}/{name}"
+        self._storage.put(self.path(path), encoded.data.to_pybytes())
+        self._unsynced.add(self.path(path))
+        return NewFile(path, date, len(encoded.data), encoded.rows, encoded.statistics)
+
+    def append(self, adds: Sequence[NewFile], covers: Mapping[str, int]) -> int:
+        """Commits files together with the log numbers they cover; returns the table's version then.
+
+        ``adds`` may be empty: the commit then only says what is covered. The caller has asked ``covered`` first.
+
+        Raises:
+            CommitConflictError: somebody else covered the same log meanwhile; ask ``covered`` again.
+        """
+        self._commit([_add(file, data_change=True) for file in adds], covers)
+        return self.version
+
+    def rewrite(
+        self,
+        removes: Sequence[DataFile],
+        adds: Sequence[NewFile],
+        *,
+        data_change: bool,
+        covers: Mapping[str, int] | None = None,
+    ) -> int:
+        """Takes ``adds`` for ``removes`` in one commit; what others appended meanwhile stays.
+
+        Args:
+            data_change: False where the rows are the same in another order (compaction).
+            covers: further application ids and numbers to keep with this commit.
+
+        Raises:
+            CommitConflictError: a removed file is gone already, or another rewrite came first; nothing was changed.
+        """
+        self.refresh()
+        live = {file.path for file in self.files()}
+        gone = [file.path for file in removes if file.path not in live]
+        if gone:
+            raise CommitConflictError(self.spec.name, f"{gone[0]} has been rewritten already")
+        actions = [_remove(file, data_change=data_change) for file in removes]
+        actions += [_add(file, data_change=data_change) for file in adds]
+        self._commit(actions, {**(covers or {}), FENCE: self.covered(FENCE) + 1}, landed={file.path for file in adds})
+        return self.version
+
+    def _commit(self, actions: list[Any], covers: Mapping[str, int], landed: set[str] | None = None) -> None:
+        from deltalake import CommitProperties, PostCommitHookProperties, Transaction
+        from deltalake.exceptions import CommitFailedError, DeltaError
+
+        address = self._storage.address(self._log)
+        transactions = [Transaction(app_id, version) for app_id, version in covers.items()]
+        before = self.version
+        try:
+            self._delta.create_write_transaction(
+                actions,
+                "append",
+                self.spec.schema,
+                ["date"],
+                commit_properties=CommitProperties(app_transactions=transactions),
+                post_commithook_properties=PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False),
+            )
+        except (DeltaError, OSError) as error:
+            if not self._has_landed(covers, landed):
+                if isinstance(error, CommitFailedError):
+                    raise CommitConflictError(self.spec.name, str(error).splitlines()[0]) from error
+                raise disk_error(address, str(error)) from error
+        else:
+            self.refresh()
+        if before // CLEAN_EVERY != self.version // CLEAN_EVERY:
+            self.clean_log()
+
+    def _has_landed(self, covers: Mapping[str, int], landed: set[str] | None) -> bool:
+        # A commit whose acknowledgement was lost is in the log; committing again would store its rows twice.
+        try:
+            self.refresh()
+            if landed is not None:
+                return bool(landed) and landed <= {file.path for file in self.files()}
+            return bool(covers) and all(self.covered(app_id) >= version for app_id, version in covers.items())
+        except (TableCorruptError, LakeFullError, LakeReadOnlyError):
+            return False
+
+    def checkpoint(self) -> None:
+        """Writes a checkpoint of this version."""
+        with _writing(self.spec, self._storage.address(self._log)):
+            self._delta.create_checkpoint()
+
+    def clean_log(self) -> None:
+        """Removes log files older than ``log_hours`` that a checkpoint stands in for."""
+        # A checkpoint that is not on the disk yet must not be all that is left.
+        self.sync()
+        with _writing(self.spec, self._storage.address(self._log)):
+            self._delta.cleanup_metadata()
+
+    def sync(self) -> None:
+        """Returns when this version and every file stored through this handle would survive a power cut.
+
+        The first time that is true of all that was there before, too.
+        """
+        if self._inherited:
+            self._storage.settle()
+            self._inherited = False
+        if self._storage.is_local:
+            self._unsynced.update(self._unsynced_log())
+        self._storage.sync(self._unsynced)
+        self._unsynced.clear()
+        self._synced_version = self.version
+
+    def _unsynced_log(self) -> Iterator[str]:
+        for version in range(self._synced_version + 1, self.version + 1):
+            yield f"{self._log}/{version:020d}.json"
+            if (version + 1) % CHECKPOINT_EVERY == 0 or version == self.version:
+                yield f"{self._log}/{version:020d}.checkpoint.parquet"
+        yield f"{self._log}/_last_checkpoint"
+
+    def unreferenced(self, older_than_s: float) -> list[str]:
+        """Files below the table that it has not referred to for that long, as paths relative to the table."""
+        hours = max(1, round(older_than_s / 3600))
+        with _reading(self.spec, self._storage):
+            found = self._delta.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True)
+        return sorted(found)
+
+
+def log_versions(storage: Storage, spec: TableSpec) -> tuple[list[int], list[int]]:
+    """The versions that have a commit file, and those that have a checkpoint, each in ascending order."""
+    names = [entry.path.rpartition("/")[2] for entry in storage.list(f"{spec.location}/_delta_log/")]
+    commits = sorted(int(name[:20]) for name in names if name.endswith(".json") and name[:20].isdigit())
+    checkpoints = sorted({int(name[:20]) for name in names if ".checkpoint" in name and name[:20].isdigit()})
+    return commits, checkpoints
+
+
+def _load(storage: Storage, spec: TableSpec) -> DeltaTable:
+    from deltalake import DeltaTable
+
+    return DeltaTable(storage.address(spec.location), storage_options=storage.delta_options)
+
+
+def _check_columns(spec: TableSpec, found: pa.Schema, address: str) -> None:
+    if sorted(found.names) != sorted(spec.schema.names):
+        odd = sorted(set(found.names) ^ set(spec.schema.names))
+        raise TableCorruptError(spec.name, address, f"its columns are not those of this hosu: {', '.join(odd)}")
+
+
+def _with_bounds(row: dict[str, Any]) -> DataFile:
+    def named(kind: str) -> dict[str, Any]:
+        return {key[4:]: value for key, value in row.items() if key.startswith(kind) and value is not None}
+
+    path, date, size, rows = row["path"], row["partition.date"], row["size_bytes"], row["num_records"]
+    return DataFile(path, date, size, rows, named("min."), named("max."))
+
+
+def _add(file: NewFile, *, data_change: bool) -> Any:
+    from deltalake.transaction import AddAction
+
+    partition: dict[str, str | None] = {"date": file.date}
+    return AddAction(file.path, file.size, partition, _now_ms(), data_change, file.statistics)
+
+
+def _remove(file: DataFile, *, data_change: bool) -> Any:
+    from deltalake.transaction import RemoveAction
+
+    return RemoveAction(
+        path=file.path,
+        data_change=data_change,
+        partition_values={"date": file.date},
+        size=file.size,
+        deletion_timestamp=_now_ms(),
+    )
+
+
+def _now_ms() -> int:
+    # The Delta protocol wants the system's time here; no behaviour of ours depends on it.
+    return round(datetime.now(UTC).timestamp() * 1000)
+
+
+@contextmanager
+def _reading(spec: TableSpec, storage: Storage) -> Iterator[None]:
+    from deltalake.exceptions import DeltaError, TableNotFoundError
+
+    address = f"{storage.address(spec.location)}/_delta_log"
+    try:
+        yield
+    except TableNotFoundError:
+        raise
+    except DeltaError as error:
+        raise TableCorruptError(spec.name, address, _first_line(error)) from error
+    except OSError as error:
+        raise disk_error(address, str(error)) from error
+
+
+@contextmanager
+def _writing(spec: TableSpec, address: str) -> Iterator[None]:
+    from deltalake.exceptions import CommitFailedError, DeltaError
+
+    try:
+        yield
+    except CommitFailedError as error:
+        raise CommitConflictError(spec.name, _first_line(error)) from error
+    except (DeltaError, OSError) as error:
+        raise disk_error(address, str(error)) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def total(files: Iterable[DataFile]) -> tuple[int, int, int]:
+    """Number, bytes and rows of data files."""
+    listed = list(files)
+    return len(listed), sum(file.size for file in listed), sum(file.rows for file in listed)
+
+
+def commit_of(storage: Storage, spec: TableSpec, version: int) -> list[dict[str, Any]]:
+    """The actions of one commit as they stand in the log; a damaged one is a ``TableCorruptError``."""
+    path = f"{spec.location}/_delta_log/{version:020d}.json"
+    try:
+        return [json.loads(line) for line in storage.get(path).splitlines()]
+    except ValueError:
+        raise TableCorruptError(spec.name, storage.address(path), "is not JSON") from None

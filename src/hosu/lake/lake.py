@@ -1,0 +1,94 @@
+"""A lake: one root with a marker that says it is ours, and the tables below it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+from hosu.errors import InputError, NotALakeError
+from hosu.lake.delta import Table
+from hosu.lake.storage import Storage
+from hosu.lake.tables import TABLES, TableSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FORMAT: Final = 1
+"""Version of the layout below the root; a newer one is refused, an older one would be brought forward here."""
+
+_MARKER: Final = "_hosu/lake.json"
+_STATE: Final = ".hosu"  # the collector may keep its log and status in a local lake, and may come first
+
+
+class Lake:
+    """The door to one lake. Opening a table twice gives two independent handles."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+
+    def __repr__(self) -> str:
+        return f"Lake({self.root!r})"
+
+    @property
+    def root(self) -> str:
+        return self.storage.uri
+
+    @classmethod
+    def open(cls, root: str, storage_options: Mapping[str, str] | None = None, *, create: bool = True) -> Lake:
+        """The lake at ``root``, a folder or ``s3://bucket/prefix``.
+
+        An empty or missing root becomes a lake if ``create``. Nothing that is not ours is ever written to.
+
+        Raises:
+            NotALakeError: the root holds something else, or a lake of a newer format; or there is none and
+                ``create`` is off.
+            LakeReadOnlyError, LakeFullError: a new lake cannot be written.
+        """
+        try:
+            storage = Storage.open(root, storage_options, create=create)
+        except FileNotFoundError:
+            raise NotALakeError(root, "there is no such folder") from None
+        if not _is_marked(storage):
+            _mark(storage, create=create)
+        return cls(storage)
+
+    def spec(self, name: str) -> TableSpec:
+        """What is fixed about the table ``name``; an unknown name is an ``InputError``."""
+        if name not in TABLES:
+            raise InputError(f"table {name!r}", "does not exist", f"choose one of {', '.join(TABLES)}")
+        return TABLES[name]
+
+    def find(self, name: str) -> Table | None:
+        """The table, or None where nothing has been written to it yet. Never writes.
+
+        Raises:
+            TableCorruptError: its log is missing or damaged.
+        """
+        return Table.open(self.storage, self.spec(name))
+
+    def table(self, name: str) -> Table:
+        """The table, made if it does not exist yet."""
+        return self.find(name) or Table.create(self.storage, self.spec(name))
+
+
+def _is_marked(storage: Storage) -> bool:
+    try:
+        text = storage.get(_MARKER)
+    except FileNotFoundError:
+        return False
+    try:
+        version = json.loads(text)["format"]
+    except (ValueError, KeyError, TypeError):
+        raise NotALakeError(storage.uri, f"{_MARKER} cannot be read") from None
+    if not isinstance(version, int) or version > FORMAT:
+        raise NotALakeError(storage.uri, f"its format {version} is newer than {FORMAT}, the newest this hosu knows")
+    return True
+
+
+def _mark(storage: Storage, *, create: bool) -> None:
+    if not storage.is_empty(but_for=_STATE):
+        raise NotALakeError(storage.uri, f"it holds files but no {_MARKER}")
+    if not create:
+        raise NotALakeError(storage.uri, "it is empty")
+    if storage.put_if_absent(_MARKER, json.dumps({"format": FORMAT, "made_by": "hosu"}).encode()):
+        storage.sync([_MARKER])

@@ -1,0 +1,334 @@
+"""Daily and one-minute bars from trades, one date at a time, each date replaced as a whole.
+
+A trade counts once, by its identity (date, scope, symbol, cumulative volume), whatever was received twice. Within a
+symbol and scope trades are ordered by cumulative volume: the first is the open, the last the close. Which session a
+trade belongs to is asked of the calendar; a trade outside all sessions is in ``session_set`` ``unclassified``.
+A minute bar holds the trades with ``ts <= ts_event < ts + 60 s``: the closing auction's lie in minute 15:30.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date as Date  # noqa: N812 - `date` is the partition's name everywhere here
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from hosu.errors import MarketError, TableCorruptError
+from hosu.lake.compact import is_compact
+from hosu.lake.derived import replace_date
+from hosu.lake.sql import SqlConfig, sorted_batches
+from hosu.market.calendar import instant_us, session_windows
+from hosu.market.day_plan import Scope, Session
+from hosu.market.events import TIMESTAMP
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    import numpy.typing as npt
+
+    from hosu.clock import Clock
+    from hosu.lake.delta import DataFile, Table
+    from hosu.lake.lake import Lake
+
+    Ints = npt.NDArray[np.int64]
+
+_COLUMNS: Final = ("symbol", "scope", "cum_volume", "price", "size", "ts_event")
+_ORDER: Final = ("symbol", "scope", "cum_volume")
+_SESSIONS: Final = tuple(Session)
+_UNCLASSIFIED: Final = "unclassified"
+_READ_AHEAD: Final = 3  # row groups, about 15 MB each
+
+
+@dataclass(frozen=True, slots=True)
+class BarsBuilt:
+    """What was built of one date. ``trades`` went into bars; ``duplicates`` and ``incomplete`` did not.
+
+    A trade is incomplete without price, size, time or cumulative volume.
+    """
+
+    date: str
+    trades: int
+    duplicates: int
+    incomplete: int
+    minute_bars: int
+    day_bars: int
+    revision: int
+
+
+def build(
+    lake: Lake,
+    dates: Iterable[str] | None = None,
+    *,
+    sort: SqlConfig | None = None,
+    clock: Clock | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> list[BarsBuilt]:
+    """Builds ``processed_ohlcv_1m`` and ``processed_ohlcv`` of these dates, or of all whose trades have changed.
+
+    Memory: the bars of one date, and the sort of its trades where they are not compacted yet (``sort``).
+
+    Raises:
+        LockedError: somebody else is building now.
+        TableCorruptError: a data file cannot be read.
+    """
+    trades = lake.find("trades")
+    if trades is None:
+        return []
+    chosen = _stale(lake, trades) if dates is None else sorted(set(dates))
+    built = []
+    for date in chosen:
+        if progress is not None:
+            progress(date)
+        built.append(_build_date(lake, trades, date, sort or SqlConfig(), clock))
+    return built
+
+
+def _read_mark(date: str) -> str:
+    # Application id under which a bar table keeps how many rows of trades its bars of a date were built from.
+    return f"hosu:trades:{date}"
+
+
+def _stale(lake: Lake, trades: Table) -> list[str]:
+    rows: dict[str, int] = {}
+    for file in trades.files():
+        rows[file.date] = rows.get(file.date, 0) + file.rows
+    bars = [lake.table(name) for name in ("processed_ohlcv_1m", "processed_ohlcv")]
+    return sorted(date for date, n in rows.items() if any(table.covered(_read_mark(date)) != n for table in bars))
+
+
+def _build_date(lake: Lake, trades: Table, date: str, sort: SqlConfig, clock: Clock | None) -> BarsBuilt:
+    files = trades.files(date)
+    bars = bars_of(lake, trades, date, files, sort)
+    covers = {_read_mark(date): sum(file.rows for file in files)}
+    revision = 1 + max(_revision(lake, name, date) for name in ("processed_ohlcv_1m", "processed_ohlcv"))
+    for name, table in (("processed_ohlcv_1m", bars.minutes(revision)), ("processed_ohlcv", bars.days(revision))):
+        replace_date(lake, name, date, table, clock=clock, covers=covers)
+    return BarsBuilt(
+        date, bars.trades, bars.duplicates, bars.incomplete, bars.n_minutes, bars.n_days, revision=revision
+    )
+
+
+def _revision(lake: Lake, name: str, date: str) -> int:
+    table = lake.find(name)
+    files = [] if table is None else table.files(date, bounds=True)
+    return max((int(file.greatest.get("revision", 0)) for file in files), default=0)
+
+
+def bars_of(lake: Lake, trades: Table, date: str, files: list[DataFile], sort: SqlConfig) -> Bars:
+    """The bars of the trades in ``files``, all of ``date``."""
+    if is_compact(files):
+        bars = Bars(date)
+        if bars.add_all(_in_file_order(lake, trades, files)):
+            return bars
+    bars = Bars(date)
+    in_order = bars.add_all(sorted_batches(lake.storage, trades, files, columns=_COLUMNS, order=_ORDER, config=sort))
+    assert in_order, "sorted trades are in order"
+    return bars
+
+
+def _in_file_order(lake: Lake, trades: Table, files: list[DataFile]) -> Iterator[pa.RecordBatch]:
+    # Read ahead in threads (pyarrow lets go of the interpreter) while the kernel works on what came before.
+    with ThreadPoolExecutor(2, thread_name_prefix="bars-read") as pool:
+        groups = _row_groups(lake, trades, sorted(files, key=lambda file: file.path))
+        ahead: list[Future[pa.Table]] = [pool.submit(read) for read in islice(groups, _READ_AHEAD)]
+        while ahead:
+            table = ahead.pop(0).result()
+            ahead.extend(pool.submit(read) for read in islice(groups, 1))
+            yield from table.combine_chunks().to_batches()
+
+
+def _row_groups(lake: Lake, trades: Table, files: list[DataFile]) -> Iterator[Callable[[], pa.Table]]:
+    for file in files:
+        address = lake.storage.address(trades.path(file))
+        source = address if lake.storage.is_local else pa.py_buffer(lake.storage.get(trades.path(file)))
+        with _named_if_damaged(address):
+            count = pq.ParquetFile(source).num_row_groups
+        for group in range(count):
+            yield partial(_read_group, source, group, address)
+
+
+def _read_group(source: Any, group: int, address: str) -> pa.Table:
+    with _named_if_damaged(address):
+        file = pq.ParquetFile(source, read_dictionary=["symbol", "scope"])
+        return file.read_row_group(group, columns=list(_COLUMNS), use_threads=False)
+
+
+@contextmanager
+def _named_if_damaged(address: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        raise TableCorruptError("trades", address, str(error).splitlines()[0]) from error
+
+
+class Bars:
+    """The bars of one date, filled with trades in order of (symbol, scope, cumulative volume)."""
+
+    def __init__(self, date: str) -> None:
+        from hosu.lake import bars_kernel as kernel
+
+        self.incomplete = 0
+        self._date = date
+        self._kernel = kernel
+        self._state = np.zeros(kernel.STATE, np.int64)
+        self._state[kernel.AT_SERIES] = -1
+        self._series: dict[tuple[str, str], int] = {}
+        self._windows, self._of_scope = _windows(date)
+        self._of_series = np.zeros((0, 2), np.int64)
+        self._closed = np.zeros(0, np.bool_)
+        self._minutes = np.zeros((0, kernel.WIDTH), np.int64)
+        self._days = np.zeros((0, kernel.WIDTH), np.int64)
+
+    @property
+    def n_minutes(self) -> int:
+        return int(self._state[self._kernel.N_MINUTE])
+
+    @property
+    def n_days(self) -> int:
+        return int(self._state[self._kernel.N_DAY])
+
+    @property
+    def duplicates(self) -> int:
+        return int(self._state[self._kernel.DUPLICATES])
+
+    @property
+    def trades(self) -> int:
+        return int(self._days[: self.n_days, self._kernel.POINTS].sum())
+
+    def add_all(self, batches: Iterable[pa.RecordBatch]) -> bool:
+        """Adds trades: symbol, scope, cum_volume, price, size, ts_event. False where their order breaks."""
+        return all(self._add(batch) for batch in batches)
+
+    def _add(self, batch: pa.RecordBatch) -> bool:
+        rows = self._complete(batch)
+        series = self._series_of(rows)
+        self._minutes = _with_room(self._minutes, self.n_minutes + len(rows))
+        self._days = _with_room(self._days, self.n_days + len(rows))
+        broken_at = self._kernel.fill_bars(
+            series,
+            _array(rows, "cum_volume", np.int64),
+            _array(rows, "price", np.float64),
+            _array(rows, "size", np.int64),
+            _array(rows, "ts_event", np.int64),
+            self._windows,
+            self._of_series,
+            self._closed,
+            self._state,
+            self._minutes,
+            self._days,
+        )
+        return bool(broken_at < 0)
+
+    def _complete(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        whole = [batch.column(name).is_valid() for name in _COLUMNS if batch.column(name).null_count]
+        if not whole:
+            return batch
+        mask = whole[0]
+        for valid in whole[1:]:
+            mask = pc.and_(mask, valid)
+        rows = batch.filter(mask)
+        self.incomplete += len(batch) - len(rows)
+        return rows
+
+    def _series_of(self, rows: pa.RecordBatch) -> Ints:
+        symbols, scopes = _codes(rows.column("symbol")), _codes(rows.column("scope"))
+        table = np.full((len(symbols[1]), len(scopes[1])), -1, np.int64)
+        pair = symbols[0] * len(scopes[1]) + scopes[0]
+        for code in np.flatnonzero(np.bincount(pair, minlength=table.size)):
+            at = divmod(int(code), len(scopes[1]))
+            table[at] = self._series.setdefault((symbols[1][at[0]], scopes[1][at[1]]), len(self._series))
+        self._grow_series()
+        return np.ascontiguousarray(table.reshape(-1)[pair])
+
+    def _grow_series(self) -> None:
+        known = len(self._closed)
+        fresh = [self._of_scope.get(scope, (0, 0)) for _, scope in list(self._series)[known:]]
+        if fresh:
+            self._of_series = np.concatenate([self._of_series, np.array(fresh, np.int64)])
+            self._closed = np.concatenate([self._closed, np.zeros(len(fresh), np.bool_)])
+
+    def minutes(self, revision: int) -> pa.Table:
+        """The minute bars as rows of ``processed_ohlcv_1m``, in its order."""
+        bars = self._minutes[: self.n_minutes]
+        if self._state[self._kernel.UNSORTED_MINUTES]:
+            bars = bars[np.lexsort((bars[:, self._kernel.MINUTE], bars[:, self._kernel.SERIES]))]
+        return self._table(bars, bars[:, self._kernel.MINUTE] * 60_000_000, revision)
+
+    def days(self, revision: int) -> pa.Table:
+        """The day bars as rows of ``processed_ohlcv``, in its order; ``ts`` is midnight in Seoul."""
+        bars = self._days[: self.n_days]
+        midnight = instant_us(Date.fromisoformat(self._date), 0)
+        return self._table(bars, np.full(len(bars), midnight, np.int64), revision)
+
+    def _table(self, bars: Ints, ts_us: Ints, revision: int) -> pa.Table:
+        kernel = self._kernel
+        names = list(self._series)
+        code = bars[:, kernel.SERIES].astype(np.int32)
+        sessions = [*_SESSIONS, _UNCLASSIFIED]
+        session = np.where(bars[:, kernel.SESSION] < 0, len(_SESSIONS), bars[:, kernel.SESSION]).astype(np.int32)
+        volume, value = bars[:, kernel.VOLUME], bars[:, kernel.VALUE] / 100.0
+        # A trade of no shares has a price but nothing to weigh it by.
+        vwap = np.divide(value, volume, out=bars[:, kernel.CLOSE] / 100.0, where=volume > 0)
+        columns: dict[str, Any] = {
+            "symbol": _named(code, [symbol for symbol, _ in names]),
+            "scope": _named(code, [scope for _, scope in names]),
+            "session_set": _named(session, [str(name) for name in sessions]),
+            "ts": pa.array(ts_us).cast(TIMESTAMP),
+            "low": pa.array(bars[:, kernel.LOW] / 100.0),
+            "high": pa.array(bars[:, kernel.HIGH] / 100.0),
+            "open": pa.array(bars[:, kernel.OPEN] / 100.0),
+            "close": pa.array(bars[:, kernel.CLOSE] / 100.0),
+            "volume": pa.array(np.ascontiguousarray(volume)),
+            "value": pa.array(value),
+            "vwap": pa.array(vwap),
+            "data_points": pa.array(np.ascontiguousarray(bars[:, kernel.POINTS])),
+            "source": _named(np.zeros(len(bars), np.int32), ["trades"]),
+            "revision": pa.array(np.full(len(bars), revision, np.int64)),
+        }
+        return pa.table(columns)
+
+
+def _windows(date: str) -> tuple[Ints, dict[str, tuple[int, int]]]:
+    rows: list[tuple[int, int, int]] = []
+    of_scope: dict[str, tuple[int, int]] = {}
+    for scope in Scope:
+        try:
+            windows = session_windows(Date.fromisoformat(date), scope)
+        except MarketError:
+            continue  # a day on which this scope does not trade: its trades, if any, stay unclassified
+        of_scope[scope.value] = (len(rows), len(rows) + len(windows))
+        rows += [(_SESSIONS.index(window.session), window.start_us, window.end_us) for window in windows]
+    return np.array(rows, np.int64).reshape(-1, 3), of_scope
+
+
+def _codes(column: pa.Array) -> tuple[Ints, list[str]]:
+    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64), encoded.dictionary.to_pylist()
+
+
+def _array(rows: pa.RecordBatch, name: str, kind: Any) -> Any:
+    column = rows.column(name)
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp("us")).view(pa.int64())
+    # Writable copies: numba would compile a second variant for read-only ones.
+    return np.array(column.to_numpy(zero_copy_only=False), dtype=kind)
+
+
+def _with_room(bars: Ints, rows: int) -> Ints:
+    if rows <= len(bars):
+        return bars
+    grown = np.zeros((max(rows, 2 * len(bars)), bars.shape[1]), np.int64)
+    grown[: len(bars)] = bars
+    return grown
+
+
+def _named(codes: npt.NDArray[np.int32], names: list[str]) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(names, pa.string()))

@@ -1,0 +1,234 @@
+"""SQL over the lake with DuckDB, in process and read-only. The only door to duckdb."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import pyarrow as pa
+
+from hosu.errors import LakeFullError, QueryError, TableCorruptError
+from hosu.lake.tables import TABLES
+from hosu.lake.views import VIEWS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import TracebackType
+
+    from duckdb import DuckDBPyConnection
+
+    from hosu.lake.delta import DataFile, Table
+    from hosu.lake.lake import Lake
+    from hosu.lake.storage import Storage
+    from hosu.lake.tables import TableSpec
+
+BATCH_ROWS: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class SqlConfig:
+    """How much a query may take. ``temp_dir`` None is the system's; ``threads`` None is one a core."""
+
+    memory_mib: int = 1024
+    temp_dir: str | None = None
+    threads: int | None = None
+
+
+class Session:
+    """The lake as it is at this moment: every table and view, under its name.
+
+    Only queries are run: nothing can be written or attached, no file outside of the lake can be read, no setting
+    changed. Queries that need more memory than allowed go on in files under the temporary folder, which is removed
+    on ``close``. For one thread at a time.
+
+    Raises:
+        TableCorruptError: a table's log is damaged, or the data file that tells its columns.
+    """
+
+    def __init__(self, lake: Lake, config: SqlConfig | None = None) -> None:
+        settings = config or SqlConfig()
+        self._temp = tempfile.TemporaryDirectory(prefix="hosu-sql-", dir=settings.temp_dir)
+        self._duck = connect(settings, self._temp.name)
+        try:
+            for name in TABLES:
+                self._register(lake.storage, lake.spec(name), lake.find(name))
+            for name, sql in VIEWS.items():
+                self._duck.execute(f"CREATE VIEW {name} AS {sql}")
+            self._confine(lake.storage)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the session; results that were not read to their end are lost."""
+        self._duck.close()
+        self._temp.cleanup()
+
+    @property
+    def names(self) -> list[str]:
+        """The tables and views."""
+        return [*TABLES, *VIEWS]
+
+    def query(self, sql: str) -> pa.Table:
+        """The result of one query as a whole; times are UTC.
+
+        Raises:
+            QueryError: DuckDB refused it (its message), or it is not one query.
+        """
+        with _as_query_error():
+            self._require_query(sql)
+            return self._duck.sql(sql).to_arrow_table()
+
+    def reader(self, sql: str, batch_rows: int = BATCH_ROWS) -> pa.RecordBatchReader:
+        """The result of one query, batch by batch; read it to its end before the next query."""
+        with _as_query_error():
+            self._require_query(sql)
+            return self._duck.sql(sql).to_arrow_reader(batch_rows)
+
+    def _register(self, storage: Storage, spec: TableSpec, table: Table | None) -> None:
+        files = [] if table is None else table.files()
+        if table is None or not files:
+            self._duck.register(spec.name, spec.schema.empty_table())
+        elif not storage.is_local:
+            self._duck.register(spec.name, table.dataset().replace_schema(spec.schema))
+        else:
+            with _as_table_error(table, self._temp.name):
+                self._duck.execute(f"CREATE VIEW {spec.name} AS {_scan(storage, table, files, spec.schema.names)}")
+
+    def _confine(self, storage: Storage) -> None:
+        if storage.is_local:
+            self._duck.execute(f"SET allowed_directories = [{_literal(storage.uri)}]")
+        self._duck.execute("SET enable_external_access = false")
+        self._duck.execute("SET lock_configuration = true")
+
+    def _require_query(self, sql: str) -> None:
+        import duckdb
+
+        kinds = [statement.type for statement in self._duck.extract_statements(sql)]
+        if kinds == [duckdb.StatementType.EXPLAIN]:
+            # EXPLAIN ANALYZE runs what it explains, so that must be a query too.
+            inner = re.sub(r"^\s*explain\s+(analyze\s+|\([^)]*\)\s*)?", "", sql, count=1, flags=re.IGNORECASE)
+            kinds = [statement.type for statement in self._duck.extract_statements(inner)]
+        if kinds != [duckdb.StatementType.SELECT]:
+            raise QueryError("only one query (SELECT, WITH, FROM, DESCRIBE, SUMMARIZE, SHOW, EXPLAIN) is run at a time")
+
+
+def connect(config: SqlConfig, temp_dir: str) -> DuckDBPyConnection:
+    """A DuckDB of its own in memory, bounded by ``config``, that downloads nothing."""
+    import duckdb
+
+    settings: dict[str, Any] = {
+        "memory_limit": f"{config.memory_mib}MiB",
+        "temp_directory": temp_dir,
+        "threads": config.threads if config.threads is not None else os.cpu_count() or 1,
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        # Else a table name that is unknown to us would be looked up among the caller's Python variables.
+        "python_enable_replacements": False,
+    }
+    duck = duckdb.connect(":memory:", config=settings)
+    duck.execute("SET TimeZone = 'UTC'")
+    return duck
+
+
+def sorted_batches(
+    storage: Storage,
+    table: Table,
+    files: Sequence[DataFile],
+    *,
+    columns: Sequence[str],
+    order: Sequence[str],
+    config: SqlConfig,
+) -> Iterator[pa.RecordBatch]:
+    """The rows of ``files`` in ``order``, sorted within ``config.memory_mib`` and, beyond it, on disk."""
+    with _rows_of(storage, table, files, columns, config) as duck:
+        ordered = f"SELECT * FROM rows ORDER BY {', '.join(order)}"  # noqa: S608 - our own column names
+        yield from duck.sql(ordered).to_arrow_reader(BATCH_ROWS)
+
+
+def query_files(
+    storage: Storage, table: Table, files: Sequence[DataFile], sql: str, *, config: SqlConfig
+) -> list[dict[str, Any]]:
+    """The result, as dicts, of a query over just these files, which it calls ``rows``."""
+    with _rows_of(storage, table, files, table.spec.schema.names, config) as duck:
+        return list(duck.sql(sql).to_arrow_table().to_pylist())
+
+
+@contextmanager
+def _rows_of(
+    storage: Storage, table: Table, files: Sequence[DataFile], columns: Sequence[str], config: SqlConfig
+) -> Iterator[DuckDBPyConnection]:
+    with tempfile.TemporaryDirectory(prefix="hosu-sql-", dir=config.temp_dir) as temp, _as_table_error(table, temp):
+        duck = connect(config, temp)
+        try:
+            if storage.is_local:
+                duck.execute(f"CREATE VIEW rows AS {_scan(storage, table, files, columns)}")
+            else:
+                duck.register("rows", _dataset(table, files).replace_schema(_part(table.spec.schema, columns)))
+            yield duck
+        finally:
+            duck.close()
+
+
+def _part(schema: pa.Schema, columns: Sequence[str]) -> pa.Schema:
+    return pa.schema([schema.field(name) for name in columns])
+
+
+def _scan(storage: Storage, table: Table, files: Sequence[DataFile], columns: Sequence[str]) -> str:
+    names = ", ".join(_literal(storage.address(table.path(file))) for file in files)
+    chosen = ", ".join(f'"{name}"' for name in columns)
+    # Without the type DuckDB would take the partition for a DATE.
+    partition = "hive_partitioning = true, hive_types = {'date': VARCHAR}"
+    return f"SELECT {chosen} FROM read_parquet([{names}], {partition})"  # noqa: S608 - quoted above
+
+
+def _dataset(table: Table, files: Sequence[DataFile]) -> Any:
+    import pyarrow.dataset as ds
+
+    chosen = {file.path for file in files}
+    whole = table.dataset()
+    fragments = [part for part in whole.get_fragments() if part.path.lstrip("/") in chosen]
+    return ds.FileSystemDataset(fragments, table.spec.schema, whole.format, whole.filesystem)
+
+
+def _literal(text: str) -> str:
+    quoted = text.replace("'", "''")
+    return f"'{quoted}'"
+
+
+@contextmanager
+def _as_query_error() -> Iterator[None]:
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        raise QueryError(str(error)) from error
+
+
+@contextmanager
+def _as_table_error(table: Table, temp: str) -> Iterator[None]:
+    # The queries here are our own, so what fails is a file, the disk or the memory.
+    import duckdb
+
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise QueryError(str(error)) from error
+    except duckdb.Error as error:
+        fault = str(error).splitlines()[0]
+        if "No space left" in fault:
+            raise LakeFullError(temp) from error
+        raise TableCorruptError(table.spec.name, table.spec.location, fault) from error

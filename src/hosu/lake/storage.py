@@ -1,0 +1,228 @@
+"""Where the lake's bytes lie: a folder or an S3 bucket behind one small interface. The only door to obstore."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from hosu.errors import InputError, LakeError, LakeFullError, LakeReadOnlyError, LakeUnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from obstore.store import LocalStore, S3Store
+
+_FULL: Final = ("os error 28", "No space left", "os error 122", "quota")
+_READ_ONLY: Final = ("os error 30", "os error 13", "os error 1)", "Permission denied", "Read-only file system")
+# The one option of delta-rs that obstore keeps among the client's options.
+_ALLOW_HTTP: Final = ("aws_allow_http", "allow_http")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One stored object. ``path`` is relative to the root; ``modified_us`` is UTC microseconds."""
+
+    path: str
+    size: int
+    modified_us: int
+    etag: str | None
+
+
+class Storage:
+    """Objects below one root, named by relative paths with ``/``.
+
+    Errors: ``LakeFullError`` when the disk has no room, ``LakeReadOnlyError`` when writing is not allowed,
+    ``LakeUnreachableError`` for all else the store refuses, ``FileNotFoundError`` where a named object is absent.
+    """
+
+    def __init__(self, uri: str, store: LocalStore | S3Store, folder: Path | None, options: dict[str, str]) -> None:
+        self.uri = uri
+        self.folder = folder
+        self._store = store
+        self._options = options
+
+    def __repr__(self) -> str:
+        return f"Storage({self.uri!r})"  # never the options: they hold the keys
+
+    @classmethod
+    def open(cls, root: str, options: Mapping[str, str] | None = None, *, create: bool = True) -> Storage:
+        """The storage at ``root``: a folder, or ``s3://bucket/prefix`` with delta-rs's option names (``aws_…``).
+
+        A missing folder is made if ``create``, else it is a ``FileNotFoundError``.
+        """
+        if root.startswith("s3://"):
+            return cls._open_s3(root.rstrip("/"), dict(options or {}))
+        if "://" in root:
+            raise InputError(root, "is neither a folder nor an s3:// address", "name one of these")
+        return cls._open_folder(Path(root).expanduser().absolute(), create=create)
+
+    @classmethod
+    def _open_folder(cls, folder: Path, *, create: bool) -> Storage:
+        from obstore.store import LocalStore
+
+        if folder.exists() and not folder.is_dir():
+            raise InputError(str(folder), "is a file, not a folder", "name a folder")
+        if not folder.exists():
+            if not create:
+                raise FileNotFoundError(folder)
+            with translated(str(folder)):
+                folder.mkdir(parents=True)
+        return cls(str(folder), LocalStore(str(folder)), folder, {})
+
+    @classmethod
+    def _open_s3(cls, root: str, options: dict[str, str]) -> Storage:
+        from obstore.exceptions import UnknownConfigurationKeyError
+        from obstore.store import S3Store
+
+        parts = urlsplit(root)
+        config: Any = {key.lower(): value for key, value in options.items() if key.lower() not in _ALLOW_HTTP}
+        client: Any = {"allow_http": any(options.get(key, "").lower() == "true" for key in _ALLOW_HTTP)}
+        try:
+            store = S3Store(parts.netloc, prefix=parts.path.strip("/") or None, config=config, client_options=client)
+        except (UnknownConfigurationKeyError, ValueError) as error:
+            fault = str(error).splitlines()[0]  # names the key, never its value
+            raise InputError(f"storage options of {root}", fault, "use the names of delta-rs (aws_…)") from None
+        return cls(root, store, None, options)
+
+    @property
+    def is_local(self) -> bool:
+        return self.folder is not None
+
+    @property
+    def delta_options(self) -> dict[str, str] | None:
+        """What delta-rs needs to reach the same place; holds secrets, hand it on and do not keep it."""
+        return dict(self._options) or None
+
+    def address(self, path: str) -> str:
+        """The full name of an object: a path in the file system or an ``s3://`` address."""
+        return f"{self.uri}/{path}"
+
+    def put(self, path: str, data: bytes) -> None:
+        """Writes an object as a whole, replacing one of that name."""
+        with translated(self.address(path)):
+            self._store.put(path, data)
+
+    def put_if_absent(self, path: str, data: bytes) -> bool:
+        """Writes an object unless one of that name exists; returns whether it was written."""
+        from obstore.exceptions import AlreadyExistsError
+
+        with translated(self.address(path)):
+            try:
+                self._store.put(path, data, mode="create")
+            except AlreadyExistsError:
+                return False
+        return True
+
+    def put_if_unchanged(self, path: str, data: bytes, etag: str | None) -> bool:
+        """Replaces an object if it still is the one with ``etag``; returns whether it was (S3 only)."""
+        from obstore.exceptions import NotFoundError, PreconditionError
+
+        with translated(self.address(path)):
+            try:
+                self._store.put(path, data, mode={"e_tag": etag})
+            except (PreconditionError, NotFoundError):
+                return False
+        return True
+
+    def get(self, path: str) -> bytes:
+        """The object's bytes."""
+        with translated(self.address(path)):
+            return bytes(self._store.get(path).bytes())
+
+    def head(self, path: str) -> Entry | None:
+        """The object's facts, or None where there is none."""
+        try:
+            with translated(self.address(path)):
+                return _entry(self._store.head(path))
+        except FileNotFoundError:
+            return None
+
+    def list(self, prefix: str) -> Iterator[Entry]:
+        """Every object below the folder ``prefix`` (any depth), in no particular order."""
+        with translated(self.address(prefix)):
+            for chunk in self._store.list(prefix):
+                for meta in chunk:
+                    yield _entry(meta)
+
+    def is_empty(self, *, but_for: str) -> bool:
+        """Whether nothing at all lies below the root, or only what is called ``but_for``."""
+        if self.folder is not None:
+            return all(path.name == but_for for path in self.folder.iterdir())
+        return all(entry.path.startswith(f"{but_for}/") for entry in self.list(""))
+
+    def delete(self, path: str) -> None:
+        """Removes an object; one that is gone already is no error."""
+        try:
+            with translated(self.address(path)):
+                self._store.delete(path)
+        except FileNotFoundError:
+            return
+
+    def sync(self, paths: Iterable[str]) -> None:
+        """Returns when these objects and their names would survive a power cut.
+
+        An S3 store keeps that promise itself. A file that is gone (cleaned up since) is skipped.
+        """
+        if self.folder is None:
+            return
+        folders: set[Path] = set()
+        for path in paths:
+            file = self.folder / path
+            with translated(str(file)):
+                if _fsync(file):
+                    folders.update(parent for parent in file.parents if parent.is_relative_to(self.folder))
+        for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True):
+            _fsync(folder)
+
+    def settle(self) -> None:
+        """Returns when whatever any process has written to the folder so far would survive a power cut."""
+        if self.folder is not None:
+            os.sync()
+
+    def free_bytes(self) -> int | None:
+        """Room left for us on the folder's disk; None where there is no such bound."""
+        return None if self.folder is None else shutil.disk_usage(self.folder).free
+
+
+def _entry(meta: Any) -> Entry:
+    modified_us = round(meta["last_modified"].timestamp() * 1e6)
+    return Entry(path=meta["path"], size=meta["size"], modified_us=modified_us, etag=meta["e_tag"])
+
+
+def _fsync(path: Path) -> bool:
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    return True
+
+
+@contextmanager
+def translated(path: str) -> Iterator[None]:
+    """Turns what obstore, delta-rs or the system say about ``path`` into our errors."""
+    from obstore.exceptions import BaseError
+
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (BaseError, OSError) as error:
+        raise disk_error(path, str(error)) from error
+
+
+def disk_error(path: str, text: str) -> LakeError:
+    """Our error for a message of the system or an object store about ``path``."""
+    if any(sign in text for sign in _FULL):
+        return LakeFullError(path)
+    if any(sign in text for sign in _READ_ONLY):
+        return LakeReadOnlyError(path, text.splitlines()[0])
+    return LakeUnreachableError(path, (text.splitlines() or [""])[0])

@@ -1,0 +1,187 @@
+"""Checks the lake against itself: files against the log, rows against what the commits say, the archive.
+
+Nothing is changed. Each finding names one thing that is damaged, how, and what to do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+
+from hosu.errors import HosuError, TableCorruptError
+from hosu.lake.archive import FramesArchive
+from hosu.lake.delta import commit_of, log_versions
+from hosu.lake.parquet import check
+from hosu.lake.sql import SqlConfig, query_files
+from hosu.lake.tables import TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from hosu.lake.delta import DataFile, Table
+    from hosu.lake.lake import Lake
+    from hosu.lake.tables import TableSpec
+
+_RESTORE: Final = "restore it from a copy, or replay raw/frames into a new lake with: hosu replay"
+_ASK: Final = "keep the lake as it is and replay raw/frames into a new one with: hosu replay"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong. ``table`` is ``frames`` for the archive."""
+
+    table: str
+    path: str
+    fault: str
+    next_step: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was checked, and what is wrong. Nothing is wrong where ``findings`` is empty."""
+
+    tables: int
+    files: int
+    rows: int
+    archived: int
+    findings: tuple[Finding, ...]
+
+
+def verify(
+    lake: Lake,
+    tables: Iterable[str] | None = None,
+    *,
+    deep: bool = False,
+    check_archive: Callable[[str, bytes], object] | None = None,
+    config: SqlConfig | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Verified:
+    """Checks the named tables, or all, and the archive.
+
+    Args:
+        deep: reads every page of every data file and its checksum, not only the footers.
+        check_archive: called with name and bytes of each archived segment; what it raises is a finding. Without
+            it segments are only read.
+        progress: called with the name of each table before it is checked.
+    """
+    findings: list[Finding] = []
+    opened, files, rows = 0, 0, 0
+    for name in TABLES if tables is None else tables:
+        if progress is not None:
+            progress(name)
+        checked = _TableCheck(lake, lake.spec(name), deep, config or SqlConfig())
+        findings += checked.run()
+        opened += checked.exists
+        files += len(checked.files)
+        rows += sum(file.rows for file in checked.files)
+    archived, faults = _check_archive(lake, check_archive)
+    return Verified(opened, files, rows, archived, (*findings, *faults))
+
+
+class _TableCheck:
+    def __init__(self, lake: Lake, spec: TableSpec, deep: bool, config: SqlConfig) -> None:
+        self._lake, self._spec, self._deep, self._config = lake, spec, deep, config
+        self.exists = False
+        self.files: list[DataFile] = []
+
+    def run(self) -> list[Finding]:
+        try:
+            table = self._lake.find(self._spec.name)
+            if table is None:
+                return []
+            self.exists = True
+            self.files = table.files()
+        except TableCorruptError as error:
+            return [Finding(self._spec.name, error.path, error.fault, _RESTORE)]
+        damaged = [*self._log(), *self._data(table, deep=self._deep)]
+        # What rows say is only asked of files that can be read.
+        return damaged or self._rows(table)
+
+    def _rows(self, table: Table) -> list[Finding]:
+        try:
+            return [*self._covered(table), *self._duplicates(table)]
+        except TableCorruptError as error:
+            # Some page is damaged: now look which.
+            found = list(self._data(table, deep=True))
+            return found or [self._finding(self._spec.location, error.fault)]
+
+    def _finding(self, path: str, fault: str, next_step: str = _RESTORE) -> Finding:
+        return Finding(self._spec.name, self._lake.storage.address(path), fault, next_step)
+
+    def _log(self) -> Iterator[Finding]:
+        folder = f"{self._spec.location}/_delta_log"
+        commits, checkpoints = log_versions(self._lake.storage, self._spec)
+        start = commits[0] if commits else 0
+        for version in sorted(set(range(start, commits[-1] + 1 if commits else 0)) - set(commits)):
+            yield self._finding(f"{folder}/{version:020d}.json", "is missing between its neighbours")
+        if start > 0 and not any(version >= start - 1 for version in checkpoints):
+            yield self._finding(folder, f"begins at version {start} without a checkpoint of what came before")
+        for version in commits:
+            try:
+                commit_of(self._lake.storage, self._spec, version)
+            except TableCorruptError as error:
+                yield Finding(self._spec.name, error.path, error.fault, _RESTORE)
+
+    def _data(self, table: Table, *, deep: bool) -> Iterator[Finding]:
+        sizes = {entry.path: entry.size for entry in self._lake.storage.list(f"{self._spec.location}/")}
+        for file in self.files:
+            path = table.path(file)
+            if path not in sizes:
+                yield self._finding(path, "is missing")
+            elif sizes[path] != file.size:
+                yield self._finding(path, f"has {sizes[path]} bytes, the log says {file.size}")
+            else:
+                yield from self._content(path, file, deep=deep)
+
+    def _content(self, path: str, file: DataFile, *, deep: bool) -> Iterator[Finding]:
+        storage = self._lake.storage
+        try:
+            source: Any = storage.address(path) if storage.is_local else pa.BufferReader(storage.get(path))
+            rows = check(source, deep=deep)
+        except (OSError, pa.ArrowException) as error:
+            yield self._finding(path, f"cannot be read: {str(error).splitlines()[0]}")
+            return
+        if rows != file.rows:
+            yield self._finding(path, f"has {rows} rows, the log says {file.rows}")
+
+    def _covered(self, table: Table) -> Iterator[Finding]:
+        if not self._spec.is_event_table or not self.files:
+            return
+        sql = "SELECT wal_id, max(lsn) AS last FROM rows GROUP BY wal_id ORDER BY wal_id"
+        for row in query_files(self._lake.storage, table, self.files, sql, config=self._config):
+            covered = table.covered(row["wal_id"])
+            if row["last"] > covered:
+                fault = f"holds record {row['last']} of log {row['wal_id']}, its commits cover {covered}"
+                yield self._finding(self._spec.location, fault, _ASK)
+
+    def _duplicates(self, table: Table) -> Iterator[Finding]:
+        if not self._spec.is_event_table:
+            return
+        sql = """
+            SELECT count(*) AS times, any_value(wal_id) AS wal_id, min(lsn) AS lsn
+            FROM (SELECT wal_id, lsn, record_no FROM rows GROUP BY ALL HAVING count(*) > 1)
+        """
+        for date in sorted({file.date for file in self.files}):
+            files = [file for file in self.files if file.date == date]
+            row = query_files(self._lake.storage, table, files, sql, config=self._config)[0]
+            if row["times"]:
+                fault = f"holds {row['times']} records more than once, the first is {row['lsn']} of log {row['wal_id']}"
+                yield self._finding(f"{self._spec.location}/date={date}", fault, _ASK)
+
+
+def _check_archive(lake: Lake, check_segment: Callable[[str, bytes], object] | None) -> tuple[int, list[Finding]]:
+    archive = FramesArchive(lake)
+    findings = []
+    count = 0
+    for entry in archive.entries():
+        count += 1
+        try:
+            data = archive.read(entry.path)
+            if check_segment is not None:
+                check_segment(entry.path, data)
+        except (HosuError, OSError, ValueError) as error:
+            address = lake.storage.address(entry.path)
+            findings.append(Finding("frames", address, str(error), "restore it from a copy"))
+    return count, findings

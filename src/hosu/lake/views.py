@@ -1,0 +1,60 @@
+"""The views beside the tables, as SQL over them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+TRADES_UNIQUE: Final = """
+-- One row an execution: trades without what was received twice (a reconnect, two connections, a repair over REST).
+-- Grain: (date, scope, symbol, cum_volume), the identity of a trade; the row received first stays.
+-- Rows without a cumulative volume have no identity and all stay.
+SELECT * FROM trades
+QUALIFY cum_volume IS NULL
+     OR row_number() OVER (PARTITION BY date, scope, symbol, cum_volume ORDER BY ts_recv, wal_id, lsn, record_no) = 1
+"""
+
+RAW_STOCK_DATA: Final = """
+-- Trades, quotes and snapshots in the one raw schema that came before this lake. Grain: a row of each of them.
+-- timestamp: when it happened at the exchange; of a snapshot, when we received it.
+-- current_price: of a trade its price, of a snapshot the current price; a quote has none.
+-- ohlcv: of a snapshot open, high, low, close, volume, value of the day so far; of a trade close (its price),
+--   volume (its size), cumulative_volume, cumulative_value; of a quote cumulative_volume.
+-- orderbook: ask_price_1, ask_size_1, bid_price_1, bid_size_1, of a quote up to 10; what the broker left out is absent.
+-- category: the scope (KRX, NXT, UN). data_type: trade, quote, snapshot.
+-- collection_id: log, number and record it came from, joined by colons.
+SELECT symbol, ts_event AS timestamp, price AS current_price,
+       map_from_entries(list_filter([
+         {'k': 'close', 'v': price}, {'k': 'volume', 'v': size::DOUBLE},
+         {'k': 'cumulative_volume', 'v': cum_volume::DOUBLE}, {'k': 'cumulative_value', 'v': cum_value::DOUBLE}
+       ], lambda e: e.v IS NOT NULL)) AS ohlcv,
+       map_from_entries(list_filter([
+         {'k': 'ask_price_1', 'v': ask1}, {'k': 'ask_size_1', 'v': ask1_size::DOUBLE},
+         {'k': 'bid_price_1', 'v': bid1}, {'k': 'bid_size_1', 'v': bid1_size::DOUBLE}
+       ], lambda e: e.v IS NOT NULL)) AS orderbook,
+       scope AS category, 'trade' AS data_type, concat_ws(':', wal_id, lsn, record_no) AS collection_id, date
+FROM trades
+UNION ALL
+SELECT symbol, ts_event, NULL,
+       map_from_entries(list_filter([{'k': 'cumulative_volume', 'v': cum_volume::DOUBLE}], lambda e: e.v IS NOT NULL)),
+       map_from_entries(list_filter(flatten(list_transform(range(1, 11), lambda i: [
+         {'k': 'ask_price_' || i, 'v': ask_prices[i]}, {'k': 'ask_size_' || i, 'v': ask_sizes[i]::DOUBLE},
+         {'k': 'bid_price_' || i, 'v': bid_prices[i]}, {'k': 'bid_size_' || i, 'v': bid_sizes[i]::DOUBLE}
+       ])), lambda e: e.v IS NOT NULL)),
+       scope, 'quote', concat_ws(':', wal_id, lsn, record_no), date
+FROM quotes
+UNION ALL
+SELECT symbol, ts_recv, price,
+       map_from_entries(list_filter([
+         {'k': 'open', 'v': open}, {'k': 'high', 'v': high}, {'k': 'low', 'v': low}, {'k': 'close', 'v': price},
+         {'k': 'volume', 'v': cum_volume::DOUBLE}, {'k': 'value', 'v': cum_value::DOUBLE}
+       ], lambda e: e.v IS NOT NULL)),
+       map_from_entries(list_filter([
+         {'k': 'ask_price_1', 'v': ask1}, {'k': 'ask_size_1', 'v': ask1_size::DOUBLE},
+         {'k': 'bid_price_1', 'v': bid1}, {'k': 'bid_size_1', 'v': bid1_size::DOUBLE}
+       ], lambda e: e.v IS NOT NULL)),
+       scope, 'snapshot', concat_ws(':', wal_id, lsn, record_no), date
+FROM snapshots
+"""
+
+VIEWS: Final[dict[str, str]] = {"trades_unique": TRADES_UNIQUE, "raw_stock_data": RAW_STOCK_DATA}
+"""The SQL of each view by name."""
