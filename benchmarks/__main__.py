@@ -1,7 +1,7 @@
 """Runs the benchmarks and writes ``RESULTS.md``: ``make bench`` for all, ``make bench ARGS="decode lake"`` for some.
 
-Each ``bench_<name>.py`` offers ``run()``, which returns rows ``{name, value, unit, peer, peer_value, ratio}``; ``ratio``
-is ours over the peer's where more is better, and the peer's over ours where less is better, so more is always better.
+Each ``bench_<name>.py`` offers ``run()``, which returns rows ``{name, value, unit, peer, peer_value, ratio}``. What a
+ratio means, ours over the peer's or the other way, follows from the unit and is said where it is not plain.
 Ratios count: absolute figures drift with the machine and with whatever else it does.
 """
 
@@ -42,7 +42,7 @@ def _report(sections: dict[str, list[dict[str, Any]]]) -> str:
         "",
         f"Made by `make bench` on {datetime.now(UTC):%Y-%m-%d}: {_machine()}.",
         "",
-        "More is better in `ratio`, whichever way the figure itself goes. Ratios are of one run; absolute figures drift.",
+        "Ratios are of one run and count; absolute figures drift with the machine.",
     ]
     for name, rows in sections.items():
         module = sys.modules[f"benchmarks.bench_{name}"]
@@ -75,7 +75,8 @@ def _machine() -> str:
         platform.processor(),
     )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{os.cpu_count()} cores of {model}, {memory:.0f} GiB, {platform.system()}, Python {platform.python_version()}"
+    python = platform.python_version()
+    return f"{os.cpu_count()} cores of {model}, {memory:.0f} GiB, {platform.system()}, Python {python}"
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numba
 import numpy as np
-from llvmlite import ir  # type: ignore[import-untyped]
+from llvmlite import ir
 from numba.extending import intrinsic
 
 if TYPE_CHECKING:
