@@ -4,6 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+COMPILE := echo "compiling kernels (once) ..."; $(BIN)/python -m hosu.cli.kernels
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 .PHONY: help demo test setup check bench format lock clean
@@ -54,10 +55,12 @@ $(VENV)/.uv: requirements/bootstrap.txt
 $(VENV)/.base: requirements/base.txt pyproject.toml | $(VENV)/.uv
 	@if [ -f $(VENV)/.dev ]; then $(MAKE) --no-print-directory $(VENV)/.dev; else \
 	  $(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/base.txt && \
-	  $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . ; fi
+	  $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . && \
+	  $(COMPILE) ; fi
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/.uv
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(COMPILE)
 	@touch $@

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -59,6 +60,8 @@ def collect(
 
     if scope not in ("KRX", "NXT", "UN"):
         raise typer.BadParameter("--scope is KRX, NXT or UN")
+    if durable_fd is not None and not _is_open(durable_fd):
+        raise typer.BadParameter(f"--durable-fd {durable_fd} is not open in this process")
     keys = load(KisSettings)
     host, credentials = host_of(kis, rest, ws), credentials_of(kis, keys)
     settings = load(CollectSettings, {"state": state})
@@ -86,6 +89,14 @@ def collect(
         stdout().print(block(last))
     if bars and not str(last.get("reason", "")).startswith("SIG"):
         _build_bars(opened)
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 def run_loop(job: Any) -> Any:
@@ -142,10 +153,19 @@ def _symbols(text: str, lake: Lake, simulator: str | None) -> list[str]:
     if text == "all":
         listed = _universe(lake, simulator)
     elif "," not in text and Path(text).is_file():  # a long list is no file name, and the system says so
-        listed = [line.split("#")[0].strip() for line in Path(text).read_text(encoding="utf-8").splitlines()]
+        listed = _lines(Path(text))
     else:
         listed = [part.strip() for part in text.split(",")]
     return list(dict.fromkeys(validate_symbol(symbol) for symbol in listed if symbol))
+
+
+def _lines(file: Path) -> list[str]:
+    from hosu.errors import InputError
+
+    try:
+        return [line.split("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    except UnicodeDecodeError as error:
+        raise InputError(str(file), f"is not UTF-8 text (byte {error.start})", "give one symbol a line") from None
 
 
 def _universe(lake: Lake, simulator: str | None) -> list[str]:

@@ -105,12 +105,15 @@ def demo(
 
 def play(show: Show) -> bool:
     """Runs the demo and prints its report. Returns whether every record and share arrived."""
+    from hosu import logs
     from hosu.cli.collect import run_loop
     from hosu.lake.compact import compact
     from hosu.lake.lake import Lake
     from hosu.lake.ohlcv import build
+    from hosu.settings import LogSettings, load
 
     began = time.monotonic()
+    logs.configure(load(LogSettings).level, show.folder / "hosu.log", quiet=True)
     note(f"A trading day of {show.symbols} symbols, {show.records:,} records at {show.rate:,.0f}/s, in {show.folder}")
     lake = Lake.open(str(show.lake))
     status = run_loop(_run(show, lake))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hosu.cli.options import FormatOption, LakeOption, open_lake
+from hosu.cli.options import FormatOption, LakeOption, day_of, open_lake
 from hosu.cli.output import Format, emit_rows, note
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def sync(
     from hosu.market.calendar import business_day
     from hosu.market.instruments import to_arrow
 
-    as_of = dt.date.fromisoformat(day) if day is not None else business_day(SystemClock().now_us())[0]
+    as_of = day_of(day) if day is not None else business_day(SystemClock().now_us())[0]
     listed = read_folder(files) if files is not None else fetch(rest)
     count = write_universe(open_lake(lake, create=True), as_of.isoformat(), to_arrow(as_of, listed))
     note(f"{count:,} instruments as of {as_of}")
@@ -48,8 +48,8 @@ def sync(
 @app.command("list")
 def list_(
     day: Annotated[
-        str, typer.Option("--date", metavar="YYYY-MM-DD", help="As of this day; default: the latest.")
-    ] = "9999-12-31",
+        str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="As of this day; default: the latest.")
+    ] = None,
     market: Annotated[str | None, typer.Option("--market", help="KOSPI, KOSDAQ or KONEX.")] = None,
     lake: LakeOption = None,
     format_: FormatOption = Format.table,
@@ -57,7 +57,8 @@ def list_(
     """The universe as of a day: that of the latest synced day at or before it."""
     from hosu.lake.instruments import universe
 
-    rows = universe(open_lake(lake), day).to_pylist()
+    as_of = dt.date.max if day is None else day_of(day)
+    rows = universe(open_lake(lake), as_of.isoformat()).to_pylist()
     if market is not None:
         rows = [row for row in rows if row["market"] == market]
     emit_rows(rows, format_, columns=_SHOWN if format_ is Format.table else None)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hosu.cli.options import FormatOption, LakeOption, open_lake, sql_config
+from hosu.cli.options import FormatOption, LakeOption, day_of, open_lake, sql_config
 from hosu.cli.output import Format, emit_rows, note, progress, size
 
 if TYPE_CHECKING:
@@ -61,11 +61,15 @@ def compact(
         done = compact_tables(
             open_lake(lake),
             table,
-            dates=date,
+            dates=_dates(date),
             config=CompactConfig(sort=sql_config()),
             progress=lambda name, day: tell(f"{name} {day}"),
         )
     emit_rows([_compacted(report, format_) for report in done], format_)
+
+
+def _dates(texts: list[str] | None) -> list[str] | None:
+    return None if texts is None else [day_of(text).isoformat() for text in texts]
 
 
 def _compacted(report: Any, format_: Format) -> dict[str, Any]:
@@ -127,7 +131,7 @@ def bars(date: DateOption = None, lake: LakeOption = None, format_: FormatOption
     from hosu.lake.ohlcv import build
 
     with _counting("building bars") as tell:
-        built = build(open_lake(lake), date, sort=sql_config(), progress=tell)
+        built = build(open_lake(lake), _dates(date), sort=sql_config(), progress=tell)
     emit_rows(
         [
             {

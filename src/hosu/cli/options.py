@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date as Day
+import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,10 +24,10 @@ LakeOption = Annotated[
 FormatOption = Annotated[Format, typer.Option("--format", help="How data is printed.")]
 
 
-def day_of(text: str) -> Day:
+def day_of(text: str) -> dt.date:
     """The day that an option names; anything but YYYY-MM-DD is wrong usage."""
     try:
-        return Day.fromisoformat(text)
+        return dt.date.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(f"{text} is no date; write it as YYYY-MM-DD") from None
 

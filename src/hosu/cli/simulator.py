@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hosu.cli.options import day_of
 from hosu.cli.output import emit_json, note
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Callable, Iterator
 
     from hosu.kis.simulator.app import SimulatorConfig
     from hosu.kis.simulator.tape import Tape
 
 _SYNTHETIC_SYMBOLS = 20
+_OPENING_S = 9 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,20 +101,12 @@ def simulator(
         raise typer.BadParameter("choose one of --synthetic, --bars and --frames")
     if away not in ("run", "hold"):
         raise typer.BadParameter("--away is run or hold")
-    source = Source(bars, frames, _day(day), symbols, records, books, _day(layouts), fills, seed, feeds)
+    on, of = (None if text is None else day_of(text) for text in (day, layouts))
+    source = Source(bars, frames, on, symbols, records, books, of, fills, seed, feeds)
     config = _config(slots, speed, rate, port, expect, away, token_interval)
     if report is not None and not report.parent.is_dir():
         raise InputError(str(report), "its folder does not exist", "make the folder first")
     asyncio.run(_serve(config, tape_maker(source), report))
-
-
-def _day(text: str | None) -> dt.date | None:
-    if text is None:
-        return None
-    try:
-        return dt.date.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text} is no date; write it as YYYY-MM-DD") from None
 
 
 def _config(
@@ -149,7 +143,7 @@ def tape_maker(source: Source) -> Callable[[], Tape]:
     if source.bars is not None:
         return _bars(source, source.bars)
     if source.frames is not None:
-        return _frames(source.frames)
+        return _frames(source.frames, source.day)
     return _synthetic(source)
 
 
@@ -162,13 +156,24 @@ def _synthetic(source: Source) -> Callable[[], Tape]:
     config = ExchangeConfig(
         day=source.day or _last_session(),
         seed=source.seed,
-        symbols=default_symbols(count) if count is not None else tuple(text.split(",")),
+        symbols=default_symbols(count) if count is not None else _listed(text),
         records=source.records,
         feeds=tuple(source.feeds.split(",")),
         fills=source.fills,
         layouts=source.layouts,
     )
     return lambda: Exchange(config)
+
+
+def _listed(symbols: str) -> tuple[str, ...]:
+    """The symbols of a list with commas, each once.
+
+    Raises:
+        InputError: one is not spelled like a symbol.
+    """
+    from hosu.market.instruments import validate_symbol
+
+    return tuple(dict.fromkeys(validate_symbol(symbol.strip()) for symbol in symbols.split(",")))
 
 
 def _bars(source: Source, path: Path) -> Callable[[], Tape]:
@@ -179,7 +184,7 @@ def _bars(source: Source, path: Path) -> Callable[[], Tape]:
     config = BarsConfig(
         path,
         source.day,
-        tuple(source.symbols.split(",")) if source.symbols else None,
+        _listed(source.symbols) if source.symbols else None,
         fills=source.fills,
         books=source.books,
         layouts=source.layouts,
@@ -188,23 +193,28 @@ def _bars(source: Source, path: Path) -> Callable[[], Tape]:
     return lambda: Bars(config)
 
 
-def _frames(path: Path) -> Callable[[], Tape]:
+def _frames(path: Path, day: dt.date | None) -> Callable[[], Tape]:
     from hosu.kis.simulator.frames import FramesTape
 
-    return lambda: FramesTape(_recorded(path))
+    return lambda: FramesTape(_recorded(path, day))
 
 
-def _recorded(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Receive time and bytes of every frame: of a log or an archive, or of a text file with one frame a line."""
+def _recorded(path: Path, day: dt.date | None) -> Iterator[tuple[int, bytes]]:
+    """Receive time and bytes of every frame of a log or an archive, or of a text file with one frame a line.
+
+    A text file has no times: its frames come a millisecond apart from the opening of ``day``, or of the last session.
+    """
     from hosu.cli.decode import frame_lines
     from hosu.collect.block import RecordKind
     from hosu.collect.replay import segments_in
     from hosu.collect.segment import read_segment
+    from hosu.market.calendar import instant_us
 
-    segments = segments_in([path])
-    if not segments:
-        yield from ((i * 1000, line) for i, line in enumerate(frame_lines(path)))
-    for segment in segments:
+    if path.is_file() and not path.name.endswith((".log", ".log.zst")):
+        opening_us = instant_us(day or _last_session(), _OPENING_S)
+        yield from ((opening_us + i * 1000, line) for i, line in enumerate(frame_lines(path)))
+        return
+    for segment in segments_in(path):
         for block in read_segment(segment):
             for i in range(len(block)):
                 if block.kind[i] == RecordKind.FRAME:

@@ -13,7 +13,7 @@ from hosu.collect.dates import UNKNOWN
 from hosu.errors import LogError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from hosu.clock import Clock
     from hosu.collect.wal import Log
@@ -24,6 +24,14 @@ _BRACE: Final = ord("{")
 _WORTH_A_WARNING: Final = frozenset(
     {"refused", "unanswered", "in_use", "approval_refused", "silence", "unreachable", "disconnected", "paused"}
 )
+
+
+def _level(name: object, facts: Mapping[str, object]) -> Callable[..., Any]:
+    """How loudly to say it: one line a registration is noise, and an orderly close is no trouble."""
+    if name == "registered":
+        return _log.debug  # type: ignore[no-any-return]
+    orderly = name == "disconnected" and facts.get("code") in (1000, 1001)
+    return _log.warning if name in _WORTH_A_WARNING and not orderly else _log.info  # type: ignore[no-any-return]
 
 
 class Reply(Protocol):
@@ -81,8 +89,7 @@ class Recorder:
         """Takes what happened to a connection."""
         name = event.get("event")
         facts = {key: value for key, value in event.items() if key != "event"}
-        say = _log.warning if name in _WORTH_A_WARNING else _log.info
-        say(f"connection {name}", connection=connection, facts=facts)
+        _level(name, facts)(f"connection {name}", connection=connection, facts=facts)
         if name == "connected":
             self.connections[connection] = {"since_us": self._clock.now_us(), "registered": 0}
         elif name == "settled" and connection in self.connections:

@@ -1,0 +1,33 @@
+"""Compiles every kernel into numba's cache, so that the first run need not: ``python -m hosu.cli.kernels``."""
+
+from __future__ import annotations
+
+import importlib
+import time
+
+from hosu.cli.output import note
+
+MODULES = (
+    "hosu.kis.codec",
+    "hosu.kis.events",
+    "hosu.collect.runs",
+    "hosu.lake.ohlcv",
+    "hosu.kis.simulator.bars",
+    "hosu.kis.simulator.exchange",
+    "hosu.kis.simulator.delivery",
+)
+"""What imports the kernels; they are compiled as they are imported, because their signatures are declared."""
+
+
+def compile_all() -> None:
+    """Imports everything that holds a kernel."""
+    began = time.monotonic()
+    for name in MODULES:
+        importlib.import_module(name)
+    taken = time.monotonic() - began
+    if taken > 5:
+        note(f"kernels compiled in {taken:.0f} s, once")
+
+
+if __name__ == "__main__":
+    compile_all()
