@@ -37,6 +37,7 @@ lock: $(VENV)/.uv ## lock the dependencies again, with hashes
 	@echo uv | $(LOCK) --no-annotate -o requirements/bootstrap.txt -
 	@$(LOCK) pyproject.toml --group build -o requirements/base.txt
 	@$(LOCK) pyproject.toml --group dev -o requirements/dev.txt
+	@$(LOCK) --no-deps --group pykis -o requirements/pykis.txt
 
 clean: ## remove .venv and every cache
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
@@ -59,8 +60,10 @@ $(VENV)/.base: requirements/base.txt pyproject.toml | $(VENV)/.uv
 	  $(COMPILE) ; fi
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/.uv
+# pykis and python-kis are both the package `pykis`: side by side, the one installed last would overwrite the other.
+$(VENV)/.dev: requirements/dev.txt requirements/pykis.txt pyproject.toml | $(VENV)/.uv
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --target $(VENV)/clients/pykis requirements/pykis.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@$(COMPILE)
 	@touch $@

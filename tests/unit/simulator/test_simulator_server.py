@@ -189,6 +189,21 @@ def test_what_nobody_registered_is_listed_as_unsent() -> None:
     assert "H0STASP0" not in report["by_tr"]
 
 
+def test_the_addresses_are_still_known_when_the_day_is_over() -> None:
+    known: list[tuple[Simulator, str, str]] = []
+
+    async def outlast(broker: Broker) -> None:
+        simulator = broker.simulator
+        known.append((simulator, simulator.rest_url, simulator.ws_url))
+        await simulator.wait()
+        assert simulator.ws_url == known[0][2]
+        assert (await broker.get("inquire-price", await broker.headers(), "FHKST01010100", **PRICE))[0] == 200
+
+    run(outlast, PlayConfig(Pace("speed", 1e6)))
+    simulator, rest_url, ws_url = known[0]
+    assert (simulator.rest_url, simulator.ws_url) == (rest_url, ws_url)
+
+
 def test_two_appkeys_share_the_market_and_each_record_counts_once() -> None:
     async def collect(broker: Broker) -> None:
         clients = [await broker.connect() for _ in range(2)]

@@ -70,13 +70,14 @@ class RestServer:
         self._config, self._market, self._accounts = config, market, accounts
         self._quota, self._faults, self._clock = quota, faults, clock
         self._runner: web.AppRunner | None = None
+        self._port: int | None = None
         self._serial = 0
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
-        assert self._runner is not None, "start it first"
-        return int(self._runner.addresses[0][1])
+        """The port it listens on, or listened on until it was stopped."""
+        assert self._port is not None, "start it first"
+        return self._port
 
     async def start(self) -> None:
         """Listens. Raises PortInUseError."""
@@ -93,6 +94,7 @@ class RestServer:
         except OSError as fault:
             await self._runner.cleanup()
             raise PortInUseError(self._config.host, self._config.port) from fault
+        self._port = int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:
         """Stops listening and ends what is under way."""
@@ -170,6 +172,8 @@ class RestServer:
             raise web.HTTPNotFound
         listing = Listing(named.group(1).upper())
         instruments = [each for each in self._market.tape.instruments.values() if each.market is listing]
+        if not instruments:  # the broker's files are never empty, so an empty one would be no imitation
+            raise web.HTTPNotFound
         data = await asyncio.to_thread(encode_master, instruments, listing)
         return web.Response(body=data, content_type="application/zip")
 

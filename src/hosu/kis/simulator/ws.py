@@ -62,13 +62,14 @@ class WsServer:
         self.appkey_of, self._market_time = appkey_of, market_time
         self.listeners: dict[int, _Listener] = {}
         self._server: asyncio.Server | None = None
+        self._port: int | None = None
         self._connections = 0
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
-        assert self._server is not None, "start it first"
-        return int(self._server.sockets[0].getsockname()[1])
+        """The port it listens on, or listened on until it was closed."""
+        assert self._port is not None, "start it first"
+        return self._port
 
     async def start(self) -> None:
         """Listens. Raises PortInUseError."""
@@ -83,6 +84,7 @@ class WsServer:
             )
         except OSError as fault:
             raise PortInUseError(self.config.host, self.config.port) from fault
+        self._port = int(self._server.sockets[0].getsockname()[1])
 
     async def beat(self) -> None:
         """Sends PINGPONG and cuts off who does not answer, until cancelled."""
