@@ -1,0 +1,115 @@
+"""Every command and code block in the documents runs, and the documents say all there is to say."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "README.ko.md", "ARCHITECTURE.md", "CONTRIBUTING.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def _blocks(page: Path, language: str) -> list[str]:
+    return [text for found, text in _BLOCK.findall(page.read_text(encoding="utf-8")) if found == language]
+
+
+def _free_pair() -> tuple[int, int]:
+    """Two neighbouring free ports, as the documents' 8800 and 8801."""
+    for _ in range(50):
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except (OSError, OverflowError):
+                continue
+            return port, port + 1
+    raise AssertionError("no two neighbouring ports are free")
+
+
+def _run(command: list[str], folder: Path) -> None:
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "HOSU_CACHE": str(folder / "cache"),
+        "LOG_LEVEL": "WARNING",
+    }
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if _blocks(page, "sh") or _blocks(page, "python")], ids=lambda page: page.name
+)
+def test_code_blocks_run_one_after_another_in_an_empty_folder(page: Path, tmp_path: Path) -> None:
+    """First those of the shell, then those of Python, which see what the former left in the folder."""
+    rest, ws = _free_pair()
+    shell, python = (
+        "\n".join(_blocks(page, language)).replace("8800", str(rest)).replace("8801", str(ws))
+        for language in ("sh", "python")
+    )
+    _run(["bash", "-euo", "pipefail", "-c", shell], tmp_path)
+    _run([sys.executable, "-W", "error", "-c", python], tmp_path)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_make_targets_and_commands_named_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"\bmake ([a-z]+)\b(?=[`\s]|$)", "\n".join(_blocks(page, "console"))):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    from hosu.cli.main import app
+
+    nouns = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
+    code = "\n".join(block for _, block in _BLOCK.findall(text))
+    named = {*re.findall(r"`hosu ([a-z]+)", text), *re.findall(r"^hosu ([a-z]+)", code, re.MULTILINE)}
+    assert named <= nouns, named - nouns
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_to_files_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.ko.md"])
+def test_every_command_is_in_the_readme(readme: str) -> None:
+    from hosu.cli.main import app
+
+    text = (ROOT / readme).read_text(encoding="utf-8")
+    for command in (*app.registered_commands, *app.registered_groups):
+        assert f"hosu {command.name}" in text, command.name
+
+
+def test_the_two_readmes_show_the_same_blocks_and_figures() -> None:
+    english, korean = (ROOT / name for name in ("README.md", "README.ko.md"))
+    assert _blocks(english, "sh") == _blocks(korean, "sh")
+    figures = [
+        re.findall(r"^\|.*?\| ([\d.,]+[^|]*)\|", page.read_text(encoding="utf-8"), re.MULTILINE)
+        for page in (english, korean)
+    ]
+    numbers = [[re.findall(r"\d[\d.,]*", cell) for cell in cells] for cells in figures]
+    assert numbers[0] == numbers[1]
+
+
+def test_every_table_and_column_of_the_lake_is_documented() -> None:
+    from hosu.lake.tables import TABLES
+
+    text = (ROOT / "docs" / "reference" / "tables.md").read_text(encoding="utf-8")
+    for name, spec in TABLES.items():
+        assert f"## {name}" in text, name
+        section = text.split(f"## {name}\n", 1)[1].split("\n## ", 1)[0]
+        for column in spec.schema.names:
+            assert f"`{column}`" in section, f"{name}.{column}"
