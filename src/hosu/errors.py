@@ -4,7 +4,6 @@
 
     HosuError
     ├── SettingsError               a setting is missing or malformed
-    ├── NotInstalledError           an optional library is missing
     ├── InputError                  a file or argument from outside is not what it should be
     ├── LockedError                 another process owns what only one may own
     ├── PortInUseError
@@ -55,14 +54,6 @@ class SettingsError(HosuError):
     def __init__(self, name: str, fault: str, where: str = "the environment or .env") -> None:
         self.name, self.fault, self.where = name, fault, where
         super().__init__(f"{name} {fault}; set it in {where}")
-
-
-class NotInstalledError(HosuError):
-    """An optional library is missing."""
-
-    def __init__(self, library: str, install: str) -> None:
-        self.library, self.install = library, install
-        super().__init__(f"{library} is not installed; install it with: {install}")
 
 
 class InputError(HosuError):

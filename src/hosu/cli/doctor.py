@@ -25,6 +25,7 @@ _KEY_LENGTHS: Final = {"APP_KEY": 36, "APP_SECRET": 180}
 _LIBRARIES: Final = ("numpy", "numba", "pyarrow", "deltalake", "duckdb", "picows", "obstore")
 _FREE_BYTES: Final = 5 << 30
 _SYNC_MS: Final = 20.0
+_CLOCK_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def doctor(
 ) -> None:
     """Checks keys, clock, disk, network, Java and versions, and says what to do. Exits 1 if something will not work."""
     root = lake_root(lake)
-    checks = [_python(), _libraries(), _event_loop(), *_keys(), _clock(), *_disk(root), _descriptors(), _java()]
+    checks = [_python(), _libraries(), _event_loop(), *_keys(), _clock(network), *_disk(root), _descriptors(), _java()]
     if network:
         checks += _network()
     emit_rows([asdict(check) for check in checks], format_)
@@ -107,17 +108,40 @@ def _keys() -> list[Check]:
     return checks
 
 
-def _clock() -> Check:
-    """The system's clock against KST; a wrong one files nothing wrong, but breaks token expiry and latencies."""
+def _clock(network: bool) -> Check:
+    """The system's clock against the broker's: dates come from the broker, but tokens expire and latencies count by it."""
     from hosu.clock import SystemClock
     from hosu.market.calendar import business_day
 
     day, second = business_day(SystemClock().now_us())
     whole = int(second)
     text = f"{day} {whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02} in Korea"
-    if not 2025 <= day.year <= 2027:
-        return Check("clock", "fail", text, "set the system's clock (timedatectl set-ntp true)")
-    return Check("clock", "ok", text)
+    ahead_s = _ahead_of_broker_s() if network else None
+    if ahead_s is None:
+        return Check("clock", "ok", f"{text} (not compared with the broker's)")
+    if abs(ahead_s) > _CLOCK_S:
+        set_it = "set the system's clock (timedatectl set-ntp true)"
+        return Check("clock", "fail", f"{text}, {ahead_s:+.0f} s from the broker's", set_it)
+    return Check("clock", "ok", f"{text}, as the broker's")
+
+
+def _ahead_of_broker_s() -> float | None:
+    """Our clock minus the broker's, by the date of an HTTP reply (whole seconds); None if there is none."""
+    import http.client
+    from email.utils import parsedate_to_datetime
+
+    from hosu.kis.hosts import LIVE
+
+    address = urlsplit(LIVE.rest)
+    connection = http.client.HTTPSConnection(address.hostname or "", address.port, timeout=3)
+    try:
+        connection.request("HEAD", "/")
+        told = connection.getresponse().getheader("Date")
+        return time.time() - parsedate_to_datetime(told).timestamp() if told else None
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
 
 
 def _disk(root: str) -> list[Check]:

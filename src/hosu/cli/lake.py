@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,7 +11,7 @@ from hosu.cli.options import FormatOption, LakeOption, day_of, open_lake, sql_co
 from hosu.cli.output import Format, emit_rows, note, progress, size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 app = typer.Typer(help="The lake's tables and their upkeep.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -149,20 +150,9 @@ def bars(date: DateOption = None, lake: LakeOption = None, format_: FormatOption
     )
 
 
-class _counting:  # noqa: N801  used as a statement: `with _counting("…") as tell`
-    """A bar without an end that shows what is worked on now."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._progress = progress()
-        self._task = self._progress.add_task(what, total=None)
-
-    def __enter__(self) -> Callable[[str], None]:
-        self._progress.start()
-        return self._tell
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def _tell(self, now: str) -> None:
-        self._progress.update(self._task, description=f"{self._what}: {now}", advance=1)
+@contextmanager
+def _counting(what: str) -> Iterator[Callable[[str], None]]:
+    """A bar without an end that shows what is worked on now: call what it gives with that."""
+    with progress() as shown:
+        task = shown.add_task(what, total=None)
+        yield lambda now: shown.update(task, description=f"{what}: {now}", advance=1)

@@ -58,6 +58,11 @@ def run() -> None:
         # Whoever read our output has gone (head, less); stdout must not be flushed again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except TimeoutError as error:  # is an OSError too, but says nothing about a file
+        note(
+            f"hosu: something took too long{f' ({error})' if str(error) else ''}; try again, LOG_LEVEL=DEBUG says more"
+        )
+        sys.exit(1)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         note(f"hosu: {error.strerror or error}{where}; check the path, its permissions and the disk")

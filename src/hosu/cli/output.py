@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    import pyarrow as pa
     from rich.console import Console
     from rich.progress import Progress
 
@@ -55,6 +56,34 @@ def emit_rows(rows: Iterable[Mapping[str, Any]], format_: Format, *, columns: Se
     for row in listed:
         table.add_row(*(cell(row.get(name)) for name in names))
     stdout().print(table)
+
+
+def emit_reader(reader: pa.RecordBatchReader, format_: Format, *, most: int = 10_000) -> None:
+    """The batches of a query as they come, so that memory does not grow with the result.
+
+    JSON has no bound; a table shows the first ``most`` rows and says on stderr that there are more.
+    """
+    if format_ is Format.json:
+        _emit_json_array(row for batch in reader for row in batch.to_pylist())
+        return
+    rows: list[dict[str, Any]] = []
+    more = False
+    for batch in reader:
+        rows += batch.slice(0, most - len(rows)).to_pylist()
+        if more := len(rows) == most:
+            break
+    emit_rows(rows, format_, columns=reader.schema.names)
+    if more:
+        note(f"the first {most:,} rows are shown; LIMIT the query, or print all with --format json")
+
+
+def _emit_json_array(rows: Iterable[Mapping[str, Any]]) -> None:
+    separator = "["
+    for row in rows:
+        sys.stdout.write(separator + json.dumps(row, ensure_ascii=False, default=_plain))
+        separator = ",\n"
+    sys.stdout.write("[]\n" if separator == "[" else "]\n")
+    sys.stdout.flush()
 
 
 def stdout() -> Console:

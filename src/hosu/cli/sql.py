@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hosu.cli.options import FormatOption, LakeOption, open_lake
-from hosu.cli.output import Format, emit_rows
+from hosu.cli.output import Format, emit_reader
 
 
 def sql(
@@ -22,4 +22,4 @@ def sql(
 
     text = sys.stdin.read() if query == "-" else query
     with Session(open_lake(lake), sql_config()) as session:
-        emit_rows(session.query(text).to_pylist(), format_)
+        emit_reader(session.reader(text), format_)

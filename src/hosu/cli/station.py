@@ -195,22 +195,38 @@ def _towards_the_broker(
 
 
 def _market_open(scope: str) -> Callable[[int], bool]:
+    from hosu.errors import CalendarRangeError
     from hosu.market.calendar import phase_at
     from hosu.market.day_plan import CONTINUOUS, Scope
 
     venue = Scope(scope)
 
     def is_open(now_us: int) -> bool:
-        phase = phase_at(now_us, venue)
+        try:
+            phase = phase_at(now_us, venue)
+        except CalendarRangeError:  # an old hosu goes on collecting; silence then counts at any time of day
+            return True
         return phase is not None and phase in CONTINUOUS
 
     return is_open
 
 
 def _day_over(today: dt.date, scope: str) -> Callable[[int], bool]:
+    """Whether the day's last phase is over; a date that the calendar does not know ends at midnight.
+
+    Raises:
+        NoSessionError: the venue does not trade today.
+    """
+    from hosu.cli.output import note
+    from hosu.errors import CalendarRangeError
     from hosu.market.calendar import instant_us, sessions_on
 
-    ends_us = instant_us(today, sessions_on(today, scope).end_s) + _AFTER_CLOSE_S * 1_000_000
+    try:
+        end_s = float(sessions_on(today, scope).end_s)
+    except CalendarRangeError as error:
+        note(f"hosu: {error}")
+        end_s = 86_400.0 - _AFTER_CLOSE_S
+    ends_us = instant_us(today, end_s) + _AFTER_CLOSE_S * 1_000_000
     return lambda now_us: now_us >= ends_us
 
 
