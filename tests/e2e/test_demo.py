@@ -1,0 +1,84 @@
+"""``hosu demo`` as a stranger runs it, and the lake it leaves."""
+
+import json
+from pathlib import Path
+
+import pytest
+from program import Here, contents, hosu, log_blocks, sql
+
+pytestmark = pytest.mark.slow
+
+
+def test_demo_says_that_nothing_was_lost(demo: Path):
+    said = (demo / "stdout").read_text()
+    assert "nothing was lost" in said
+    assert "SOMETHING IS MISSING" not in said
+    assert "equal for 3 of 3 symbols" in said
+    assert said.count("hosu sql ") == 3
+    assert "[info" not in said
+    assert "Traceback" not in (demo / "stderr").read_text()
+
+
+def test_lake_of_the_demo_holds_what_the_simulator_sent(demo: Path, demo_lake: Path):
+    sent = json.loads((demo / "demo" / "sent.json").read_text())
+    assert sent["records"] > 5_000
+    assert sent["unsent"]["records"] == 0
+    counted = contents(demo_lake)
+    by_table = {name: counted[name][0] for name in ("trades", "quotes", "expected", "market_events")}
+    kinds = {"trades": "H0STCNT0", "quotes": "H0STASP0", "expected": "H0STANC0", "market_events": "H0STMKO0"}
+    assert by_table == {name: sent["by_tr"][tr_id]["records"] for name, tr_id in kinds.items()}
+    assert counted["quarantine"] == (0, 0)
+    shares = sql(demo_lake, "SELECT symbol, sum(size)::BIGINT AS shares FROM trades GROUP BY symbol ORDER BY symbol")
+    assert shares == [
+        {"symbol": symbol, "shares": sent["symbols"][f"KRX:{symbol}"]["shares"]}
+        for symbol in ("000660", "005930", "035420")
+    ]
+
+
+def test_verify_finds_nothing_wrong(here: Here, demo_lake: Path):
+    checked = here(demo_lake.parent, "lake", "verify", "--deep", "--lake", demo_lake)
+    assert checked.code == 0
+    assert checked.out == ""
+    assert "1 archived segments checked: nothing wrong" in checked.err
+
+
+def test_archived_frames_replayed_give_the_same_rows(here: Here, demo_lake: Path, tmp_path: Path):
+    again = tmp_path / "again"
+    played = hosu(tmp_path, "replay", demo_lake / "raw" / "frames", "--lake", again, "--format", "json")
+    before = contents(demo_lake)
+    assert played.json()[0]["records"] == sum(count for name, (count, _) in before.items() if name != "snapshots")
+    assert contents(again) == before
+    # A second time adds nothing: the lake knows how far it has this log.
+    assert here(tmp_path, "replay", demo_lake / "raw" / "frames", "--lake", again, "--no-bars").code == 0
+    assert contents(again) == before
+
+
+def test_status_of_a_collector_that_has_ended_says_so(here: Here, demo: Path, demo_lake: Path):
+    status = here(demo, "status", "--lake", demo_lake, "--format", "json").json()
+    sent = json.loads((demo / "demo" / "sent.json").read_text())
+    assert (status["state"], status["reason"]) == ("stopped", "every feed has ended")
+    assert (status["records"], status["quarantined"], status["success_rate"]) == (sent["records"], 0, 1.0)
+    assert status["durable_lsn"] == int(log_blocks(demo_lake)[-1].lsn[-1])
+
+
+def test_no_secret_is_in_what_the_demo_leaves(demo: Path, demo_lake: Path):
+    secret = b"simulated-secret"
+    cached = {demo_lake / ".hosu" / "cache"}
+    for path in demo.rglob("*"):
+        if path.is_file() and path.parent not in cached:
+            assert secret not in path.read_bytes(), path
+    for block in log_blocks(demo_lake):
+        assert secret not in block.data.tobytes()
+        assert b"approval_key" not in block.data.tobytes()
+        assert b"access_token" not in block.data.tobytes()
+    for folder in cached:
+        for path in folder.iterdir():
+            assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_demo_into_a_folder_that_holds_something_leaves_it_alone(here: Here, tmp_path: Path):
+    (tmp_path / "mine.txt").write_text("mine")
+    refused = here(tmp_path, "demo", "--dir", ".")
+    assert refused.code == 1
+    assert refused.err == "hosu: .: is not empty; name a new folder\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

@@ -1,0 +1,102 @@
+"""The program's face: what it costs to ask for help, and that help is there."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+import typer.main
+from typer.core import TyperGroup
+
+from hosu import __version__
+from hosu.cli.main import app
+
+HEAVY = {
+    "aiohttp",
+    "deltalake",
+    "duckdb",
+    "exchange_calendars",
+    "numba",
+    "numpy",
+    "obstore",
+    "pandas",
+    "picows",
+    "pyarrow",
+}
+ROOT = typer.main.get_command(app)
+
+
+def asked(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "hosu", *words], capture_output=True, text=True, check=False)
+
+
+def commands(group: TyperGroup, above: tuple[str, ...] = ()) -> dict[str, object]:
+    """Every command that can be run, by its words."""
+    found: dict[str, object] = {}
+    for name, command in group.commands.items():
+        words = (*above, name)
+        if isinstance(command, TyperGroup):
+            found |= commands(command, words)
+        else:
+            found[" ".join(words)] = command
+    return found
+
+
+COMMANDS = commands(ROOT)
+
+
+def test_the_commands_are_these():
+    assert sorted(COMMANDS) == [
+        "collect",
+        "decode",
+        "demo",
+        "doctor",
+        "instruments list",
+        "instruments sync",
+        "lake bars",
+        "lake compact",
+        "lake tables",
+        "lake verify",
+        "replay",
+        "simulator",
+        "sql",
+        "status",
+    ]
+
+
+def test_help_loads_no_heavy_library():
+    script = f"""
+import sys
+sys.argv = ["hosu", "--help"]
+from hosu.cli.main import run
+try:
+    run()
+except SystemExit as ended:
+    assert not ended.code
+print("heavy:", sorted({HEAVY!r} & sys.modules.keys()))
+"""
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "Usage: hosu" in ran.stdout
+    assert ran.stdout.splitlines()[-1] == "heavy: []"
+
+
+def test_version_is_that_of_the_package():
+    ran = asked("--version")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, f"{__version__}\n", "")
+    assert re.fullmatch(r"\d+\.\d+\.\d+", __version__)
+
+
+def test_without_words_the_program_shows_its_commands():
+    ran = asked()
+    assert all(name.split()[0] in ran.stdout + ran.stderr for name in COMMANDS)
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_every_command_and_each_of_its_options_says_what_it_is(words: str):
+    command = COMMANDS[words]
+    text = str(command.help)
+    assert len(text.split()) > 3
+    assert text.rstrip().endswith(".")
+    for parameter in command.params:
+        if parameter.name != "help":
+            assert getattr(parameter, "help", None), f"{words}: {parameter.name}"
