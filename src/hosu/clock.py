@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Clock(Protocol):
@@ -20,18 +23,30 @@ class Clock(Protocol):
         """Waits for ``seconds`` of this clock. Cancelling loses nothing."""
 
 
+# Linux's monotonic clock stands still while the machine sleeps, its boot time does not; elsewhere (macOS) there is no
+# boot time, and CLOCK_MONOTONIC goes on.
+_THROUGH_SLEEP: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def elapsed_ns() -> int:
+    """Nanoseconds since an arbitrary start, the time that the machine slept included; never goes back."""
+    return time.clock_gettime_ns(_THROUGH_SLEEP)
+
+
 class SystemClock:
-    """Wall time read once, carried on by the monotonic clock.
+    """Wall time read once, carried on by a clock that nobody sets and that goes on while the machine sleeps.
 
     A step of the system's wall clock (NTP, an operator) so never reorders receive times; ``offset_us`` tells how
-    far the two have drifted apart, and the collector logs it.
+    far the two have drifted apart, and the collector logs it. ``monotonic`` and ``sleep`` do not count sleep of the
+    machine: what was not running was not waiting either.
     """
 
-    def __init__(self) -> None:
-        self._anchor_ns = time.time_ns() - time.monotonic_ns()
+    def __init__(self, elapsed: Callable[[], int] = elapsed_ns) -> None:
+        self._elapsed_ns = elapsed
+        self._anchor_ns = time.time_ns() - elapsed()
 
     def now_us(self) -> int:
-        return (self._anchor_ns + time.monotonic_ns()) // 1000
+        return (self._anchor_ns + self._elapsed_ns()) // 1000
 
     def monotonic(self) -> float:
         return time.monotonic()

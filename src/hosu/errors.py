@@ -19,16 +19,18 @@
     │   │   ├── RegistrationRefusedError
     │   │   ├── RegistrationLimitError  OPSP0008
     │   │   └── AppkeyInUseError    (retryable) OPSP8996
-    │   ├── ReconnectLimitError     the hourly cap of connection attempts is reached
     │   └── FrameError              a frame or record that cannot be parsed
     ├── LogError
     │   ├── LogCorruptError         a segment that is damaged elsewhere than at its torn tail
+    │   ├── LogGapError             records of a log are missing before what would be stored next
     │   └── LogWriteError           the disk refused a write or a sync
     └── LakeError
         ├── NotALakeError           the folder is somebody else's
         ├── LakeReadOnlyError
         ├── LakeFullError
-        ├── LakeUnreachableError    (retryable) the object store did not answer, or refused the keys
+        ├── LakeUnreachableError    (retryable) the object store did not answer, or the disk failed for now
+        ├── LakeRefusedError        the object store or the disk refused, and would again
+        ├── ArchiveConflictError    another segment is archived under this segment's name
         ├── TableCorruptError       a Delta log or data file is damaged
         ├── CommitConflictError     (retryable) somebody else committed first
         └── QueryError              DuckDB refused the SQL
@@ -161,16 +163,6 @@ class AppkeyInUseError(BrokerReplyError):
     retryable = True
 
 
-class ReconnectLimitError(BrokerError):
-    """The hourly cap of connection attempts is reached; the broker blocks who loops."""
-
-    def __init__(self, attempts: int, cap: int) -> None:
-        self.attempts, self.cap = attempts, cap
-        super().__init__(
-            f"{attempts} connections in the last hour, the cap is {cap}; find out why they end before raising it"
-        )
-
-
 class FrameError(BrokerError):
     """A frame or record that cannot be parsed; it goes to quarantine with this reason."""
 
@@ -192,8 +184,33 @@ class LogCorruptError(LogError):
     def __init__(self, path: object, offset: int, fault: str) -> None:
         self.path, self.offset, self.fault = path, offset, fault
         super().__init__(
-            f"{path} is damaged at byte {offset} ({fault}); nothing was changed, keep the file and restore it "
+            f"{path} is damaged at byte {offset} ({fault}); it was left as it is, keep the file and restore it "
             "from a copy or move it away to go on without it"
+        )
+
+
+class LogGapError(LogError):
+    """Records of a log are missing between what is stored of it and what would come next.
+
+    Storing what comes next would claim them as stored, and they could never be added.
+    """
+
+    def __init__(
+        self,
+        wal_id: str,
+        first_missing: int,
+        last_missing: int,
+        next_step: str = "replay them from the archive first: hosu replay <lake>/raw/frames --lake <lake>",
+    ) -> None:
+        self.wal_id, self.first_missing, self.last_missing, self.next_step = (
+            wal_id,
+            first_missing,
+            last_missing,
+            next_step,
+        )
+        super().__init__(
+            f"records {first_missing} to {last_missing} of log {wal_id} are missing, and nothing behind them was "
+            f"stored; {next_step}"
         )
 
 
@@ -246,7 +263,23 @@ class LakeUnreachableError(LakeError):
 
     def __init__(self, path: str, cause: str) -> None:
         self.path, self.cause = path, cause
-        super().__init__(f"{path} cannot be reached ({cause}); check the address, the keys and the network")
+        super().__init__(f"{path} cannot be reached ({cause}); check the disk, the address and the network")
+
+
+class LakeRefusedError(LakeError):
+    """The object store, or the disk, refused what was asked, and would refuse it again."""
+
+    def __init__(self, path: str, cause: str) -> None:
+        self.path, self.cause = path, cause
+        super().__init__(f"{path} was refused ({cause}); check the address and the keys, then start again")
+
+
+class ArchiveConflictError(LakeError):
+    """Another sound segment is archived under the name of this one; both are kept where they are."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(f"{path} holds another segment than the one to be archived; move it out of the lake")
 
 
 class TableCorruptError(LakeError):

@@ -36,9 +36,7 @@ class KisSettings(BaseSettings):
     paper_app_key: SecretStr | None = Field(
         None, validation_alias="PAPER_KIS_APP_KEY", description="app key of the paper-trading account"
     )
-    paper_app_secret: SecretStr | None = Field(
-        None, validation_alias="PAPER_KIS_APP_SECRET", description="its secret"
-    )
+    paper_app_secret: SecretStr | None = Field(None, validation_alias="PAPER_KIS_APP_SECRET", description="its secret")
     customer_type: Literal["P", "B"] = Field(
         "P", validation_alias="HOSU_CUSTOMER_TYPE", description="P person, B corporation"
     )
@@ -65,7 +63,9 @@ class LakeSettings(BaseSettings):
 
     model_config = _CONFIG
 
-    root: str = Field("lake", validation_alias="HOSU_LAKE", description="the lake's root: a folder or s3://bucket/prefix")
+    root: str = Field(
+        "lake", validation_alias="HOSU_LAKE", description="the lake's root: a folder or s3://bucket/prefix"
+    )
     s3_bucket: str | None = Field(
         None, validation_alias="S3_BUCKET", description="bucket of the lake; used when HOSU_LAKE is not set"
     )

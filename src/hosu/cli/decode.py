@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -12,6 +12,9 @@ from hosu.cli.output import emit_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_LINE_BYTES: Final = 16 << 20
+"""More than the largest message a feed takes; a file without line ends must not fill the memory."""
 
 
 def decode(
@@ -47,7 +50,11 @@ def frame_lines(file: Path | None) -> Iterator[bytes]:
 
     try:
         with sys.stdin.buffer if file is None else file.open("rb") as stream:
-            for line in stream:
+            while line := stream.readline(_LINE_BYTES):
+                if len(line) == _LINE_BYTES and not line.endswith(b"\n"):
+                    raise InputError(
+                        str(file or "stdin"), f"has a line of over {_LINE_BYTES:,} bytes", "give one frame a line"
+                    )
                 if stripped := line.rstrip(b"\r\n"):
                     yield _unwrapped(stripped)
     except OSError as error:

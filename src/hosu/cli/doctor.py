@@ -109,7 +109,7 @@ def _keys() -> list[Check]:
 
 
 def _clock(network: bool) -> Check:
-    """The system's clock against the broker's: dates come from the broker, but tokens expire and latencies count by it."""
+    """The system's clock against the broker's; dates do not hang on it, but the expiry of tokens and latencies do."""
     from hosu.clock import SystemClock
     from hosu.market.calendar import business_day
 

@@ -90,7 +90,9 @@ def _compacted(report: Any, format_: Format) -> dict[str, Any]:
 @app.command()
 def verify(
     table: TableOption = None,
-    deep: Annotated[bool, typer.Option("--deep", help="Read every page of every file, not only the footers.")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read every page, and compare the tables with what the archive decodes to.")
+    ] = False,
     lake: LakeOption = None,
     format_: FormatOption = Format.table,
 ) -> None:
@@ -98,7 +100,6 @@ def verify(
 
     Exits 1 when something is wrong, and names the file.
     """
-    from hosu.collect.segment import check_segment, decompress
     from hosu.lake.verify import verify as verify_lake
 
     with _counting("verifying") as tell:
@@ -106,7 +107,6 @@ def verify(
             open_lake(lake),
             table,
             deep=deep,
-            check_archive=lambda name, data: check_segment(decompress(data, name), name),
             config=sql_config(),
             progress=tell,
         )

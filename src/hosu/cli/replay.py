@@ -15,11 +15,18 @@ def replay(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="Segments of a log (.log, .log.zst), or a folder of them.")
     ],
+    skip_missing: Annotated[
+        bool,
+        typer.Option("--skip-missing", help="Go on behind records that are lost for good."),
+    ] = False,
     bars: Annotated[bool, typer.Option("--bars/--no-bars", help="Build bars of what came in.")] = True,
     lake: LakeOption = None,
     format_: FormatOption = Format.table,
 ) -> None:
-    """Archived frames into a lake, as if they were just received. What the lake has of them it does not take twice."""
+    """Archived frames into a lake, as if they were just received. What the lake has of them it does not take twice.
+
+    A log is replayed from where the lake stands: segments that would leave a hole are refused, and the hole is named.
+    """
     from hosu.collect.replay import replay as replay_into
     from hosu.lake.ohlcv import build
     from hosu.lake.writer import LakeSink

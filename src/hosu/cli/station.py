@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from hosu.collect.collector import Collector, Outside
     from hosu.collect.recorder import Recorder
-    from hosu.collect.wal import Log
     from hosu.kis.hosts import Credentials, Host
     from hosu.kis.registrations import Registration
     from hosu.kis.rest import Scope
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from hosu.settings import CollectSettings, KisSettings
 
 FEEDS: Final = ("trades", "quotes", "expected", "market_events")
+_LOG_CLOSE_S: Final = 0.5
 _AFTER_CLOSE_S: Final = 600
 """The broker's last frames of a day come after its close; who leaves on the second misses them."""
 
@@ -108,6 +108,7 @@ async def station(
     """
     from hosu.clock import SystemClock
     from hosu.collect.collector import Collector, CollectorConfig, Source
+    from hosu.collect.leaving import close_within
     from hosu.collect.recorder import Recorder
     from hosu.collect.status import durable_lines
     from hosu.collect.wal import Log
@@ -143,7 +144,7 @@ async def station(
                 outside=outside,
             )
     finally:
-        _close(log)
+        close_within(log, _LOG_CLOSE_S)
 
 
 def _towards_the_broker(
@@ -228,12 +229,3 @@ def _day_over(today: dt.date, scope: str) -> Callable[[int], bool]:
         end_s = 86_400.0 - _AFTER_CLOSE_S
     ends_us = instant_us(today, end_s) + _AFTER_CLOSE_S * 1_000_000
     return lambda now_us: now_us >= ends_us
-
-
-def _close(log: Log) -> None:
-    from contextlib import suppress
-
-    from hosu.errors import LogError
-
-    with suppress(LogError):  # told already when it happened
-        log.close()

@@ -90,7 +90,7 @@ def _left(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("success", "-" if rate is None else f"{rate:.4%}"),
         ("quarantined", f"{found['quarantined']:,}"),
         ("socket to durable", " / ".join(_ms(latency.get(name)) for name in ("p50", "p99", "max"))),
-        ("business date", _date(found.get("business_date"))),
+        ("business date", _date(found)),
     ]
 
 
@@ -100,13 +100,18 @@ def _right(found: dict[str, Any]) -> list[tuple[str, str]]:
     registered = sum(facts.get("registered", 0) for facts in found.get("connections", {}).values())
     return [
         ("durable LSN", f"{found['durable_lsn']:,}"),
-        ("commits", f"{found['commits']:,}"),
-        ("log written", size(found["bytes_written"])),
+        ("log", f"{found['commits']:,} commits, {size(found['bytes_written'])}"),
+        ("lake", _sinks(found)),
         ("log queue", size(buffers.get("log_queue_bytes", 0))),
         ("read again after a crash", lag or "-"),
         ("registrations", f"{registered:,}"),
         ("reconnects", f"{found['reconnects']:,}"),
     ]
+
+
+def _sinks(found: dict[str, Any]) -> str:
+    counts = found.get("sinks", {}).values()
+    return "; ".join(f"{each['commits']:,} commits, {size(each['bytes'])}" for each in counts) or "-"
 
 
 def _duration(seconds: float) -> str:
@@ -119,8 +124,8 @@ def _ms(microseconds: float | None) -> str:
     return "-" if microseconds is None else f"{microseconds / 1000:,.1f} ms"
 
 
-def _date(yyyymmdd: int | None) -> str:
-    if not yyyymmdd:
-        return "-"
-    text = str(yyyymmdd)
-    return f"{text[:4]}-{text[4:6]}-{text[6:]}"
+def _date(found: dict[str, Any]) -> str:
+    from hosu.collect.dates import day_text
+
+    date = found.get("business_date")
+    return day_text(date) if date else "-"

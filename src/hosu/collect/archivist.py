@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from datetime import date
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from hosu.collect import control
 from hosu.collect.block import RecordKind
-from hosu.collect.dates import calendar_dates
+from hosu.collect.dates import calendar_dates, day_text
 from hosu.collect.files import read_whole, write_atomically
 from hosu.collect.segment import archive_name, check_segment, compress, read_segment
-from hosu.errors import HosuError, LakeFullError, LogCorruptError, LogWriteError
+from hosu.errors import ArchiveConflictError, HosuError, LakeFullError, LogCorruptError, LogWriteError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -21,14 +21,15 @@ if TYPE_CHECKING:
 
     from hosu.collect.block import Block
     from hosu.collect.pump import Pump
-    from hosu.collect.recovery import Extent
     from hosu.collect.sinks import Archive
     from hosu.collect.wal import Log
 
 _log = structlog.get_logger(__name__)
 
+_PASSED_OVER: Final = (LogCorruptError, LakeFullError, ArchiveConflictError)
+
 STORED_SUFFIX: Final = ".stored"
-"""Ends the name of the empty file that says that a segment's copy is in the archive."""
+"""Ends the name of the file that says in which archive, and as what, a segment's copy is kept."""
 
 
 class Archivist:
@@ -82,53 +83,82 @@ class Archivist:
 
     def work(self) -> None:
         """Archives what is sealed and deletes what may go. Not while the thread runs, but from it."""
+        troubles = []
         for extent in self._wal.sealed():
             if self._stopping.is_set() and not self._last_pass:
                 return
-            if not self._store(extent):
+            trouble = self._unless_trouble(extent.path, self._store)
+            if trouble is not None:
+                troubles.append(trouble)
                 continue
             for pump in self._pumps:
                 pump.sync_up_to(extent.last_lsn)
+        self.trouble = troubles[0] if troubles else None
         self.retire()
 
     def retire(self) -> None:
-        """Deletes the segments whose copy is stored and which every sink has synced."""
+        """Deletes the segments whose copy is in the archive and which every sink has synced."""
         for extent in self._wal.sealed():
-            synced = all(pump.synced_lsn >= extent.last_lsn for pump in self._pumps)
-            if synced and self._is_stored(extent.path):
-                self._wal.retire(extent.path)
-                self._wal.files.remove(_marker(extent.path))
-                self.retired += 1
+            if all(pump.synced_lsn >= extent.last_lsn for pump in self._pumps):
+                self.trouble = self._unless_trouble(extent.path, self._retire) or self.trouble
 
-    def _store(self, extent: Extent) -> bool:
-        if self._is_stored(extent.path):
-            return True
+    def _unless_trouble(self, path: Path, job: Callable[[Path], None]) -> str | None:
+        """None once a job with a segment is done; else what keeps it, if that is no reason to stop."""
         try:
-            self._copy(extent.path)
-            write_atomically(self._wal.files, _marker(extent.path), b"")
+            job(path)
         except OSError as error:
-            raise LogWriteError(extent.path, error.strerror or str(error), self._wal.durable_lsn) from None
+            raise LogWriteError(path, error.strerror or str(error), self._wal.durable_lsn) from None
         except HosuError as error:
-            # A damaged segment stays where it is, as does one for which there is no room: neither is a reason to stop
-            # receiving the market.
-            if not error.retryable and not isinstance(error, LogCorruptError | LakeFullError):
+            # A segment that is damaged, has no room or no free name stays where it is: none of that is a reason to
+            # stop receiving the market.
+            if not error.retryable and not isinstance(error, _PASSED_OVER):
                 raise
-            if self.trouble != str(error):
-                _log.warning("segment not archived", segment=extent.path.name, error=str(error))
-            self.trouble = str(error)
-            return False
-        self.trouble = None
-        self.stored += 1
-        return True
+            if str(error) != self.trouble:
+                _log.warning("segment not archived", segment=path.name, error=str(error))
+            return str(error)
+        return None
+
+    def _store(self, path: Path) -> None:
+        if self._stored_as(path) is None:
+            self._copy(path)
+            self.stored += 1
+
+    def _retire(self, path: Path) -> None:
+        if self._is_kept(path):
+            self._wal.retire(path)
+            self._wal.files.remove(_marker(path))
+            self.retired += 1
 
     def _copy(self, path: Path) -> None:
         content = read_whole(self._wal.files, path)
         header, seal = check_segment(content, path)
         name = archive_name(header.wal_id, seal.first_lsn, seal.last_lsn)
-        self._archive.store(name, segment_date(read_segment(content)), compress(content))
+        day = segment_date(read_segment(content))
+        self._archive.store(name, day, compress(content))
+        facts = {"archive": self._archive.identity, "name": name, "date": day}
+        write_atomically(self._wal.files, _marker(path), json.dumps(facts).encode() + b"\n")
 
-    def _is_stored(self, path: Path) -> bool:
-        return _marker(path).name in self._wal.files.names(path.parent)
+    def _stored_as(self, path: Path) -> tuple[str, str] | None:
+        """Name and date of a segment's copy in this archive, as its marker says; None when it says of none."""
+        marker = _marker(path)
+        if marker.name not in self._wal.files.names(path.parent):
+            return None
+        try:
+            facts = json.loads(read_whole(self._wal.files, marker))
+            return (facts["name"], facts["date"]) if facts["archive"] == self._archive.identity else None
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    def _is_kept(self, path: Path) -> bool:
+        """Whether the copy is in the archive now. One that somebody took away is stored again."""
+        copy = self._stored_as(path)
+        if copy is None:
+            return False
+        if self._archive.holds(*copy):
+            return True
+        _log.warning("archived copy is gone, storing it again", segment=path.name, copy=copy[0])
+        self._wal.files.remove(_marker(path))
+        return False
 
 
 def segment_date(blocks: Iterable[Block]) -> str:
@@ -139,10 +169,10 @@ def segment_date(blocks: Iterable[Block]) -> str:
         for place in range(len(block)):
             said = _date_said(block, place)
             if said:
-                return _text(said)
+                return day_text(said)
     if first_us is None:
         raise ValueError("a segment without records has no date")
-    return _text(int(calendar_dates(first_us)[0]))
+    return day_text(int(calendar_dates(first_us)[0]))
 
 
 def _date_said(block: Block, place: int) -> int:
@@ -153,10 +183,6 @@ def _date_said(block: Block, place: int) -> int:
         return 0
     payload = block.payload(place)
     return control.pingpong_date(payload) if payload[:1] == b"{" else control.trade_date(payload)
-
-
-def _text(yyyymmdd: int) -> str:
-    return date(yyyymmdd // 10000, yyyymmdd // 100 % 100, yyyymmdd % 100).isoformat()
 
 
 def _marker(path: Path) -> Path:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
+from hosu.collect.dates import day_text
 from hosu.market.events import EVENT_SCHEMAS, in_memory
 
 if TYPE_CHECKING:
@@ -65,9 +66,8 @@ def snapshot_batch(block: Block, dates: Ints, snapshots: Sequence[tuple[int, lis
 
 
 def _origin(block: Block, dates: Ints, place: int, record_no: int | None) -> dict[str, Any]:
-    date = str(dates[place])
     return {
-        "date": f"{date[:4]}-{date[4:6]}-{date[6:]}",
+        "date": day_text(int(dates[place])),
         "wal_id": block.wal_id,
         "lsn": int(block.lsn[place]),
         "record_no": record_no,

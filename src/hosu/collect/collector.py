@@ -1,7 +1,8 @@
 """The collector: one process that receives the market, keeps it in the log, and feeds whoever stands behind it.
 
-Stopping has two stages. The first stops receiving, lets the sinks commit what the log holds, and leaves within a
-bound; what a sink has not committed by then it is fed again at the next start. The second leaves at once.
+Stopping has two stages. The first stops receiving, lets the sinks commit what the log holds, and leaves within one
+bound for all of it, counted from the first request on; what a sink has not committed by then it is fed again at the
+next start. The second leaves at once.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ import structlog
 from hosu.collect.archivist import Archivist
 from hosu.collect.collector_config import CollectorConfig, FeedPart, Outside, Source
 from hosu.collect.collector_status import StatusReport
+from hosu.collect.leaving import aside, finished, until
 from hosu.collect.pump import Pump
 from hosu.collect.status import StatusFile
 from hosu.errors import LogError, LogWriteError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from hosu.clock import Clock
     from hosu.collect.recorder import Recorder
@@ -33,7 +35,6 @@ __all__ = ["Collector", "CollectorConfig", "FeedPart", "Outside", "Source"]
 
 _log = structlog.get_logger(__name__)
 
-_LOOK_S: Final = 0.02  # between looks whether a thread has ended
 _WATCH_S: Final = 0.1
 _SWITCH_S: Final = 0.0005
 """How long a thread may hold the interpreter while others wait. At Python's 5 ms, a commit whose sync has returned
@@ -65,22 +66,39 @@ class Collector:
             else None
         )
         self._file = StatusFile(config.status_path) if config.status_path is not None else None
-        self._report_now = StatusReport(log, recorder, self._pumps, self._archivist, clock)
+        self._report_now = StatusReport(log, recorder, self._pumps, self._archivist, clock, sinks=sinks)
         self._stopping, self._leaving = asyncio.Event(), asyncio.Event()
         self._failed: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.state = "starting"
         self.reason: str | None = None
         self._bounded = False
+        self._leave_at_s: float | None = None  # by the loop's clock: real time, whatever time the market has
         self._disk_low = False
         self._last_error: str | None = None
 
     def stop(self, reason: str = "stopped") -> None:
-        """First call: stop receiving, commit what is received, leave within ``drain_s``. Second: leave at once."""
+        """First call: stop receiving, commit what is received, leave within ``stop_s``. Second: leave at once."""
         if self._stopping.is_set() and self._bounded:
             self._leaving.set()
         self._bounded = True
+        self._bound()
         self._end(reason)
+
+    def _bound(self) -> None:
+        """From now on there is a time at which to leave."""
+        if self._loop is not None and self._leave_at_s is None:
+            self._leave_at_s = self._loop.time() + self._config.stop_s
+
+    def _time_is_up(self, but_s: float = 0.0) -> bool:
+        """Whether to leave now, or in ``but_s`` seconds."""
+        if self._leaving.is_set():
+            return True
+        return self._leave_at_s is not None and self._now_s() >= self._leave_at_s - but_s
+
+    def _now_s(self) -> float:
+        assert self._loop is not None
+        return self._loop.time()
 
     def _end(self, reason: str) -> None:
         if not self._stopping.is_set():
@@ -91,13 +109,16 @@ class Collector:
     async def run(self) -> dict[str, Any]:
         """Collects until the market's day is over, nothing comes any more, every feed has ended, or ``stop``.
 
-        Returns the last status. The log is closed; sinks are, unless they were left behind.
+        Returns the last status. Log and sinks are closed, unless they were left behind: a sink that hangs, a log whose
+        disk does. What is left behind ends with the process.
 
         Raises:
             LogWriteError: the disk refuses, or is nearly full.
             HosuError: what ended a feed, a sink or the archive for good. The log keeps what was not committed.
         """
         self._loop = asyncio.get_running_loop()
+        if self._bounded:
+            self._bound()
         self._failed = self._loop.create_future()
         switch_s = sys.getswitchinterval()
         sys.setswitchinterval(_SWITCH_S)
@@ -109,9 +130,11 @@ class Collector:
             self._last_error = str(error)
             raise error from None
         finally:
-            self._handle_signals(on=False)
-            self._let_go()
-            sys.setswitchinterval(switch_s)
+            try:
+                await self._let_go()
+            finally:
+                self._handle_signals(on=False)
+                sys.setswitchinterval(switch_s)
         return self.status()
 
     async def _run(self) -> None:
@@ -122,9 +145,8 @@ class Collector:
                 await self._collect(group)
         except BaseException:
             # What is durable is still worth committing: only one part has failed.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._config.drain_s):
-                    await self._drain_sinks()
+            self._bound()
+            await self._drain()
             raise
 
     def _start_threads(self) -> None:
@@ -160,7 +182,9 @@ class Collector:
         self.state = "draining"
         await self._stop_feeds(feeds)
         await self._drain()
-        for task in others:
+        if feeds:  # most have gone long ago; who still says goodbye is told again to go
+            await finished(asyncio.wait(feeds), lambda: self._time_is_up(self._config.log_close_s))
+        for task in [*others, *feeds]:
             task.cancel()
 
     # --- tasks --------------------------------------------------------------------------------------------------
@@ -237,51 +261,44 @@ class Collector:
         for task in feeds:
             task.cancel()
         if feeds:
-            await asyncio.wait(feeds, timeout=self._config.feed_stop_s)
+            goodbye_s = self._now_s() + self._config.feed_stop_s
+            await finished(asyncio.wait(feeds), lambda: self._time_is_up() or self._now_s() >= goodbye_s)
         if self._outside.poll is not None and not self._bounded:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._config.drain_s):
-                    await self._outside.poll()
+            enough_s = self._now_s() + self._config.stop_s
+            await finished(self._last_poll(), lambda: self._bounded or self._now_s() >= enough_s)
         self._recorder.ended()
 
+    async def _last_poll(self) -> None:
+        if self._outside.poll is not None:
+            await self._outside.poll()
+
     async def _drain(self) -> None:
-        """Commits what was received: all of it after an orderly end, for ``drain_s`` after a stop."""
-        loop = asyncio.get_running_loop()
-        draining = asyncio.ensure_future(self._drain_sinks())
-        deadline_s = None
-        try:
-            while not draining.done() and not self._leaving.is_set():
-                if self._bounded and deadline_s is None:
-                    deadline_s = loop.time() + self._config.drain_s
-                if deadline_s is not None and loop.time() >= deadline_s:
-                    _log.warning("left before all was committed; the next start goes on from the log")
-                    return
-                await asyncio.wait([draining], timeout=_LOOK_S)
-            if draining.done():
-                draining.result()
-        finally:
-            draining.cancel()
+        """Commits what was received: all of it after an orderly end, what there is time for after a stop."""
+        if not await finished(self._drain_sinks(), lambda: self._time_is_up(self._config.log_close_s)):
+            _log.warning("left before all was committed; the next start goes on from the log")
 
     async def _drain_sinks(self) -> None:
         log = self._wal
-        await _until(lambda: not log.stats.queued_bytes or log.error is not None)
+        await until(lambda: not log.stats.queued_bytes or log.error is not None)
         if not self._bounded and log.error is None:
-            await asyncio.to_thread(log.seal)
+            await aside(log.seal)
         for pump in self._pumps:
             pump.drain(log.durable_lsn)
-        await _until(lambda: all(pump.join(0) for pump in self._pumps))
+        await until(lambda: all(pump.join(0) for pump in self._pumps))
         if self._archivist is not None:
             self._archivist.stop(last_pass=not self._bounded and log.error is None)
-            await _until(lambda: self._archivist is None or self._archivist.join(0))
+            await until(lambda: self._archivist is None or self._archivist.join(0))
 
-    def _let_go(self) -> None:
+    async def _let_go(self) -> None:
         """Leaves everything; threads that are in the middle of a call end with the process."""
         for pump in self._pumps:
             pump.abandon()
         if self._archivist is not None:
             self._archivist.stop()
+        least_s = self._now_s() + self._config.log_close_s
         with suppress(LogError):  # it was told when it happened
-            self._wal.close()
+            if not await finished(aside(self._wal.close), lambda: self._time_is_up() and self._now_s() >= least_s):
+                _log.warning("left before all was written", queued_bytes=self._wal.stats.queued_bytes)
         self.state = "stopped" if self._last_error is None else "failed"
         self._write_status()
 
@@ -309,12 +326,6 @@ class Collector:
         return self._report_now.of(
             state=self.state, reason=self.reason, disk_low=self._disk_low, last_error=self._last_error
         )
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    # Threads are looked at, not joined: a join in an executor could not be left when a stop is asked for again.
-    while not condition():  # noqa: ASYNC110
-        await asyncio.sleep(_LOOK_S)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

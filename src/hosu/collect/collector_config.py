@@ -35,8 +35,10 @@ class CollectorConfig:
     """How a collector behaves; None switches a part off.
 
     ``until_idle_s`` ends it after that long without market data, counted from the first frame; before it,
-    ``first_frame_s`` may pass. ``drain_s`` bounds the first stage of a stop. Below ``sink_reserve_bytes`` of free
-    disk the sinks are held back, below ``log_reserve_bytes`` the collector stops with an error.
+    ``first_frame_s`` may pass. From the first stop on ``stop_s`` may pass: feeds have ``feed_stop_s`` of it to
+    say goodbye, the log the last ``log_close_s`` to write what waits, the sinks what lies between. Below
+    ``sink_reserve_bytes`` of free disk the sinks are held back, below ``log_reserve_bytes`` the collector stops with
+    an error.
     """
 
     status_path: Path | None = None
@@ -46,7 +48,8 @@ class CollectorConfig:
     until_idle_s: float | None = None
     first_frame_s: float = 60.0
     feed_stop_s: float = 1.0
-    drain_s: float = 4.0
+    stop_s: float = 4.0
+    log_close_s: float = 0.5
     sink_reserve_bytes: int = 1 << 30
     log_reserve_bytes: int = 1 << 28
     archive_every_s: float = 1.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,7 +12,17 @@ if TYPE_CHECKING:
     from hosu.collect.archivist import Archivist
     from hosu.collect.pump import Pump
     from hosu.collect.recorder import Recorder
+    from hosu.collect.sinks import Sink
     from hosu.collect.wal import Log
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A sink that counts what it has committed since the start; not all do."""
+
+    commits: int
+    rows: int
+    bytes_written: int
 
 
 class StatusReport:
@@ -20,14 +30,23 @@ class StatusReport:
 
     Times are in seconds unless the name says otherwise; counts are since the start; market records are those of the
     first sink. ``success_rate`` is the share of filed among filed and quarantined records, ``latency_us`` runs from
-    the read of the socket to the sync of the log, ``buffers`` says how much waits at each stage. None stands for what
-    is not known yet.
+    the read of the socket to the sync of the log, ``buffers`` says how much waits at each stage, ``sinks`` what each
+    sink that counts has committed (``commits`` and ``bytes_written`` are the log's own). None stands for what is not
+    known yet.
     """
 
     def __init__(
-        self, log: Log, recorder: Recorder, pumps: Sequence[Pump], archivist: Archivist | None, clock: Clock
+        self,
+        log: Log,
+        recorder: Recorder,
+        pumps: Sequence[Pump],
+        archivist: Archivist | None,
+        clock: Clock,
+        *,
+        sinks: Sequence[Sink] = (),
     ) -> None:
         self._log, self._recorder, self._pumps, self._archivist, self._clock = log, recorder, pumps, archivist, clock
+        self._sinks = [sink for sink in sinks if isinstance(sink, Counting)]
         self._started_s, self._started_us = clock.monotonic(), clock.now_us()
         self._rate = _Rate(self._started_s)
 
@@ -63,6 +82,10 @@ class StatusReport:
                 "log_queue_bytes": stats.queued_bytes,
                 "lag_records": {pump.name: log.durable_lsn - pump.read_lsn for pump in self._pumps},
                 "uncommitted_records": {pump.name: log.durable_lsn - pump.covered_lsn for pump in self._pumps},
+            },
+            "sinks": {
+                sink.name: {"commits": sink.commits, "rows": sink.rows, "bytes": sink.bytes_written}
+                for sink in self._sinks
             },
             "archived_segments": self._archivist.stored if self._archivist is not None else 0,
             "reconnects": self._recorder.reconnects,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from hosu.collect.dates import UNKNOWN, Told, ordinal
+from hosu.collect.dates import UNKNOWN, Told
+from hosu.collect.trust import is_possible, possible
 from hosu.kis.layouts import LAYOUTS
 from hosu.kis.messages import PingPong, read_control
 
@@ -30,14 +31,15 @@ def is_json(payload: bytes) -> bool:
 
 
 def pingpong_date(payload: bytes) -> int:
-    """The date of the broker's clock in a PINGPONG, yyyymmdd; 0 for any other message, or when it is no date."""
+    """The date of the broker's clock in a PINGPONG, yyyymmdd; 0 for any other message, or when this market cannot
+    have it. It still wants to be believed (``trust.BrokerClock``)."""
     if b"PINGPONG" not in payload:
         return UNKNOWN
     try:
         message, _ = read_control(payload)
     except RecursionError:
         return UNKNOWN
-    return _valid(message.datetime[:8]) if isinstance(message, PingPong) else UNKNOWN
+    return possible(message.datetime[:8]) if isinstance(message, PingPong) else UNKNOWN
 
 
 def trade_date(payload: bytes) -> int:
@@ -47,12 +49,7 @@ def trade_date(payload: bytes) -> int:
     if place is None:
         return UNKNOWN
     fields = rest.split(b"^", place + 1)
-    return _valid(fields[place].decode("ascii", "replace")) if len(fields) > place + 1 else UNKNOWN
-
-
-def _valid(text: str) -> int:
-    value = int(text) if len(text) == 8 and text.isascii() and text.isdigit() else UNKNOWN
-    return value if ordinal(value) > 0 else UNKNOWN
+    return possible(fields[place].decode("ascii", "replace")) if len(fields) > place + 1 else UNKNOWN
 
 
 def session_event(payload: bytes) -> dict[str, Any]:
@@ -79,7 +76,7 @@ def preamble(latest: int, dates: dict[int, int], pings: dict[int, int]) -> bytes
 
 
 def _number(value: object) -> int:
-    return value if isinstance(value, int) and ordinal(value) > 0 else UNKNOWN
+    return value if isinstance(value, int) and is_possible(value) else UNKNOWN
 
 
 def rest_reply(payload: bytes) -> dict[str, Any] | None:

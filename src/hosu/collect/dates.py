@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from hosu.market.calendar import KST_OFFSET_S, business_day
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -33,8 +35,18 @@ REST: Final = -1
 INHERIT_US: Final = 60_000_000
 HOLD_US: Final = 30_000_000
 HOLD_BYTES: Final = 64 << 20
-_KST_US: Final = 9 * 3600 * 1_000_000
+_KST_US: Final = KST_OFFSET_S * 1_000_000
 _DAY_US: Final = 86_400 * 1_000_000
+
+
+def number_of(day: date) -> int:
+    """The day as yyyymmdd."""
+    return day.year * 10_000 + day.month * 100 + day.day
+
+
+def day_text(yyyymmdd: int) -> str:
+    """The day as ``YYYY-MM-DD``, the way partitions are named."""
+    return f"{yyyymmdd // 10_000:04}-{yyyymmdd // 100 % 100:02}-{yyyymmdd % 100:02}"
 
 
 @lru_cache(maxsize=4096)
@@ -57,10 +69,9 @@ def ordinals(dates: Ints) -> Ints:
 def calendar_dates(ts_recv_us: Ints) -> Ints:
     """The KST date of each UTC time in microseconds, as yyyymmdd."""
     days = (ts_recv_us + _KST_US) // _DAY_US
-    unique, inverse = np.unique(days, return_inverse=True)
-    epoch = date(1970, 1, 1).toordinal()
-    named = [date.fromordinal(epoch + int(day)) for day in unique]
-    return np.array([day.year * 10000 + day.month * 100 + day.day for day in named], np.int64)[inverse]
+    _, first, inverse = np.unique(days, return_index=True, return_inverse=True)
+    named = [business_day(ts_us)[0] for ts_us in ts_recv_us[first].tolist()]
+    return np.array([number_of(day) for day in named], np.int64)[inverse]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,10 @@ import structlog
 from hosu.collect import control
 from hosu.collect.batches import Quarantined, in_log_order, quarantine_batch, snapshot_batch
 from hosu.collect.block import RecordKind
-from hosu.collect.dates import HOLD_BYTES, HOLD_US, REST, UNKNOWN, BusinessDates, Facts, carried, in_force, ordinals
+from hosu.collect.dates import HOLD_BYTES, HOLD_US, REST, UNKNOWN, BusinessDates, Facts, in_force, ordinal
 from hosu.collect.runs import join_blocks, slice_block
 from hosu.collect.sinks import EventBatch
+from hosu.collect.trust import BrokerClock, plausible, reach
 from hosu.errors import HosuError
 from hosu.kis.codec import parse, to_events
 from hosu.kis.records import Envelope, unpack
@@ -31,8 +32,6 @@ _log = structlog.get_logger(__name__)
 
 DATE_FIELD: Final = "BSOP_DATE"
 SYMBOL_FIELD: Final = "MKSC_SHRN_ISCD"
-MAX_DAYS_FROM_CLOCK: Final = 10
-"""How far a trade's business date may lie from the broker's own clock; the longest closures are shorter."""
 
 
 @dataclass(slots=True)
@@ -43,7 +42,7 @@ class _Work:
     frames: Ints
     parsed: Parsed
     facts: Facts
-    pings: Ints  # the date a PINGPONG says, by place
+    pings: Ints  # the date a PINGPONG says, by place, believed or not
     ping_begins: dict[int, Told]
     records: list[Records] = field(default_factory=list)
     quarantined: list[Quarantined] = field(default_factory=list)
@@ -64,7 +63,7 @@ class Decoder:
     def __init__(self, wal_id: str) -> None:
         self._wal_id = wal_id
         self._dates = BusinessDates()
-        self._pings: dict[int, int] = {}
+        self._clock = BrokerClock()
         self._held: list[Block] = []
         self._wider: set[tuple[str, int]] = set()
 
@@ -95,15 +94,17 @@ class Decoder:
         self._held = [slice_block(work.block, count)] if count < len(work.block) else []
         if count == 0:
             return None
-        self._pings = carried(self._pings, work.facts.connection[:count], work.pings[:count], work.ping_begins)
+        self._clock.follow(work.facts.connection[:count], work.pings[:count], work.ping_begins)
         return self._emit(work, dates, count)
 
     def _may_settle(self, block: Block) -> bool:
         """Whether a block can end the wait of those held, so that parsing them again pays."""
-        facts = self._prepare(block).facts
+        work = self._prepare(block)
+        facts = work.facts
         held_bytes = sum(int((each.end - each.start).sum()) for each in self._held)
         return bool(
             facts.says.any()
+            or work.pings.any()  # what one says that is not believed yet, one that is held may bear out
             or facts.ends.any()
             or int(block.ts_recv_us.max()) - int(self._held[0].ts_recv_us[0]) > HOLD_US
             or held_bytes + int(facts.sizes.sum()) > HOLD_BYTES
@@ -127,13 +128,15 @@ class Decoder:
         work = _Work(block, frames, parsed, facts, np.zeros(count, np.int64), {})
         _read_session(work)
         _read_control(work)
+        believed = self._clock.copy().follow(work.facts.connection, work.pings, work.ping_begins)
+        work.facts.says[:] = believed
         for reject in parsed.rejects:
             work.quarantine(Quarantined.of_reject(int(frames[reject.frame]), reject))
-        self._read_records(work)
+        self._read_records(work, believed)
         _read_rest(work)
         return work
 
-    def _read_records(self, work: _Work) -> None:
+    def _read_records(self, work: _Work, believed: Ints) -> None:
         clock: Ints | None = None
         for records in work.parsed.records:
             self._warn_if_wider(records)
@@ -143,9 +146,9 @@ class Decoder:
                 work.records.append(records)
                 continue
             if clock is None:
-                clock = in_force(self._pings, work.facts.connection, work.pings, work.ping_begins)
+                clock = in_force(self._clock.told, work.facts.connection, believed, work.ping_begins)
             dates = records.columns[DATE_FIELD]
-            good = _plausible(dates, clock[places])
+            good = plausible(dates, clock[places])
             work.facts.says[places[good]] = dates[good]
             for i in np.flatnonzero(~good).tolist():
                 work.quarantine(_misdated(work, records, i, int(clock[places[i]])))
@@ -209,7 +212,7 @@ def _read_control(work: _Work) -> None:
         payload = work.block.payload(place)
         if not control.is_json(payload):
             work.quarantine(Quarantined(place, None, "", None, "a control message that is no JSON", "", payload))
-        work.facts.says[place] = work.pings[place] = control.pingpong_date(payload)
+        work.pings[place] = control.pingpong_date(payload)
 
 
 def _read_rest(work: _Work) -> None:
@@ -231,24 +234,21 @@ def _read_rest(work: _Work) -> None:
             work.facts.needs[place] = True
 
 
-def _plausible(dates: Ints, clock: Ints) -> Flags:
-    """Which trades' dates are dates, and near the broker's own clock where that is known."""
-    days, today = ordinals(dates), ordinals(clock)
-    plausible: Flags = (days > 0) & ((clock == UNKNOWN) | (np.abs(days - today) <= MAX_DAYS_FROM_CLOCK))
-    return plausible
-
-
 def _misdated(work: _Work, records: Records, i: int, clock: int) -> Quarantined:
     date, layout = int(records.columns[DATE_FIELD][i]), records.layout
     place, record_no = int(work.frames[records.frame[i]]), int(records.record_no[i])
-    if ordinals(np.array([date], np.int64))[0] < 0:
-        reason = f"{DATE_FIELD} is no date" if date > 0 else f"{DATE_FIELD} is empty"
-    else:
-        reason = f"{DATE_FIELD} {date} is more than {MAX_DAYS_FROM_CLOCK} days from the broker's clock, {clock}"
     fields = work.block.payload(place).split(b"|", 3)[3].split(b"^")
     raw = b"^".join(fields[record_no * records.width : (record_no + 1) * records.width])
     symbol = unpack(int(records.columns[SYMBOL_FIELD][i])) if SYMBOL_FIELD in records.columns else None
-    return Quarantined(place, record_no, layout.tr_id, symbol, reason, layout.label, raw)
+    return Quarantined(place, record_no, layout.tr_id, symbol, _date_fault(date, clock), layout.label, raw)
+
+
+def _date_fault(date: int, clock: int) -> str:
+    if ordinal(date) < 0:
+        return f"{DATE_FIELD} is no date" if date > 0 else f"{DATE_FIELD} is empty"
+    first, last = reach(clock)
+    of = "what this market can have" if clock == UNKNOWN else f"the broker's date {clock} and its two neighbours"
+    return f"{DATE_FIELD} {date} is not within {first} to {last}, {of}"
 
 
 def _kept(records: Records, keep: Flags) -> Records:

@@ -10,18 +10,16 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
-import numpy as np
 import structlog
 
 from hosu.collect.decode import Decoder
-from hosu.collect.runs import slice_block
+from hosu.collect.numbering import Numbering
 from hosu.errors import HosuError, LakeFullError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hosu.clock import Clock
-    from hosu.collect.block import Block
     from hosu.collect.sinks import EventBatch, Sink
     from hosu.collect.wal import Log
 
@@ -127,6 +125,7 @@ class Pump:
 
     def _feed(self) -> None:
         reader, decoder = self._wal.reader(self._resume()), Decoder(self._wal.wal_id)
+        numbering = self._numbering()
         while not self._abandoned.is_set():
             if self._held_back:
                 if self._drain_to is not None:
@@ -137,8 +136,10 @@ class Pump:
             began_s = self._clock.monotonic()
             block = reader.read(self._config.batch_bytes, self._config.wait_s)
             if block is not None:
-                for part in self._split(block):
-                    self._write(decoder.decode(part))
+                for part in numbering.take(block):
+                    batch = decoder.decode(part)
+                    if batch is not None:
+                        self._write(numbering.placed(batch))
                 self.read_lsn = max(self.read_lsn, reader.after_lsn)
             if self._abandoned.is_set():  # it may have been a long batch, and the log may have a new owner by now
                 return
@@ -152,31 +153,32 @@ class Pump:
                 self._rest(self._clock.monotonic() - began_s)
 
     def _resume(self) -> int:
-        """The number after which to read, so that the decoder begins with a segment."""
+        """The number after which to read, so that the decoder begins with a segment.
+
+        Raises:
+            LogGapError: records that the sink does not have have left the log, and nothing came after them yet.
+        """
+        durable = self._wal.durable_lsn
         # What a killed process committed may not be synced, so nothing is until the sink says so again.
         self.covered_lsn = self._began_after = self._attempt(lambda: self._sink.resume_after(self._wal.wal_id))
         self.read_lsn = self.covered_lsn
         extent = self._wal.extent_behind(self.covered_lsn)
-        if extent is None:
-            return self.covered_lsn
-        if extent.first_lsn > self.covered_lsn + 1:
-            _log.warning(
-                "records have left the log that this sink does not have; replay them from the archive",
-                sink=self.name,
-                first_lsn=self.covered_lsn + 1,
-                last_lsn=extent.first_lsn - 1,
-            )
-        return extent.first_lsn - 1
+        if extent is not None:
+            return extent.first_lsn - 1
+        skipped_after = self._wal.skipped_after
+        if durable > self.covered_lsn and (skipped_after is None or skipped_after > self.covered_lsn):
+            raise self._numbering().gap(durable)
+        return max(durable, self.covered_lsn)
 
-    def _split(self, block: Block) -> list[Block]:
-        """A block cut where the sink's own records end, so that no batch holds both."""
-        cut = int(np.searchsorted(block.lsn, self._began_after, side="right"))
-        if cut in (0, len(block)):
-            return [block]
-        return [slice_block(block, 0, cut), slice_block(block, cut)]
+    def _numbering(self) -> Numbering:
+        next_step = (
+            "replay them from the archive first (hosu replay <lake>/raw/frames --lake <lake>), or begin a new log by "
+            f"moving {self._wal.directory} away"
+        )
+        return Numbering(self._wal.wal_id, self.covered_lsn, next_step=next_step)
 
-    def _write(self, batch: EventBatch | None) -> None:
-        if batch is None or batch.last_lsn <= self._began_after:
+    def _write(self, batch: EventBatch) -> None:
+        if batch.last_lsn <= self._began_after:
             return
         self._attempt(lambda: self._sink.write(batch))
         self.records += batch.records

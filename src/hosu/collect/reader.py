@@ -60,7 +60,9 @@ class Recent:
                 return []
             taken = [self._commits[at][1]]
             size = len(taken[0])
-            for _, buffer in self._commits[at + 1 :]:
+            # By index: a slice would copy thousands of references while the log's thread waits for the lock.
+            for place in range(at + 1, len(self._commits)):
+                buffer = self._commits[place][1]
                 size += len(buffer)
                 if size > max_bytes:
                     break

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import structlog
@@ -10,6 +12,7 @@ import structlog
 from hosu.collect import control
 from hosu.collect.block import RecordKind
 from hosu.collect.dates import UNKNOWN
+from hosu.collect.trust import BrokerClock
 from hosu.errors import LogError
 
 if TYPE_CHECKING:
@@ -22,15 +25,26 @@ _log = structlog.get_logger(__name__)
 
 _BRACE: Final = ord("{")
 _WORTH_A_WARNING: Final = frozenset(
-    {"refused", "unanswered", "in_use", "approval_refused", "silence", "unreachable", "disconnected", "paused"}
+    {
+        "refused",
+        "unanswered",
+        "in_use",
+        "approval_refused",
+        "silence",
+        "unreachable",
+        "capped",
+        "disconnected",
+        "paused",
+    }
 )
 
 
 def _level(name: object, facts: Mapping[str, object]) -> Callable[..., Any]:
-    """How loudly to say it: one line a registration is noise, and an orderly close is no trouble."""
+    """How loudly to say it: one line a registration is noise, an orderly close is no trouble, and where we ended the
+    connection (it has no code then) the reason was said before."""
     if name == "registered":
         return _log.debug  # type: ignore[no-any-return]
-    orderly = name == "disconnected" and facts.get("code") in (1000, 1001)
+    orderly = name == "disconnected" and facts.get("code") in (None, 1000, 1001)
     return _log.warning if name in _WORTH_A_WARNING and not orderly else _log.info  # type: ignore[no-any-return]
 
 
@@ -51,8 +65,37 @@ class Reply(Protocol):
     def ts_recv_us(self) -> int: ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What the record ``number`` (of those the recorder appended) changed: a connection's date; 0 for one gone."""
+
+    number: int
+    connection: int
+    date: int
+    ping: bool
+
+
+@dataclass(slots=True)
+class _Told:
+    """What the records up to some place in the log have told."""
+
+    latest: int = UNKNOWN
+    dates: dict[int, int] = field(default_factory=dict)
+    pings: dict[int, int] = field(default_factory=dict)
+
+    def take(self, change: _Change) -> None:
+        if change.date == UNKNOWN:
+            self.dates.pop(change.connection, None)
+            self.pings.pop(change.connection, None)
+            return
+        self.latest = self.dates[change.connection] = change.date
+        if change.ping:
+            self.pings[change.connection] = change.date
+
+
 class Recorder:
-    """Receiver of feeds and of REST replies, in the event loop's thread; everything it gets goes to the log.
+    """Receiver of feeds and of REST replies, in the event loop's thread; everything it gets goes to the log, and
+    nobody else may append to it.
 
     Attributes:
         data_frames: frames that carry market data, so far.
@@ -65,24 +108,31 @@ class Recorder:
         self.data_frames = 0
         self.reconnects = 0
         self.connections: dict[int, dict[str, Any]] = {}
-        self._latest = UNKNOWN
-        self._dates: dict[int, int] = {}
-        self._pings: dict[int, int] = {}
+        self._received = _Told()
+        self._broker = BrokerClock()
+        self._appended = 0
+        # What was received lies ahead of what is written: changes wait here until the log has written their records.
+        self._changes: deque[_Change] = deque()
+        self._written = _Told()  # this and the next two: the log's thread only
+        self._preambles = 0
+        self._foreign = log.stats.records
         log.set_preamble(self._preamble)
 
     @property
     def business_date(self) -> int | None:
         """The date the broker told last, yyyymmdd; None before it told any."""
-        return self._latest or None
+        return self._received.latest or None
 
     def frame(self, connection: int, ts_recv_us: int, payload: bytes) -> bool:
         """Takes a message; False asks to stop reading until the log's queue has drained."""
         if payload and payload[0] == _BRACE:
-            self._learn(connection, control.pingpong_date(payload), ping=True)
+            said = control.pingpong_date(payload)
+            if said != UNKNOWN:
+                self._change(connection, self._broker.hear(connection, said), ping=True)
         else:
             self.data_frames += 1
-            if connection not in self._dates:
-                self._learn(connection, control.trade_date(payload), ping=False)
+            if connection not in self._received.dates:
+                self._change(connection, control.trade_date(payload), ping=False)
         return self._append(RecordKind.FRAME, connection, ts_recv_us, payload)
 
     def session_event(self, connection: int, event: dict[str, object]) -> None:
@@ -95,8 +145,9 @@ class Recorder:
         elif name == "settled" and connection in self.connections:
             self.connections[connection].update(facts)
         elif name == "disconnected":
-            for known in (self.connections, self._dates, self._pings):
-                known.pop(connection, None)
+            self.connections.pop(connection, None)
+            self._broker.forget(connection)
+            self._note(_Change(self._appended, connection, UNKNOWN, ping=False))
         elif name == "reconnecting":
             self.reconnects += 1
         self._append(RecordKind.SESSION, connection, self._clock.now_us(), json.dumps(event, default=str).encode())
@@ -125,16 +176,25 @@ class Recorder:
 
     def _append(self, kind: RecordKind, connection: int, ts_recv_us: int, payload: bytes) -> bool:
         try:
-            return self._wal.append(kind, connection, ts_recv_us, payload)
+            goes_on = self._wal.append(kind, connection, ts_recv_us, payload)
         except LogError:  # the log tells its owner by itself; a feed can only stop reading
             return False
+        self._appended += 1
+        return goes_on
 
-    def _learn(self, connection: int, date: int, *, ping: bool) -> None:
-        if date == UNKNOWN:
-            return
-        self._latest = self._dates[connection] = date
-        if ping:
-            self._pings[connection] = date
+    def _change(self, connection: int, date: int, *, ping: bool) -> None:
+        if date != UNKNOWN:
+            self._note(_Change(self._appended, connection, date, ping))
+
+    def _note(self, change: _Change) -> None:
+        """To be called before the record is appended: the log's thread may write it at once."""
+        self._received.take(change)
+        self._changes.append(change)
 
     def _preamble(self) -> bytes:
-        return control.preamble(self._latest, dict(self._dates), dict(self._pings))
+        """In the log's thread: what the records written so far have told, and none of those that still wait."""
+        written = self._wal.stats.records - self._foreign - self._preambles
+        while self._changes and self._changes[0].number < written:
+            self._written.take(self._changes.popleft())
+        self._preambles += 1
+        return control.preamble(self._written.latest, self._written.dates, self._written.pings)

@@ -18,6 +18,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import structlog
 
 from hosu.collect.files import read_whole, write_atomically
 from hosu.collect.runs import COMMIT_START, RECORD_HEADER_BYTES, Run, is_torn_tail, read_run
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
     from hosu.clock import Clock
     from hosu.collect.files import Files
+
+_log = structlog.get_logger(__name__)
 
 STATE_NAME: Final = "log.json"
 _SEGMENT: Final = re.compile(r"\d{20}\.log")
@@ -142,6 +145,14 @@ def _check_order(extents: list[Extent]) -> None:
     for before, after in pairwise(extents):
         if after.first_lsn <= before.last_lsn:
             raise LogCorruptError(after.path, 0, f"it begins before {before.path.name} ends")
+        if after.first_lsn > before.last_lsn + 1:
+            # Retired out of turn, or moved away by somebody: whoever lacks them is told by the pump.
+            _log.warning(
+                "records are not in the log's folder",
+                folder=str(after.path.parent),
+                first_lsn=before.last_lsn + 1,
+                last_lsn=after.first_lsn - 1,
+            )
 
 
 def _recover_last(files: Files, path: Path, wal_id: str, clock: Clock) -> Extent | None:

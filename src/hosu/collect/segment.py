@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import struct
 import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +33,7 @@ MAX_SEGMENT_BYTES: Final = 1 << 31  # what a reader unpacks of a compressed copy
 
 _HEADER: Final = struct.Struct("<8sHHI24sQqI")  # magic, version, header bytes, flags, wal_id, first LSN, created, 0
 _SEAL: Final = struct.Struct("<8sQqqQqIII")  # magic, records, first LSN, last LSN, bytes before, sealed at, their crc
+_ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 _CRC: Final = struct.Struct("<I")
 _BLOCK_BYTES: Final = 4 << 20
 
@@ -152,6 +154,38 @@ def decompress(packed: bytes, source: object) -> bytearray:
     return content
 
 
+def read_header(path: Path) -> SegmentHeader:
+    """The header of a ``.log`` or ``.log.zst`` file; nothing behind it is read or checked.
+
+    Raises:
+        LogCorruptError: it is none, or damaged.
+        InputError: the file cannot be read, or a newer hosu wrote it.
+    """
+    with _named(path), path.open("rb") as file:
+        head = file.read(HEADER_BYTES)
+        if head[:4] == _ZSTD_MAGIC:
+            file.seek(0)
+            head = _unpacked_head(file, path)
+    return SegmentHeader.unpack(head, path)
+
+
+def _unpacked_head(file: BinaryIO, path: Path) -> bytes:
+    try:
+        with pa.CompressedInputStream(file, "zstd") as stream:
+            head: bytes = stream.read(HEADER_BYTES)
+            return head
+    except (OSError, pa.ArrowException) as error:
+        raise LogCorruptError(path, 0, f"it cannot be unpacked: {error}") from None
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read ({error.strerror})", "name a segment of a log") from None
+
+
 def read_segment(source: Path | bytes | bytearray, *, max_bytes: int = _BLOCK_BYTES) -> Iterator[Block]:
     """The records of a segment in blocks of about ``max_bytes``, every checksum compared.
 
@@ -194,16 +228,14 @@ def _bounded_run(header: SegmentHeader, data: Bytes, at: int, end: int, *, expec
 
 def _content(source: Path | bytes | bytearray) -> tuple[bytearray, str]:
     if isinstance(source, Path):
-        try:
+        with _named(source):
             raw = source.read_bytes()
-        except OSError as error:
-            raise InputError(str(source), f"cannot be read ({error.strerror})", "name a segment of a log") from None
         return _unpacked(raw, str(source)), str(source)
     return _unpacked(source, "segment"), "segment"
 
 
 def _unpacked(raw: bytes | bytearray, name: str) -> bytearray:
-    if raw[:4] != b"\x28\xb5\x2f\xfd":  # the magic of a zstd frame
+    if raw[:4] != _ZSTD_MAGIC:
         return raw if isinstance(raw, bytearray) else bytearray(raw)
     content = decompress(bytes(raw), name)
     check_segment(content, name)

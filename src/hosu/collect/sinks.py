@@ -21,6 +21,9 @@ class EventBatch:
     with strings dictionary-encoded; tables without rows are absent. ``records`` counts market records (what the
     broker sent, quarantined ones included); ``unfiled`` those kept in the log and its archive only, because no
     table takes their TR.
+
+    ``follows`` is the number of the record before ``first_lsn``; None for ``first_lsn - 1``, and lower only where the
+    records between are known to be lost for good. A sink refuses a batch that follows what it does not have.
     """
 
     wal_id: str
@@ -29,6 +32,12 @@ class EventBatch:
     tables: dict[str, pa.RecordBatch] = field(default_factory=dict)
     records: int = 0
     unfiled: int = 0
+    follows: int | None = None
+
+    @property
+    def after_lsn(self) -> int:
+        """The number of the record that comes before this batch in its log; -1 when there is none."""
+        return self.first_lsn - 1 if self.follows is None else self.follows
 
 
 class Sink(Protocol):
@@ -44,7 +53,11 @@ class Sink(Protocol):
         """
 
     def write(self, batch: EventBatch) -> None:
-        """Takes a batch; may keep it in memory until ``flush``."""
+        """Takes a batch; may keep it in memory until ``flush``.
+
+        Raises:
+            LogGapError: the batch follows (``after_lsn``) a record that the sink neither covers nor was given.
+        """
 
     def due(self) -> bool:
         """Whether what is held is old or large enough to be flushed."""
@@ -62,6 +75,17 @@ class Sink(Protocol):
 class Archive(Protocol):
     """Keeps sealed segments of the log for good."""
 
+    @property
+    def identity(self) -> str:
+        """Tells this archive from any other, for good: one line of text."""
+
     def store(self, name: str, date: str, data: bytes) -> None:
         """Keeps ``data`` (a zstd-compressed segment) as ``date=<date>/<name>``; returns once it is synced and
-        read back equal. The same name with the same bytes again is a no-op."""
+        read back equal. The same segment under the same name again is a no-op, and takes the place of a damaged one.
+
+        Raises:
+            ArchiveConflictError: another sound segment is kept under this name.
+        """
+
+    def holds(self, name: str, date: str) -> bool:
+        """Whether something is kept as ``date=<date>/<name>``."""

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import select
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from hosu.errors import InputError
+from hosu.replacing import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+_GONE: Final = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +26,8 @@ class StatusFile:
 
     def write(self, status: dict[str, Any]) -> None:
         """Replaces the file. Not synced: it says what is, and nothing after a restart."""
-        partial = self.path.with_name(self.path.name + ".partial")
-        partial.write_text(json.dumps(status, ensure_ascii=False) + "\n", encoding="utf-8")
-        partial.replace(self.path)
+        content = json.dumps(status, ensure_ascii=False) + "\n"
+        replace_file(self.path, content.encode(), durable=False)
 
     def read(self) -> dict[str, Any]:
         """What was written last.
@@ -48,17 +49,28 @@ class StatusFile:
 def durable_lines(descriptor: int) -> Callable[[int], None]:
     """A callback for ``Log.on_durable`` that writes each durable LSN as a line of decimal digits.
 
-    A reader that falls behind misses lines, never the order: later numbers cover earlier ones. One that is gone is
-    forgotten.
+    A reader that falls behind misses lines, never the order: later numbers cover earlier ones. Once the reader is
+    gone nothing more is written, whatever the descriptor may stand for by then.
     """
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)
 
     def write(lsn: int) -> None:
-        nonlocal poll
-        events = poll.poll(0)
-        if events and events[0][1] & select.POLLOUT:
-            with suppress(OSError):
-                os.write(descriptor, b"%d\n" % lsn)
+        events = poll.poll(0)  # nothing, too, once the descriptor is unregistered
+        if not events:
+            return
+        if events[0][1] & _GONE or not _written(descriptor, b"%d\n" % lsn):
+            poll.unregister(descriptor)
 
     return write
+
+
+def _written(descriptor: int, line: bytes) -> bool:
+    """Whether there still is a reader; one whose pipe is full is."""
+    try:
+        os.write(descriptor, line)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return True

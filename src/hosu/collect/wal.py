@@ -12,13 +12,14 @@ import structlog
 from hosu.collect.block import RecordKind
 from hosu.collect.files import Files, SystemFiles
 from hosu.collect.latency import Histogram
+from hosu.collect.numbering import skip_record
 from hosu.collect.reader import LogReader, Recent
 from hosu.collect.recovery import Extent, LogState, recover
 from hosu.collect.runs import MAX_PAYLOAD_BYTES, RECORD_HEADER_BYTES, pack_columns, tag_of
 from hosu.collect.segment import SegmentHeader
 from hosu.collect.wal_segment import ActiveSegment
 from hosu.errors import LogWriteError
-from hosu.kis.locks import FileLock
+from hosu.locks import FileLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,6 +101,7 @@ class Log:
         self._on_drained: list[Callable[[], None]] = []
         self._on_failure: list[Callable[[LogWriteError], None]] = []
         self._preamble: Callable[[], bytes | None] | None = None
+        self._skipped_after: int | None = None
         self._thread = threading.Thread(target=self._run, name="hosu-log", daemon=True)
 
     @classmethod
@@ -184,13 +186,18 @@ class Log:
         """The next record is numbered ``lsn`` or higher. Only before the first ``append``.
 
         For a log that stands behind what was once read of it, as after a disk lost synced data or an old copy was
-        restored: without this, new records would bear numbers that readers have seen.
+        restored: without this, new records would bear numbers that readers have seen. The next record to be written
+        tells readers of the hole (``numbering.skip_record``).
         """
         if self._records or self._tags:
             raise ValueError("records were appended already")
+        if lsn <= self._next_lsn:
+            return
         with self._changed:
-            self._next_lsn = max(self._next_lsn, lsn)
-            self._durable_lsn = self._next_lsn - 1
+            if self._skipped_after is None:
+                self._skipped_after = self._next_lsn - 1
+            self._next_lsn = lsn
+            self._durable_lsn = lsn - 1
 
     def seal(self, timeout_s: float = 10.0) -> bool:
         """Closes the current segment so that it can be archived, once all that was appended is written.
@@ -304,6 +311,11 @@ class Log:
         """A reader of the durable records above ``after_lsn``; of those that have left the log, it begins behind."""
         return LogReader(self, after_lsn)
 
+    @property
+    def skipped_after(self) -> int | None:
+        """The number before a hole in the numbering that the next record will tell of; None while there is none."""
+        return self._skipped_after
+
     def extent_behind(self, lsn: int) -> Extent | None:
         """The first segment with a durable record above ``lsn``."""
         with self._changed:
@@ -347,10 +359,11 @@ class Log:
 
     def _commit(self) -> None:
         payloads, times, tags = self._take()
-        lead_bytes = 0
-        if self._active is None and (lead := self._begin_segment()) is not None:
-            payloads, times, tags = [lead, *payloads], [times[0], *times], [_LEAD_TAG, *tags]
-            lead_bytes = len(lead) + RECORD_HEADER_BYTES
+        leads = self._begin_segment() if self._active is None else []
+        if leads:
+            count = len(leads)
+            payloads, times, tags = [*leads, *payloads], [times[0]] * count + times, [_LEAD_TAG] * count + tags
+        lead_bytes = sum(map(len, leads)) + RECORD_HEADER_BYTES * len(leads)
         assert self._active is not None
         first_lsn = self._next_lsn
         buffer, ts_recv_us = pack_columns(payloads, times, tags, first_lsn)
@@ -379,15 +392,16 @@ class Log:
                 return max(1, place)
         return count
 
-    def _begin_segment(self) -> bytes | None:
-        """Opens a segment; the payload of the record it begins with, if any."""
+    def _begin_segment(self) -> list[bytes]:
+        """Opens a segment; the payloads of the SESSION records it begins with."""
         header = SegmentHeader(self.wal_id, self._next_lsn, self._clock.now_us())
         payload = self._preamble() if self._preamble is not None else None
         active = ActiveSegment(self.files, self.directory, header)
         self._active_since_s = self._clock.monotonic()
         with self._changed:
             self._active = active
-        return payload
+        skip = [skip_record(self._skipped_after)] if self._skipped_after is not None else []
+        return [*skip, payload] if payload is not None else skip
 
     def _publish(self, first_lsn: int, buffer: bytearray, ts_recv_us: npt.NDArray[np.int64], taken_bytes: int) -> None:
         last_lsn = first_lsn + len(ts_recv_us) - 1
@@ -397,6 +411,7 @@ class Log:
         self._commits += 1
         self._next_lsn = last_lsn + 1
         with self._changed:
+            self._skipped_after = None
             self._written_bytes += taken_bytes
             self._durable_lsn = last_lsn
             self._changed.notify_all()

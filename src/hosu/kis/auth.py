@@ -12,13 +12,14 @@ import hashlib
 import json
 import logging
 from dataclasses import asdict, dataclass, field, fields, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from hosu.errors import BrokerReplyError, BrokerUnreachableError, TokenIssueTooSoonError
 from hosu.kis.codes import error_of
-from hosu.kis.locks import FileLock
-from hosu.kis.private_files import write_private
+from hosu.locks import FileLock
+from hosu.market.calendar import KST
+from hosu.replacing import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from hosu.kis.limits import Governor
 
 _LOG: Final = logging.getLogger(__name__)
-_KST: Final = timezone(timedelta(hours=9))
 _MARGIN_US: Final = 600_000_000  # ten minutes before the end it counts as ended
 _DAY_US: Final = 86_400_000_000
 _ISSUE_GAP_S: Final = 61.0  # once a minute, and a second for the difference of two clocks
@@ -132,7 +132,7 @@ class Auth:
 
     def _keep(self, kept: _Kept) -> None:
         self._kept = kept
-        write_private(self._path, json.dumps({"version": 1, **asdict(kept)}).encode())
+        replace_file(self._path, json.dumps({"version": 1, **asdict(kept)}).encode(), private=True)
 
     async def _issue_token(self) -> None:
         await self._wait_out_the_minute()
@@ -196,7 +196,7 @@ def _required(reply: dict[str, Any], name: str, call: str) -> str:
 def _expiry_us(reply: dict[str, Any], now_us: int) -> int:
     """When the token ends. The text is the truth: ``expires_in`` was seen wrong by more than an hour."""
     with contextlib.suppress(ValueError, TypeError, KeyError):
-        end = datetime.strptime(reply["access_token_token_expired"], "%Y-%m-%d %H:%M:%S").replace(tzinfo=_KST)
+        end = datetime.strptime(reply["access_token_token_expired"], "%Y-%m-%d %H:%M:%S").replace(tzinfo=KST)
         return int(end.timestamp() * 1e6)
     lifetime = reply.get("expires_in")
     seconds = lifetime if isinstance(lifetime, int | float) and lifetime > 0 else 86_400

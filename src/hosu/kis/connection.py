@@ -9,6 +9,7 @@ of them reached us, and later ones of the read are not made younger by the work 
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from hosu.clock import Clock
+
+_LOG: Final = logging.getLogger(__name__)
+_LOG.setLevel(logging.WARNING)  # picows tells of every connection, and so do our events
 
 _TEXT: Final = WSMsgType.TEXT
 _BRACE: Final = ord("{")
@@ -232,6 +236,7 @@ async def connect(connection: Connection, *, timeout_s: float) -> None:
                 max_frame_size=connection.max_message_bytes,
                 read_buffer_init_size=_READ_BUFFER_BYTES,
                 max_redirects=0,
+                logger_name=_LOG,
             )
     except BaseException as error:
         connection.abandon()

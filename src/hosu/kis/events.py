@@ -18,6 +18,7 @@ import pyarrow as pa
 from hosu.errors import FrameError
 from hosu.kis.factor_kernel import factorize
 from hosu.kis.records import NULL, pack, unpack
+from hosu.market.calendar import KST_OFFSET_S
 from hosu.market.events import EVENT_SCHEMAS, TIMESTAMP, in_memory
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ SCHEMAS: Final = {name: in_memory(schema) for name, schema in EVENT_SCHEMAS.item
 SIDES: Final = {"1": "buy", "3": "pre_open", "5": "sell"}
 """체결구분: 1 매수, 3 장전, 5 매도. Any other code is kept as it came."""
 
-_KST_S: Final = 9 * 3600
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 _FEW: Final = 4
 _YES: Final = pack("Y")
@@ -293,7 +293,7 @@ def _dates(dates: npt.NDArray[np.int32]) -> pa.Array:
 def _times(seconds: Ints, dates: npt.NDArray[np.int32]) -> pa.Array:
     codes, days = _days(dates)
     unknown = np.array([day is None for day in days], bool)[codes]
-    midnights = [(day.toordinal() - _EPOCH) * 86400 - _KST_S if day is not None else 0 for day in days]
+    midnights = [(day.toordinal() - _EPOCH) * 86400 - KST_OFFSET_S if day is not None else 0 for day in days]
     micros = (np.array(midnights, np.int64)[codes] + seconds) * 1_000_000
     return _array(micros, TIMESTAMP, unknown | (seconds == NULL))
 

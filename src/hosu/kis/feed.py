@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from hosu.errors import BrokerError, BrokerReplyError, BrokerUnreachableError
 from hosu.kis.codes import Verdict, error_of, may_succeed_later
 from hosu.kis.connection import Connection, End, Receiver, connect
-from hosu.kis.locks import FileLock
 from hosu.kis.messages import registration_message
 from hosu.kis.reconnects import Backoff, HourlyCap
 from hosu.kis.registrations import SLOTS, Registration, Registrations
+from hosu.locks import FileLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -37,7 +37,8 @@ class FeedConfig:
     ``register_interval_s`` lies between two registrations, ``ack_timeout_s`` before one counts as unanswered.
     ``silence_s`` without any message, PINGPONG included (it comes every 10 s), ends a connection while data is
     expected. ``stable_s`` of connection start the delays over; ``in_use_wait_s`` passes at least after the broker
-    says that the appkey is in use. ``stop_on_close``: a server that ends normally (1000, 1001) ends the feed, for
+    says that the appkey is in use. ``reconnects_per_hour`` connections are made at most, restarts included; the feed
+    waits until one more is within that. ``stop_on_close``: a server that ends normally (1000, 1001) ends the feed, for
     simulators that play a finite tape; otherwise that is a drop like any other.
     """
 
@@ -66,7 +67,8 @@ class Feed:
     text), ``unanswered`` (tr_id, key), ``settled`` (registered, refused, unanswered as counts; not_covered as list of
     [tr_id, key] for which no slot is left), ``slots`` (limit, learnt from a refusal), ``in_use`` (text),
     ``approval_refused`` (code, text), ``silence`` (seconds), ``paused``, ``resumed``, ``disconnected`` (code, cause,
-    seconds), ``unreachable`` (address, cause), ``reconnecting`` (delay_s).
+    seconds), ``unreachable`` (address, cause), ``reconnecting`` (delay_s), ``capped`` (connections, seconds: the hourly
+    cap is reached, and nobody is asked for so long).
     """
 
     def __init__(
@@ -99,7 +101,6 @@ class Feed:
 
         Raises:
             LockedError: another process holds a session with this appkey.
-            ReconnectLimitError: the hourly cap of connections is reached.
             BrokerReplyError: the broker refuses the key, the approval key twice in a row, or the request as such.
         """
         self._loop = asyncio.get_running_loop()
@@ -142,7 +143,17 @@ class Feed:
             self._receiver.session_event(number, {"event": "reconnecting", "delay_s": round(delay_s, 3)})
             await self._clock.sleep(delay_s)
 
+    async def _keep_within(self, cap: HourlyCap, number: int) -> None:
+        """Waits until one more connection is within the cap."""
+        while (full_s := cap.wait_s()) > 0:
+            # Jittered like every delay: whoever was dropped together must not come back together.
+            wait_s = full_s + self._random.uniform(0, self._config.backoff_max_s)
+            event = {"event": "capped", "connections": self._config.reconnects_per_hour, "seconds": round(wait_s, 3)}
+            self._receiver.session_event(number, event)
+            await self._clock.sleep(wait_s)
+
     async def _run_session(self, number: int, cap: HourlyCap) -> End:
+        await self._keep_within(cap, number)
         try:
             approval = await self._auth.approval_key()
             session = await self._connect(number, cap)
@@ -210,7 +221,7 @@ class Feed:
                 session.event("unanswered", tr_id=late.tr_id, key=late.key)
             registration = registrations.due()
             if registration is not None:
-                session.send(registration_message(registration, approval, custtype))
+                session.send(registration_message(registration.tr_id, registration.key, approval, custtype))
                 registrations.sent(registration, clock.monotonic())
                 await clock.sleep(config.register_interval_s)
             elif registrations.pending:

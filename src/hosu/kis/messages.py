@@ -8,6 +8,7 @@ A registration, an acknowledgement and a PINGPONG look like this (values made up
      "msg1":"SUBSCRIBE SUCCESS","output":{"iv":"0123456789abcdef","key":"abcdefghijklmnopabcdefghijklmnop"}}}
     {"header":{"tr_id":"PINGPONG","datetime":"20250915090000"}}
 
+The broker sends a key and a vector with the acknowledgement of every TR, encrypted or not; none of them is logged.
 Source: KIS portal, 실시간시세 (request and response tables).
 """
 
@@ -16,12 +17,9 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from hosu.kis.codes import code_of
-
-if TYPE_CHECKING:
-    from hosu.kis.registrations import Registration
 
 BLANK: Final = "***"
 _SECRET: Final = re.compile(rb'("(?:iv|key)"\s*:\s*")(?:[^"\\]|\\.)*', re.DOTALL)
@@ -54,37 +52,49 @@ class PingPong:
     datetime: str
 
 
-def registration_message(registration: Registration, approval_key: str, custtype: str) -> bytes:
-    """The request to register; it holds the approval key and must not be logged."""
+def registration_message(tr_id: str, key: str, approval_key: str, custtype: str) -> bytes:
+    """The request to register ``key`` (a short code, an index code, an HTS id) with a TR; it holds the approval key
+    and must not be logged."""
     header = {"approval_key": approval_key, "custtype": custtype, "tr_type": "1", "content-type": "utf-8"}
-    body = {"input": {"tr_id": registration.tr_id, "tr_key": registration.key}}
+    body = {"input": {"tr_id": tr_id, "tr_key": key}}
     return json.dumps({"header": header, "body": body}, separators=(",", ":")).encode()
 
 
 def read_control(payload: bytes) -> tuple[Ack | PingPong | None, bytes]:
     """What a control message (first byte ``{``) says, and the message as it may be logged.
 
-    The message is the same bytes, except that an acknowledgement of an encrypted TR loses its key and vector. None
-    for what is neither an acknowledgement nor a PINGPONG, garbage included.
+    The message is the same bytes, except that key and vector are blanked, whatever else it says. None for what is
+    neither an acknowledgement nor a PINGPONG, garbage included.
     """
+    loggable = _SECRET.sub(rb"\1" + BLANK.encode(), payload)
     try:
-        message = json.loads(payload)
+        return _read(payload, loggable)
     except (ValueError, RecursionError):
-        return None, _SECRET.sub(rb"\1" + BLANK.encode(), payload)
+        return None, loggable
+
+
+def _read(payload: bytes, loggable: bytes) -> tuple[Ack | PingPong | None, bytes]:
+    message = json.loads(payload)
     header, body = _mapping(message, "header"), _mapping(message, "body")
     if _text(header, "tr_id") == "PINGPONG":
-        return PingPong(_text(header, "datetime")), payload
+        return PingPong(_text(header, "datetime")), loggable
     if not body:
-        return None, payload
+        return None, loggable
     output = _mapping(body, "output")
     encrypted = _text(header, "encrypt").upper() == "Y"
     notice_key = NoticeKey(_text(output, "key"), _text(output, "iv")) if encrypted and output else None
     text = _text(body, "msg1")
     ack = Ack(_text(header, "tr_id"), _text(header, "tr_key"), code_of(_text(body, "msg_cd"), text), text, notice_key)
-    return ack, _without_key(message, output) if notice_key else payload
+    return ack, loggable if _is_blank(json.loads(loggable)) else _without_key(message, output)
+
+
+def _is_blank(message: dict[str, Any]) -> bool:
+    output = _mapping(message["body"], "output")
+    return all(output.get(name, BLANK) == BLANK for name in ("iv", "key"))
 
 
 def _without_key(message: dict[str, Any], output: dict[str, Any]) -> bytes:
+    """The message written anew, for key or vector that are no plain text, or whose names are spelt with escapes."""
     blanked = {name: BLANK if name in ("iv", "key") else value for name, value in output.items()}
     body = {**message["body"], "output": blanked}
     return json.dumps({**message, "body": body}, separators=(",", ":")).encode()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
-from hosu.errors import ReconnectLimitError
-from hosu.kis.private_files import write_private
+from hosu.replacing import replace_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +36,7 @@ class Backoff:
 
 
 class HourlyCap:
-    """Counts connection attempts of the last hour and refuses the one too many.
+    """Counts connection attempts of the last hour, and says how long to wait before the one too many.
 
     The broker blocks addresses and keys that connect and drop in a loop (KIS notice of 2026-02-24), so the count is
     kept in ``path`` across restarts: a supervisor that restarts a crashing process is a loop too. None keeps it in
@@ -45,20 +44,21 @@ class HourlyCap:
     """
 
     def __init__(self, path: Path | None, cap: int, clock: Clock) -> None:
+        if cap < 1:
+            raise ValueError(f"a cap of {cap} connections an hour allows none")
         self._path, self._cap, self._clock = path, cap, clock
         self._times_us: list[int] = _read_times(path) if path is not None else []
 
-    def take(self) -> None:
-        """Counts one attempt.
-
-        Raises:
-            ReconnectLimitError: the cap is reached; nothing is counted.
-        """
+    def wait_s(self) -> float:
+        """Seconds until the next attempt keeps within the cap: 0 when it does now."""
         now = self._clock.now_us()
-        self._times_us = [at for at in self._times_us if 0 <= now - at < _HOUR_US]
-        if len(self._times_us) >= self._cap:
-            raise ReconnectLimitError(len(self._times_us), self._cap)
-        self._times_us.append(now)
+        self._times_us = sorted(at for at in self._times_us if 0 <= now - at < _HOUR_US)
+        over = len(self._times_us) - self._cap
+        return 0.0 if over < 0 else (self._times_us[over] + _HOUR_US - now) / 1e6
+
+    def take(self) -> None:
+        """Counts one attempt, made now."""
+        self._times_us.append(self._clock.now_us())
         self._keep()
 
     def forgive(self) -> None:
@@ -68,7 +68,7 @@ class HourlyCap:
 
     def _keep(self) -> None:
         if self._path is not None:
-            write_private(self._path, json.dumps(self._times_us).encode())
+            replace_file(self._path, json.dumps(self._times_us).encode(), private=True)
 
 
 def _read_times(path: Path) -> list[int]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from hosu.errors import InputError, LakeFullError
+from hosu.collect.segment import check_segment, decompress
+from hosu.errors import ArchiveConflictError, InputError, LakeFullError, LogCorruptError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hosu.collect.segment import Seal, SegmentHeader
     from hosu.lake.lake import Lake
     from hosu.lake.storage import Entry
 
@@ -24,25 +26,48 @@ class FramesArchive:
     def __init__(self, lake: Lake, *, reserve_bytes: int = 0) -> None:
         self._storage = lake.storage
         self._reserve_bytes = reserve_bytes
+        self.identity = lake.identity
 
     def store(self, name: str, date: str, data: bytes) -> None:
         """Keeps ``data`` as ``date=<date>/<name>``; returns once it is synced and read back equal.
 
-        The same bytes under the same name again are a no-op.
+        The same segment under the same name again is a no-op, whichever zstd packed it. A damaged one, such as a
+        power cut leaves, is replaced.
 
         Raises:
-            InputError: other bytes are kept under this name; they are left alone.
+            ArchiveConflictError: another sound segment is kept under this name; it is left alone.
             LakeFullError: it would not fit, or leave less than the reserve.
+            LogCorruptError: ``data`` is no sound segment, and other bytes are kept under this name.
         """
-        path = f"{LOCATION}/date={date}/{name}"
+        path = _path(name, date)
         free = self._storage.free_bytes()
         if free is not None and free - len(data) < self._reserve_bytes:
             raise LakeFullError(self._storage.address(path))
         self._storage.put_if_absent(path, data)
         self._storage.sync([path])
-        if self._storage.get(path) != data:
-            address = self._storage.address(path)
-            raise InputError(address, "holds other bytes than this segment", "move it away, then start again")
+        if self._storage.get(path) != data and not self._holds_same(path, data):
+            self._storage.put(path, data)
+            self._storage.sync([path])
+            if self._storage.get(path) != data:
+                address = self._storage.address(path)
+                raise InputError(address, "does not read back as it was written", "check the disk")
+
+    def _holds_same(self, path: str, data: bytes) -> bool:
+        address = self._storage.address(path)
+        own = _contents(data, "the segment to be archived")
+        try:
+            kept = _contents(self._storage.get(path), address)
+        except LogCorruptError:
+            return False
+        except InputError:  # of a newer format
+            raise ArchiveConflictError(address) from None
+        if kept != own:
+            raise ArchiveConflictError(address)
+        return True
+
+    def holds(self, name: str, date: str) -> bool:
+        """Whether something is kept as ``date=<date>/<name>``."""
+        return self._storage.head(_path(name, date)) is not None
 
     def entries(self) -> Iterator[Entry]:
         """What is kept, in no particular order."""
@@ -51,3 +76,12 @@ class FramesArchive:
     def read(self, path: str) -> bytes:
         """One kept segment, by the path of its entry."""
         return self._storage.get(path)
+
+
+def _path(name: str, date: str) -> str:
+    return f"{LOCATION}/date={date}/{name}"
+
+
+def _contents(data: bytes, source: str) -> tuple[SegmentHeader, Seal]:
+    """What tells a segment from any other: its seal carries the checksum of the whole."""
+    return check_segment(decompress(data, source), source)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from hosu.errors import CommitConflictError, LakeFullError, LakeReadOnlyError, TableCorruptError
-from hosu.lake.storage import disk_error
+from hosu.lake.storage import disk_error, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -95,14 +95,11 @@ class Table:
         Raises:
             TableCorruptError: the log is damaged, is missing beside data files, or has other columns than ours.
         """
-        from deltalake.exceptions import TableNotFoundError
-
         address = storage.address(spec.location)
-        try:
-            with _reading(spec, storage):
-                delta = _load(storage, spec)
-                found = pa.schema(delta.schema().to_arrow())
-        except TableNotFoundError:
+        with _reading(spec, storage):
+            delta = _load_if_there(storage, spec)
+            found = None if delta is None else pa.schema(delta.schema().to_arrow())
+        if delta is None or found is None:
             if any(entry.path.endswith(".parquet") for entry in storage.list(f"{spec.location}/")):
                 raise TableCorruptError(spec.name, f"{address}/_delta_log", "data files but no log") from None
             return None
@@ -189,6 +186,10 @@ class Table:
         self._storage.put(self.path(path), encoded.data.to_pybytes())
         self._unsynced.add(self.path(path))
         return NewFile(path, date, len(encoded.data), encoded.rows, encoded.statistics)
+
+    def has_stored(self, file: NewFile) -> bool:
+        """Whether a file that ``store`` wrote is still there."""
+        return self._storage.head(self.path(file)) is not None
 
     def append(self, adds: Sequence[NewFile], covers: Mapping[str, int]) -> int:
         """Commits files together with the log numbers they cover; returns the table's version then.
@@ -279,14 +280,15 @@ class Table:
     def sync(self) -> None:
         """Returns when this version and every file stored through this handle would survive a power cut.
 
-        The first time that is true of all that was there before, too.
+        The first time that is true of all that this version refers to, whoever wrote it.
         """
-        if self._inherited:
-            self._storage.settle()
-            self._inherited = False
         if self._storage.is_local:
             self._unsynced.update(self._unsynced_log())
+            if self._inherited:
+                self._unsynced.update(self.path(file) for file in self.files())
+                self._unsynced.update(entry.path for entry in self._storage.list(f"{self._log}/"))
         self._storage.sync(self._unsynced)
+        self._inherited = False
         self._unsynced.clear()
         self._synced_version = self.version
 
@@ -317,6 +319,15 @@ def _load(storage: Storage, spec: TableSpec) -> DeltaTable:
     from deltalake import DeltaTable
 
     return DeltaTable(storage.address(spec.location), storage_options=storage.delta_options)
+
+
+def _load_if_there(storage: Storage, spec: TableSpec) -> DeltaTable | None:
+    from deltalake.exceptions import TableNotFoundError
+
+    try:
+        return _load(storage, spec)
+    except TableNotFoundError:
+        return None
 
 
 def _check_columns(spec: TableSpec, found: pa.Schema, address: str) -> None:
@@ -359,15 +370,13 @@ def _now_ms() -> int:
 
 @contextmanager
 def _reading(spec: TableSpec, storage: Storage) -> Iterator[None]:
-    from deltalake.exceptions import DeltaError, TableNotFoundError
+    from deltalake.exceptions import DeltaError
 
     address = f"{storage.address(spec.location)}/_delta_log"
     try:
         yield
-    except TableNotFoundError:
-        raise
     except DeltaError as error:
-        raise TableCorruptError(spec.name, address, _first_line(error)) from error
+        raise TableCorruptError(spec.name, address, first_line(error)) from error
     except OSError as error:
         raise disk_error(address, str(error)) from error
 
@@ -379,13 +388,9 @@ def _writing(spec: TableSpec, address: str) -> Iterator[None]:
     try:
         yield
     except CommitFailedError as error:
-        raise CommitConflictError(spec.name, _first_line(error)) from error
+        raise CommitConflictError(spec.name, first_line(error)) from error
     except (DeltaError, OSError) as error:
         raise disk_error(address, str(error)) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def total(files: Iterable[DataFile]) -> tuple[int, int, int]:

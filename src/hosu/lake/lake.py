@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from typing import TYPE_CHECKING, Final
 
 from hosu.errors import InputError, NotALakeError
@@ -32,6 +33,12 @@ class Lake:
     @property
     def root(self) -> str:
         return self.storage.uri
+
+    @property
+    def identity(self) -> str:
+        """Tells this lake from any other for good, wherever it is moved to."""
+        # A marker of the first days has no id; then the place must do.
+        return str(json.loads(self.storage.get(_MARKER)).get("id", self.root))
 
     @classmethod
     def open(cls, root: str, storage_options: Mapping[str, str] | None = None, *, create: bool = True) -> Lake:
@@ -90,5 +97,6 @@ def _mark(storage: Storage, *, create: bool) -> None:
         raise NotALakeError(storage.uri, f"it holds files but no {_MARKER}")
     if not create:
         raise NotALakeError(storage.uri, "it is empty")
-    if storage.put_if_absent(_MARKER, json.dumps({"format": FORMAT, "made_by": "hosu"}).encode()):
+    content = {"format": FORMAT, "made_by": "hosu", "id": uuid.uuid4().hex}
+    if storage.put_if_absent(_MARKER, json.dumps(content).encode()):
         storage.sync([_MARKER])

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from hosu.clock import SystemClock
 from hosu.errors import LockedError
-from hosu.kis.locks import FileLock
 from hosu.lake.storage import translated
+from hosu.locks import FileLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,8 @@ from hosu.lake.tables import TABLES
 from hosu.lake.views import VIEWS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
 
     from duckdb import DuckDBPyConnection
@@ -159,10 +160,26 @@ def sorted_batches(
 
 
 def query_files(
-    storage: Storage, table: Table, files: Sequence[DataFile], sql: str, *, config: SqlConfig
+    storage: Storage,
+    table: Table,
+    files: Sequence[DataFile],
+    sql: str,
+    *,
+    config: SqlConfig,
+    beside: Mapping[str, pa.Table | Path] | None = None,
 ) -> list[dict[str, Any]]:
-    """The result, as dicts, of a query over just these files, which it calls ``rows``."""
+    """The result, as dicts, of a query over just these files, which it calls ``rows``.
+
+    Args:
+        beside: further tables by name, in memory or as Parquet files of our own.
+    """
     with _rows_of(storage, table, files, table.spec.schema.names, config) as duck:
+        for name, source in (beside or {}).items():
+            if isinstance(source, pa.Table):
+                duck.register(name, source)
+            else:
+                view = f"CREATE VIEW {name} AS SELECT * FROM read_parquet({_literal(str(source))})"  # noqa: S608 - ours
+                duck.execute(view)
         return list(duck.sql(sql).to_arrow_table().to_pylist())
 
 
@@ -173,7 +190,9 @@ def _rows_of(
     with tempfile.TemporaryDirectory(prefix="hosu-sql-", dir=config.temp_dir) as temp, _as_table_error(table, temp):
         duck = connect(config, temp)
         try:
-            if storage.is_local:
+            if not files:
+                duck.register("rows", _part(table.spec.schema, columns).empty_table())
+            elif storage.is_local:
                 duck.execute(f"CREATE VIEW rows AS {_scan(storage, table, files, columns)}")
             else:
                 duck.register("rows", _dataset(table, files).replace_schema(_part(table.spec.schema, columns)))

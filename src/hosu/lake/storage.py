@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,15 +12,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from hosu.errors import InputError, LakeError, LakeFullError, LakeReadOnlyError, LakeUnreachableError
+from hosu.errors import (
+    InputError,
+    LakeError,
+    LakeFullError,
+    LakeReadOnlyError,
+    LakeRefusedError,
+    LakeUnreachableError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from obstore.store import LocalStore, S3Store
 
-_FULL: Final = ("os error 28", "No space left", "os error 122", "quota")
-_READ_ONLY: Final = ("os error 30", "os error 13", "os error 1)", "Permission denied", "Read-only file system")
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_READ_ONLY: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+_MAY_PASS: Final = frozenset(
+    {
+        *(errno.EIO, errno.EINTR, errno.EAGAIN, errno.EBUSY, errno.ENFILE, errno.EMFILE, errno.ENOMEM, errno.ESTALE),
+        *(errno.ENETDOWN, errno.ENETUNREACH, errno.ENETRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EPIPE),
+        *(errno.ECONNABORTED, errno.ECONNRESET, errno.ECONNREFUSED, errno.ETIMEDOUT, errno.EREMOTEIO),
+    }
+)
+"""Faults of a disk or a network that may be over when the call is made again."""
+
+_OS_ERROR: Final = re.compile(r"\(os error (\d+)\)|\[Errno (\d+)\]")  # as Rust and as Python write it
+_STATUS: Final = re.compile(r"status code: (\d{3})")
+_BUSY: Final = frozenset({408, 409, 425, 429})  # what a store answers when another call may fare better; and all 5xx
+_NETWORK: Final = re.compile(r"error sending request|timed? ?out|connection|dns|error decoding response", re.IGNORECASE)
 # The one option of delta-rs that obstore keeps among the client's options.
 _ALLOW_HTTP: Final = ("aws_allow_http", "allow_http")
 
@@ -37,7 +59,8 @@ class Storage:
     """Objects below one root, named by relative paths with ``/``.
 
     Errors: ``LakeFullError`` when the disk has no room, ``LakeReadOnlyError`` when writing is not allowed,
-    ``LakeUnreachableError`` for all else the store refuses, ``FileNotFoundError`` where a named object is absent.
+    ``LakeUnreachableError`` when the network or the disk fails and may not the next time, ``LakeRefusedError`` for
+    all else, ``FileNotFoundError`` where a named object is absent.
     """
 
     def __init__(self, uri: str, store: LocalStore | S3Store, folder: Path | None, options: dict[str, str]) -> None:
@@ -104,14 +127,14 @@ class Storage:
 
     def put(self, path: str, data: bytes) -> None:
         """Writes an object as a whole, replacing one of that name."""
-        with translated(self.address(path)):
+        with translated(self.address(path), absent=LakeRefusedError):
             self._store.put(path, data)
 
     def put_if_absent(self, path: str, data: bytes) -> bool:
         """Writes an object unless one of that name exists; returns whether it was written."""
         from obstore.exceptions import AlreadyExistsError
 
-        with translated(self.address(path)):
+        with translated(self.address(path), absent=LakeRefusedError):
             try:
                 self._store.put(path, data, mode="create")
             except AlreadyExistsError:
@@ -177,12 +200,8 @@ class Storage:
                 if _fsync(file):
                     folders.update(parent for parent in file.parents if parent.is_relative_to(self.folder))
         for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True):
-            _fsync(folder)
-
-    def settle(self) -> None:
-        """Returns when whatever any process has written to the folder so far would survive a power cut."""
-        if self.folder is not None:
-            os.sync()
+            with translated(str(folder)):
+                _fsync(folder)
 
     def free_bytes(self) -> int | None:
         """Room left for us on the folder's disk; None where there is no such bound."""
@@ -207,22 +226,45 @@ def _fsync(path: Path) -> bool:
 
 
 @contextmanager
-def translated(path: str) -> Iterator[None]:
-    """Turns what obstore, delta-rs or the system say about ``path`` into our errors."""
+def translated(path: str, *, absent: Callable[[str, str], LakeError] | None = None) -> Iterator[None]:
+    """Turns what obstore, delta-rs or the system say about ``path`` into our errors.
+
+    Args:
+        absent: the error in place of ``FileNotFoundError``, where it would name no object but, say, the bucket.
+    """
     from obstore.exceptions import BaseError
 
     try:
         yield
-    except FileNotFoundError:
-        raise
+    except FileNotFoundError as error:
+        if absent is None:
+            raise
+        raise absent(path, first_line(error)) from error
     except (BaseError, OSError) as error:
         raise disk_error(path, str(error)) from error
 
 
 def disk_error(path: str, text: str) -> LakeError:
     """Our error for a message of the system or an object store about ``path``."""
-    if any(sign in text for sign in _FULL):
+    cause = (text.splitlines() or [""])[0]  # what obstore adds below is for its makers
+    found = _OS_ERROR.search(cause)
+    number = int(found[1] or found[2]) if found else 0
+    if number in _FULL or "No space left" in cause or "quota" in cause:
         return LakeFullError(path)
-    if any(sign in text for sign in _READ_ONLY):
-        return LakeReadOnlyError(path, text.splitlines()[0])
-    return LakeUnreachableError(path, (text.splitlines() or [""])[0])
+    if number in _READ_ONLY or "Permission denied" in cause or "Read-only file system" in cause:
+        return LakeReadOnlyError(path, cause)
+    return LakeUnreachableError(path, cause) if _may_pass(number, cause) else LakeRefusedError(path, cause)
+
+
+def _may_pass(number: int, cause: str) -> bool:
+    if number:
+        return number in _MAY_PASS
+    status = _STATUS.search(cause)
+    if status:
+        return int(status[1]) >= 500 or int(status[1]) in _BUSY
+    return _NETWORK.search(cause) is not None
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

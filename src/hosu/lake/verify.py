@@ -1,6 +1,7 @@
-"""Checks the lake against itself: files against the log, rows against what the commits say, the archive.
+"""Checks the lake against itself: files against commits, rows against commits, tables against the archived segments.
 
-Nothing is changed. Each finding names one thing that is damaged, how, and what to do.
+Nothing is changed. Each finding names one thing that is damaged or missing, how, and what to do. While a collector
+runs, what is on its way from the archive into the tables may be reported as missing there.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from hosu.errors import HosuError, TableCorruptError
-from hosu.lake.archive import FramesArchive
+from hosu.errors import TableCorruptError
 from hosu.lake.delta import commit_of, log_versions
 from hosu.lake.parquet import check
 from hosu.lake.sql import SqlConfig, query_files
 from hosu.lake.tables import TABLES
+from hosu.lake.verify_archive import ArchiveCheck, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -26,16 +27,6 @@ if TYPE_CHECKING:
 
 _RESTORE: Final = "restore it from a copy, or replay raw/frames into a new lake with: hosu replay"
 _ASK: Final = "keep the lake as it is and replay raw/frames into a new one with: hosu replay"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is wrong. ``table`` is ``frames`` for the archive."""
-
-    table: str
-    path: str
-    fault: str
-    next_step: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,30 +45,34 @@ def verify(
     tables: Iterable[str] | None = None,
     *,
     deep: bool = False,
-    check_archive: Callable[[str, bytes], object] | None = None,
     config: SqlConfig | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Verified:
-    """Checks the named tables, or all, and the archive.
+    """Checks the named tables, or all, and the archive: every segment by its seal, and whether records are missing
+    between segments, or were archived and never stored in these tables.
+
+    Memory: one segment, and ``config`` for what is asked of rows.
 
     Args:
-        deep: reads every page of every data file and its checksum, not only the footers.
-        check_archive: called with name and bytes of each archived segment; what it raises is a finding. Without
-            it segments are only read.
-        progress: called with the name of each table before it is checked.
+        deep: reads every page of every data file and its checksum, not only the footers; decodes the archive, and
+            asks that each table holds exactly the rows that come of it.
+        progress: called with the name of each table, and of each archived segment, before it is checked.
     """
+    settings = config or SqlConfig()
+    names = list(TABLES if tables is None else tables)
     findings: list[Finding] = []
     opened, files, rows = 0, 0, 0
-    for name in TABLES if tables is None else tables:
+    for name in names:
         if progress is not None:
             progress(name)
-        checked = _TableCheck(lake, lake.spec(name), deep, config or SqlConfig())
+        checked = _TableCheck(lake, lake.spec(name), deep, settings)
         findings += checked.run()
         opened += checked.exists
         files += len(checked.files)
         rows += sum(file.rows for file in checked.files)
-    archived, faults = _check_archive(lake, check_archive)
-    return Verified(opened, files, rows, archived, (*findings, *faults))
+    archive = ArchiveCheck(lake, [name for name in names if lake.spec(name).is_event_table], settings, progress)
+    findings += archive.run(deep=deep)
+    return Verified(opened, files, rows, archive.segments, tuple(findings))
 
 
 class _TableCheck:
@@ -169,19 +164,3 @@ class _TableCheck:
             if row["times"]:
                 fault = f"holds {row['times']} records more than once, the first is {row['lsn']} of log {row['wal_id']}"
                 yield self._finding(f"{self._spec.location}/date={date}", fault, _ASK)
-
-
-def _check_archive(lake: Lake, check_segment: Callable[[str, bytes], object] | None) -> tuple[int, list[Finding]]:
-    archive = FramesArchive(lake)
-    findings = []
-    count = 0
-    for entry in archive.entries():
-        count += 1
-        try:
-            data = archive.read(entry.path)
-            if check_segment is not None:
-                check_segment(entry.path, data)
-        except (HosuError, OSError, ValueError) as error:
-            address = lake.storage.address(entry.path)
-            findings.append(Finding("frames", address, str(error), "restore it from a copy"))
-    return count, findings

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hosu.clock import SystemClock
-from hosu.errors import LakeFullError
+from hosu.errors import LakeFullError, LogGapError
 from hosu.lake.parquet import encode, live_name
 from hosu.lake.tables import EVENT_TABLES
 from hosu.market.events import in_memory
@@ -86,15 +86,26 @@ class LakeSink:
         return min(buffer.table.covered(wal_id) for buffer in self._buffers)
 
     def write(self, batch: EventBatch) -> None:
-        """Takes a batch into memory; rows that a table already has are skipped."""
+        """Takes a batch into memory; rows that a table has, or that were taken before, are skipped.
+
+        Raises:
+            LogGapError: records before the batch are missing, and its commit would claim them; it is not taken.
+        """
+        reached = self._reached.get(batch.wal_id)
+        if reached is None:
+            reached = self.resume_after(batch.wal_id)
+        if batch.after_lsn > reached:
+            raise LogGapError(batch.wal_id, reached + 1, batch.after_lsn)
         self._wal_id = batch.wal_id
+        if batch.last_lsn <= reached:
+            return
         if self._held_since is None:
             self._held_since = self._clock.monotonic()
         for buffer in self._buffers:
             rows = batch.tables.get(buffer.table.spec.name)
             if rows is not None and len(rows):
-                buffer.take(batch, rows)
-        self._reached[batch.wal_id] = max(batch.last_lsn, self._reached.get(batch.wal_id, -1))
+                buffer.take(batch, rows, reached)
+        self._reached[batch.wal_id] = batch.last_lsn
 
     def due(self) -> bool:
         """Whether what is held is old or large enough to be flushed."""
@@ -148,12 +159,8 @@ class LakeSink:
 
     def _commit(self, buffer: _Buffer) -> None:
         buffer.drop_covered()
-        files = [self._store(buffer.table, date, rows) for date, rows in buffer.by_date()]
-        self._append(buffer, files)
+        self._append(buffer, buffer.store(self._config.compression_level))
         buffer.clear()
-
-    def _store(self, table: Table, date: str, rows: pa.Table) -> NewFile:
-        return table.store(date, live_name(), encode(table.spec, rows, level=self._config.compression_level))
 
     def _cover(self, buffer: _Buffer) -> None:
         if not buffer.rows and any(lsn > buffer.table.covered(wal_id) for wal_id, lsn in self._reached.items()):
@@ -173,7 +180,10 @@ class LakeSink:
 
 
 class _Buffer:
-    """What one table holds in memory. ``in_doubt``: the last commit may have landed or not."""
+    """What one table holds in memory. ``in_doubt``: the last commit may have landed or not.
+
+    Files stored for a commit that failed are kept in mind, so that trying again writes only what came since.
+    """
 
     def __init__(self, table: Table, now: float) -> None:
         self.table = table
@@ -183,13 +193,17 @@ class _Buffer:
         self.in_doubt = False
         self._schema = in_memory(table.spec.schema)
         self._held: list[tuple[str, pa.RecordBatch]] = []
+        self._parted = 0  # how many of those held are among the parts or stored
+        self._parts: list[tuple[str, pa.Table]] = []
+        self._stored: list[NewFile] = []
 
-    def take(self, batch: EventBatch, rows: pa.RecordBatch) -> None:
-        covered = self.table.covered(batch.wal_id)
-        if batch.last_lsn <= covered:
+    def take(self, batch: EventBatch, rows: pa.RecordBatch, reached: int) -> None:
+        """Holds the rows that are neither in the table nor among those of records up to ``reached``."""
+        known = max(reached, self.table.covered(batch.wal_id))
+        if batch.last_lsn <= known:
             return
-        if batch.first_lsn <= covered:
-            rows = rows.filter(pc.greater(rows.column("lsn"), covered))
+        if batch.first_lsn <= known:
+            rows = rows.filter(pc.greater(rows.column("lsn"), known))
         self._hold(batch.wal_id, rows.cast(self._schema) if rows.schema != self._schema else rows)
 
     def _hold(self, wal_id: str, rows: pa.RecordBatch) -> None:
@@ -203,23 +217,42 @@ class _Buffer:
         if not self.in_doubt:
             return
         self.table.refresh()
-        held, self._held, self.rows, self.size = self._held, [], 0, 0
+        held, before = self._held, self.rows
+        self._held, self.rows, self.size = [], 0, 0
         for wal_id, rows in held:
             self._hold(wal_id, rows.filter(pc.greater(rows.column("lsn"), self.table.covered(wal_id))))
+        if self.rows != before:  # else the files stored are still just these rows
+            self._forget_stored()
         self.in_doubt = False
 
-    def by_date(self) -> Iterator[tuple[str, pa.Table]]:
-        """The rows of each business date, without the column ``date``."""
-        if not self._held:
-            return
-        table = pa.Table.from_batches([rows for _, rows in self._held]).unify_dictionaries().combine_chunks()
+    def store(self, level: int) -> list[NewFile]:
+        """The files of all rows held, each written once however often this is tried."""
+        if not all(map(self.table.has_stored, self._stored)):  # a day later somebody may have cleaned them up
+            self._forget_stored()
+        self._parts.extend(_by_date([rows for _, rows in self._held[self._parted :]]))
+        self._parted = len(self._held)
+        while self._parts:
+            date, rows = self._parts[0]
+            self._stored.append(self.table.store(date, live_name(), encode(self.table.spec, rows, level=level)))
+            del self._parts[0]
+        return self._stored
+
+    def clear(self) -> None:
+        self._held.clear()
+        self.rows = self.size = 0
+        self._forget_stored()
+
+    def _forget_stored(self) -> None:
+        self._parted, self._parts, self._stored = 0, [], []
+
+
+def _by_date(held: list[pa.RecordBatch]) -> Iterator[tuple[str, pa.Table]]:
+    """The rows of each business date, without the column ``date``."""
+    if held:
+        table = pa.Table.from_batches(held).unify_dictionaries().combine_chunks()
         column = table.column("date")
         dates = pc.unique(column).to_pylist()
         rest = table.drop_columns(["date"])
         for date in dates:
             # Pass by the mask in the usual case of one date: it would copy every column.
             yield date, rest if len(dates) == 1 else rest.filter(pc.equal(column, date))
-
-    def clear(self) -> None:
-        self._held.clear()
-        self.rows = self.size = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, timedelta, timezone
 from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
@@ -34,10 +34,14 @@ from hosu.market.day_plan import (
 FIRST_DAY: Final = date(2010, 1, 1)
 LAST_DAY: Final = date(2027, 12, 31)
 
+KST_OFFSET_S: Final = 9 * 3600
+"""Korea is nine hours ahead of UTC; no daylight saving time since 1988."""
+
+KST: Final = timezone(timedelta(seconds=KST_OFFSET_S))
+
 RANDOM_END_S: Final = 30
 """An auction ends up to this much later than planned, at a moment drawn by the exchange."""
 
-_KST_OFFSET_S: Final = 9 * 3600  # no daylight saving time since 1988
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 _DAY_S: Final = 86_400
 _SECOND_US: Final = 1_000_000
@@ -210,13 +214,13 @@ def _hours(day: date, scope: Scope, shift: Shift) -> Timetable:
 
 def business_day(ts_us: int) -> tuple[date, float]:
     """The KST date of an instant, and the seconds since its midnight."""
-    second = ts_us / _SECOND_US + _KST_OFFSET_S
+    second = ts_us / _SECOND_US + KST_OFFSET_S
     return date.fromordinal(_EPOCH + int(second // _DAY_S)), second % _DAY_S
 
 
 def instant_us(day: date, second: float) -> int:
     """The instant, UTC microseconds, of ``second`` seconds after KST midnight of ``day``."""
-    return (day.toordinal() - _EPOCH) * _DAY_S * _SECOND_US + round((second - _KST_OFFSET_S) * _SECOND_US)
+    return (day.toordinal() - _EPOCH) * _DAY_S * _SECOND_US + round((second - KST_OFFSET_S) * _SECOND_US)
 
 
 def phase_at(ts_us: int, scope: Scope = Scope.KRX) -> Phase | None:

@@ -3,7 +3,7 @@
 import threading
 
 from hosu.collect.sinks import EventBatch
-from hosu.errors import CommitConflictError
+from hosu.errors import CommitConflictError, LogGapError
 
 
 class MemorySink:
@@ -34,6 +34,9 @@ class MemorySink:
             raise CommitConflictError("trades", "somebody was quicker")
         covered = self.resume_after(batch.wal_id)
         assert batch.first_lsn > covered, "a batch that mixes what is stored with what is not"
+        reached = max([covered, *(held.last_lsn for held in self._held if held.wal_id == batch.wal_id)])
+        if batch.after_lsn > reached:
+            raise LogGapError(batch.wal_id, reached + 1, batch.after_lsn)
         self._held.append(batch)
         self.wrote.set()
 
@@ -68,8 +71,12 @@ class MemorySink:
 class MemoryArchive:
     """Keeps copies by name; the same name with other bytes is an error."""
 
-    def __init__(self) -> None:
+    def __init__(self, identity: str = "memory") -> None:
+        self.identity = identity
         self.copies: dict[str, tuple[str, bytes]] = {}
+
+    def holds(self, name: str, date: str) -> bool:
+        return self.copies.get(name, ("",))[0] == date
 
     def store(self, name: str, date: str, data: bytes) -> None:
         assert self.copies.setdefault(name, (date, data)) == (date, data)

@@ -5,122 +5,17 @@ import itertools
 import os
 import signal
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from collect_parts import MemoryArchive, MemorySink
+from collect_lives import ScriptedFeed, Setting, trade, volumes
+from collect_parts import MemorySink
 
-from hosu.clock import SystemClock
-from hosu.collect.collector import Collector, CollectorConfig, Outside, Source
-from hosu.collect.recorder import Recorder
+from hosu.collect.collector import CollectorConfig, Outside
 from hosu.collect.replay import replay
 from hosu.collect.status import StatusFile
-from hosu.collect.wal import Log, LogConfig
+from hosu.collect.wal import LogConfig
 from hosu.errors import InputError, LakeFullError, LogCorruptError, LogWriteError, TableCorruptError
-
-PING = b'{"header":{"tr_id":"PINGPONG","datetime":"20250314101010"}}'
-TRADE = (
-    "{symbol}^093354^71900^5^-100^-0.14^72023.83^72100^72400^71700^71900^71800^1^{cum}^219853241700^5105^6937^1832"
-    "^84.90^1366314^1159996^1^0.39^20.28^090020^5^-200^090820^5^-500^092619^2^200^20250314^20^N^65945^216924^1118750"
-    "^2199206^0.05^2424142^125.92^0^^72100"
-)
-
-
-def trade(cum: int) -> bytes:
-    return f"0|H0STCNT0|001|{TRADE.format(symbol='005930', cum=cum)}".encode()
-
-
-class ScriptedFeed:
-    """A feed that receives ``count`` trades, then stays until it is cancelled, or ends, or fails."""
-
-    def __init__(
-        self, recorder: Recorder, first: int, count: int, *, stays: bool = True, error: Exception | None = None
-    ):
-        self._recorder, self._first, self._count = recorder, first, count
-        self._stays, self._error = stays, error
-        self._reading = asyncio.Event()
-        self._reading.set()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self.pauses = 0
-        self.sent = asyncio.Event()
-
-    async def run(self, desired) -> None:
-        self._loop = asyncio.get_running_loop()
-        clock = SystemClock()
-        self._recorder.session_event(1, {"event": "connected"})
-        self._recorder.frame(1, clock.now_us(), PING)
-        for i in range(self._first, self._first + self._count):
-            await self._reading.wait()
-            if not self._recorder.frame(1, clock.now_us(), trade(i)):
-                self.pauses += 1
-                self._reading.clear()
-        self.sent.set()
-        if self._error is not None:
-            raise self._error
-        if self._stays:
-            await asyncio.Event().wait()
-
-    def resume(self) -> None:
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._reading.set)
-
-
-class Setting:
-    """A log folder and what stands around it; ``collect`` is one life of a collector."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.stored = {"covered": {}, "batches": []}
-        self.archive = MemoryArchive()
-
-    def collect(
-        self,
-        feed: Callable[[Recorder], ScriptedFeed],
-        *,
-        drive: Callable[[Collector, ScriptedFeed, MemorySink], object] | None = None,
-        config: CollectorConfig | None = None,
-        log_config: LogConfig | None = None,
-        outside: Outside | None = None,
-        sink: MemorySink | None = None,
-        files=None,
-    ) -> tuple[dict, MemorySink, ScriptedFeed]:
-        async def live():
-            clock = SystemClock()
-            log = Log.open(self.folder / "log", clock, log_config, files=files)
-            recorder = Recorder(log, clock)
-            own = feed(recorder)
-            taker = sink or MemorySink(self.stored)
-            collector = Collector(
-                config or CollectorConfig(until_idle_s=0.3, status_path=self.folder / "status.json"),
-                log,
-                recorder,
-                [Source(own, [])],
-                sinks=[taker],
-                archive=self.archive,
-                clock=clock,
-                outside=outside,
-            )
-            running = asyncio.create_task(collector.run())
-            if drive is not None:
-                driving = asyncio.create_task(drive(collector, own, taker))
-                done, _ = await asyncio.wait([running, driving], return_when=asyncio.FIRST_COMPLETED)
-                if driving in done:
-                    driving.result()
-                else:
-                    driving.cancel()
-            return await running, taker, own
-
-        return asyncio.run(asyncio.wait_for(live(), 60))
-
-
-@pytest.fixture
-def setting(tmp_path: Path) -> Setting:
-    return Setting(tmp_path)
-
-
-def volumes(sink: MemorySink) -> list[int]:
-    return [row["cum_volume"] for row in sink.rows("trades")]
 
 
 def test_everything_received_is_filed_archived_and_leaves_the_log(setting: Setting):
@@ -190,7 +85,7 @@ def test_a_stop_leaves_a_sink_that_hangs_and_the_next_start_feeds_it_again(setti
 
     slow = MemorySink(setting.stored)
     slow.gate.clear()
-    config = CollectorConfig(drain_s=0.2)
+    config = CollectorConfig(stop_s=30.2, log_close_s=30)
     setting.collect(lambda r: ScriptedFeed(r, 0, 100), drive=drive, config=config, sink=slow)
     assert volumes(slow) == []
     slow.broken = RuntimeError("too late")
@@ -208,7 +103,9 @@ def test_a_second_stop_leaves_at_once(setting: Setting):
         collector.stop()
         collector.stop()
 
-    setting.collect(lambda r: ScriptedFeed(r, 0, 10), drive=drive, config=CollectorConfig(drain_s=600), sink=slow)
+    setting.collect(
+        lambda r: ScriptedFeed(r, 0, 10), drive=drive, config=CollectorConfig(stop_s=600, log_close_s=30), sink=slow
+    )
     slow.broken = RuntimeError("too late")
     slow.gate.set()
     _, sink, _ = setting.collect(lambda r: ScriptedFeed(r, 10, 1))
@@ -247,7 +144,9 @@ def test_a_sink_that_is_broken_stops_the_collector_with_its_error_and_the_log_ke
     sink = MemorySink(setting.stored)
     sink.broken = TableCorruptError("trades", "_delta_log/0.json", "no JSON")
     with pytest.raises(TableCorruptError, match="hosu lake verify"):
-        setting.collect(lambda r: ScriptedFeed(r, 0, 30), sink=sink, config=CollectorConfig(drain_s=0.2))
+        setting.collect(
+            lambda r: ScriptedFeed(r, 0, 30), sink=sink, config=CollectorConfig(stop_s=30.2, log_close_s=30)
+        )
     assert list((setting.folder / "log").glob("*.log")) != []
     _, again, _ = setting.collect(lambda r: ScriptedFeed(r, 30, 1))
     assert volumes(again) == list(range(31))
@@ -372,7 +271,9 @@ def test_below_the_reserve_the_sinks_wait_and_the_log_goes_on(setting: Setting):
 def test_with_no_room_for_the_log_the_collector_stops_with_a_sentence(setting: Setting):
     outside = Outside(free_bytes=lambda: 5 << 20)
     with pytest.raises(LogWriteError, match="only 5 MiB are free"):
-        setting.collect(lambda r: ScriptedFeed(r, 0, 10), config=CollectorConfig(drain_s=0.2), outside=outside)
+        setting.collect(
+            lambda r: ScriptedFeed(r, 0, 10), config=CollectorConfig(stop_s=30.2, log_close_s=30), outside=outside
+        )
     _, sink, _ = setting.collect(lambda r: ScriptedFeed(r, 10, 1))
     assert volumes(sink) == list(range(11))
 

@@ -1,5 +1,6 @@
 """Builders of what the collector hands to the lake."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,10 @@ import pytest
 from hosu.collect.sinks import EventBatch
 from hosu.lake.lake import Lake
 from hosu.market.events import EVENT_SCHEMAS
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from archived_log import ArchivedLog
 
 DEFAULTS: dict[str, Any] = {
     "date": "2025-09-15",
@@ -48,3 +53,8 @@ def batch() -> Callable[..., EventBatch]:
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     return Lake.open(str(tmp_path / "lake"))
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> ArchivedLog:
+    return ArchivedLog(tmp_path / "log")

@@ -2,16 +2,18 @@
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 
 from hosu.collect.sinks import EventBatch
-from hosu.errors import HosuError, InputError, LakeReadOnlyError, NotALakeError, QueryError, TableCorruptError
-from hosu.lake.archive import FramesArchive
+from hosu.errors import InputError, LakeReadOnlyError, NotALakeError, QueryError, TableCorruptError
 from hosu.lake.delta import NewFile
 from hosu.lake.lake import FORMAT, Lake
 from hosu.lake.sql import Session
@@ -205,17 +207,16 @@ def test_a_healthy_lake_has_no_findings(filled: Lake) -> None:
     assert (report.findings, report.files, report.rows) == ((), 3, 3)
 
 
-def test_archived_segments_are_checked_by_who_knows_their_format(filled: Lake) -> None:
-    FramesArchive(filled).store("0.log.zst", "2025-09-15", b"segment")
+def test_a_table_that_vanishes_while_it_is_open_is_damaged(filled: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = filled.table("trades")
+    shutil.rmtree(Path(filled.root) / "raw/trades")
 
-    def refuse(name: str, data: bytes) -> None:
-        raise HosuError(f"{name} is torn")
+    def stale(self: DeltaTable) -> None:  # as after commits were cleaned away
+        raise DeltaError("log segment is gone")
 
-    assert verify(filled).archived == 1
-    findings = verify(filled, check_archive=refuse).findings
-    assert [(finding.table, finding.fault) for finding in findings] == [
-        ("frames", "raw/frames/date=2025-09-15/0.log.zst is torn")
-    ]
+    monkeypatch.setattr(DeltaTable, "update_incremental", stale)
+    with pytest.raises(TableCorruptError, match="table trades is damaged"):
+        table.refresh()
 
 
 def test_a_query_over_a_missing_file_says_which(filled: Lake) -> None:

@@ -175,16 +175,74 @@ def test_the_begin_of_a_segment_replaces_what_was_known():
 @pytest.mark.parametrize(
     ("date", "reason"),
     [
-        (20250324, None),
-        (20250304, None),
-        (20250325, "BSOP_DATE 20250325 is more than 10 days from the broker's clock, 20250314"),
-        (20240314, "BSOP_DATE 20240314 is more than 10 days from the broker's clock, 20250314"),
+        (20250317, None),  # Monday, after the weekend
+        (20250313, None),
+        (20250318, "BSOP_DATE 20250318 is not within 20250313 to 20250317, the broker's date 20250314 and "),
+        (20250312, "BSOP_DATE 20250312 is not within 20250313 to 20250317, the broker's date 20250314 and "),
+        (20240314, "BSOP_DATE 20240314 is not within 20250313 to 20250317, the broker's date 20250314 and "),
     ],
 )
-def test_a_trade_far_from_the_brokers_clock_is_quarantined(date: int, reason: str | None):
+def test_a_trade_beyond_the_sessions_beside_the_brokers_date_is_quarantined(date: int, reason: str | None):
     rows = rows_of(decode([(FRAME, 1, T0, pingpong(20250314)), (FRAME, 1, T0, trade(date))]))
+    if reason is None:
+        assert [row["date"] for row in rows["trades"]] == [f"{date // 10000}-{date // 100 % 100:02}-{date % 100:02}"]
+        assert "quarantine" not in rows
+    else:
+        assert [row["reason"] for row in rows["quarantine"]] == [reason + "its two neighbours"]
+        assert "trades" not in rows
+
+
+@pytest.mark.parametrize(
+    ("date", "reason"),
+    [
+        (20200101, None),
+        (20280104, None),
+        (20091231, "BSOP_DATE 20091231 is not within 20100101 to 20371231, what this market can have"),
+        (20990101, "BSOP_DATE 20990101 is not within 20100101 to 20371231, what this market can have"),
+        ("", "BSOP_DATE is empty"),
+    ],
+)
+def test_before_the_brokers_clock_is_known_a_trade_may_have_any_date_of_this_market(date: int, reason: str | None):
+    rows = rows_of(decode([(FRAME, 1, T0, trade(date))]))
     assert [row["reason"] for row in rows.get("quarantine", [])] == ([] if reason is None else [reason])
-    assert len(rows.get("trades", [])) == (1 if reason is None else 0)
+
+
+@pytest.mark.parametrize("garbled", [20990101, 10101, 20091231, 20260101, 20250327, 20250302])
+def test_one_garbled_pingpong_neither_misfiles_nor_quarantines_anything(garbled: int):
+    ping = pingpong(garbled) if garbled > 9_999_999 else pingpong(20250314).replace(b"20250314", b"%08d" % garbled)
+    records = [
+        (FRAME, 1, T0, pingpong(20250314)),
+        (FRAME, 1, T0, ping),
+        (FRAME, 1, T0, trade(20250314)),
+        (FRAME, 1, T0, quote()),
+        (FRAME, 2, T0, ping),
+        (FRAME, 2, T0, quote()),
+        (FRAME, 1, T0, pingpong(20250314)),
+        (FRAME, 1, T0, ping),
+        (FRAME, 1, T0, quote()),
+    ]
+    rows = rows_of(decode(records))
+    assert sorted(rows) == ["quotes", "trades"]
+    assert {row["date"] for row in [*rows["quotes"], *rows["trades"]]} == {"2025-03-14"}
+
+
+def test_a_leap_of_the_brokers_clock_counts_when_it_is_said_twice():
+    records = [
+        (FRAME, 1, T0, pingpong(20250314)),
+        (FRAME, 1, T0, pingpong(20250414)),
+        (FRAME, 1, T0, quote()),
+        (FRAME, 1, T0, pingpong(20250414)),
+        (FRAME, 1, T0, quote()),
+        (FRAME, 1, T0, trade(20250414)),
+    ]
+    rows = rows_of(decode(records))
+    assert [row["date"] for row in rows["quotes"]] == ["2025-03-14", "2025-04-14"]
+    assert [row["date"] for row in rows["trades"]] == ["2025-04-14"]
+
+
+def test_when_the_calendar_has_ended_pings_are_believed_when_said_twice():
+    records = [(FRAME, 1, T0, pingpong(20280104)), (FRAME, 1, T0, pingpong(20280104)), (FRAME, 1, T0, quote())]
+    assert dates_of(records, "quotes") == ["2028-01-04"]
 
 
 def test_a_misdated_record_is_quarantined_alone_and_tells_no_date():
@@ -307,6 +365,7 @@ def random_log(seed: int) -> list[tuple[int, int, int, bytes]]:
                 trade(date, copies=chance.randrange(1, 4)),
                 trade(chance.choice([20200101, 99999999, "", 20250399]), copies=2),
                 pingpong(date),
+                pingpong(chance.choice([20250414, 20990101, 20250415])),
                 UNFILED.encode(),
                 b"0|H0STASP0|001|5",
             ]

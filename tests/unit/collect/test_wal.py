@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from hosu.clock import SimulatedClock
 from hosu.collect.files import SystemFiles
@@ -195,6 +196,46 @@ def test_numbers_can_be_moved_on_but_never_back(tmp_path: Path):
     log.close()
 
 
+def test_the_first_record_behind_a_hole_tells_of_it(tmp_path: Path):
+    log = Log.open(tmp_path, clock())
+    log.set_preamble(lambda: b"preamble")
+    fill(log, 0, 3)
+    log.close()
+    log = Log.open(tmp_path, clock())
+    log.set_preamble(lambda: b"preamble")
+    assert log.skipped_after is None
+    log.advance_to(10)
+    log.advance_to(12)
+    assert log.skipped_after == 3
+    log.append(1, 0, START_US, b"x")
+    assert log.wait_written(10)
+    assert log.skipped_after is None
+    log.seal()
+    log.append(1, 0, START_US, b"y")
+    assert log.wait_written(10)
+    assert read_all(log, 11) == [
+        (12, b'{"event": "numbers_skipped", "after": 3}'),
+        (13, b"preamble"),
+        (14, b"x"),
+        (15, b"preamble"),
+        (16, b"y"),
+    ]
+    log.close()
+
+
+def test_segments_that_are_missing_between_others_are_told(tmp_path: Path):
+    log = Log.open(tmp_path, clock())
+    for first in (0, 5, 10):
+        fill(log, first, 5)
+        log.seal()
+    log.close()
+    (tmp_path / f"{5:020d}.log").unlink()
+    with capture_logs() as told:
+        log = Log.open(tmp_path, clock())
+    log.close()
+    assert [(each["log_level"], each["first_lsn"], each["last_lsn"]) for each in told] == [("warning", 5, 9)]
+
+
 # --- the queue --------------------------------------------------------------------------------------------------
 
 
@@ -342,7 +383,7 @@ def test_damage_in_a_synced_commit_is_an_error_and_changes_nothing(tmp_path: Pat
     content = bytearray(path.read_bytes())
     content[content.index(b"payload 1")] ^= 1
     path.write_bytes(content)
-    with pytest.raises(LogCorruptError, match="nothing was changed"):
+    with pytest.raises(LogCorruptError, match="left as it is"):
         Log.open(tmp_path, clock())
     assert path.read_bytes() == content
     assert list(tmp_path.glob("*.torn")) == []

@@ -1,22 +1,25 @@
 """What can be seen from outside, and what a segment says of itself."""
 
 import os
+import threading
 from pathlib import Path
 from random import Random
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from hosu.clock import SimulatedClock
 from hosu.collect.archivist import segment_date
 from hosu.collect.block import RecordKind
 from hosu.collect.control import pingpong_date, trade_date
 from hosu.collect.dates import calendar_dates, ordinal
+from hosu.collect.files import SystemFiles
 from hosu.collect.recorder import Recorder
 from hosu.collect.replay import segments_in
 from hosu.collect.runs import pack_records, read_run
 from hosu.collect.status import durable_lines
-from hosu.collect.wal import Log
+from hosu.collect.wal import Log, LogConfig
 from hosu.errors import InputError
 
 T0 = 1_742_000_400_000_000  # 2025-03-15 10:00 KST
@@ -32,7 +35,15 @@ def test_a_reader_of_durable_lines_that_is_slow_or_gone_stops_nobody():
     assert os.read(read_end, 4) == b"0\n1\n"
     os.close(read_end)
     write(5)
-    os.close(write_end)
+    # Whatever the descriptor stands for by now is no reader of ours.
+    other_read, other_write = os.pipe()
+    os.dup2(other_write, write_end)
+    write(6)
+    os.set_blocking(other_read, False)
+    with pytest.raises(BlockingIOError):
+        os.read(other_read, 1)
+    for descriptor in (other_read, other_write, write_end):
+        os.close(descriptor)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +51,8 @@ def test_a_reader_of_durable_lines_that_is_slow_or_gone_stops_nobody():
     [
         (PING, 20250314),
         (PING.replace(b"20250314", b"20250399"), 0),
+        (PING.replace(b"20250314", b"20990101"), 0),
+        (PING.replace(b"20250314", b"00010101"), 0),
         (PING.replace(b"20250314101010", b""), 0),
         (b'{"header":{"tr_id":"H0STCNT0"},"body":{"msg1":"PINGPONG"}}', 0),
         (b'{"PINGPONG', 0),
@@ -125,6 +138,65 @@ def test_the_recorder_keeps_everything_and_begins_segments_with_what_it_was_told
     assert [(kind, connection) for kind, connection, _ in blocks][-3:] == [(3, 0), (5, 0), (3, 0)]
     assert blocks[-2][2] == b'{"offset_us": -3}'
     assert (RecordKind.FRAME, 5, PING) in blocks
+
+
+class HeldDisk(SystemFiles):
+    """A disk whose syncs wait for ``gate``."""
+
+    def __init__(self) -> None:
+        self.gate, self.waits = threading.Event(), threading.Event()
+
+    def fdatasync(self, descriptor: int) -> None:
+        self.waits.set()
+        assert self.gate.wait(30)
+        super().fdatasync(descriptor)
+
+
+def test_a_segment_begins_with_what_was_written_before_it_and_nothing_that_still_waits(tmp_path: Path):
+    disk, clock = HeldDisk(), SimulatedClock(T0)
+    disk.gate.set()
+    log = Log.open(tmp_path, clock, LogConfig(segment_bytes=1), files=disk)
+    recorder = Recorder(log, clock)
+    disk.gate.clear()
+    disk.waits.clear()
+    recorder.frame(1, T0, PING)
+    assert disk.waits.wait(30)  # the first segment is being written
+    recorder.session_event(3, {"event": "connected"})
+    recorder.frame(2, T0, PING.replace(b"20250314", b"20250317"))
+    recorder.session_event(1, {"event": "disconnected", "code": None})
+    assert recorder.business_date == 20250317
+    disk.gate.set()
+    assert log.wait_written(30)
+    recorder.clock_offset(0)
+    assert log.wait_written(30)
+    reader, told = log.reader(), []
+    while (block := reader.read()) is not None:
+        told += [block.payload(i) for i in range(len(block)) if b'"segment"' in block.payload(i)]
+    log.close()
+    assert told == [
+        b'{"event": "segment", "date": 0, "dates": {}, "pings": {}}',
+        b'{"event": "segment", "date": 20250314, "dates": {"1": 20250314}, "pings": {"1": 20250314}}',
+        b'{"event": "segment", "date": 20250317, "dates": {"2": 20250317}, "pings": {"2": 20250317}}',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("event", "level"),
+    [
+        ({"event": "disconnected", "code": None, "cause": "stopped"}, "info"),
+        ({"event": "disconnected", "code": 1000}, "info"),
+        ({"event": "disconnected", "code": 1006}, "warning"),
+        ({"event": "silence", "seconds": 30}, "warning"),
+        ({"event": "capped", "connections": 30, "seconds": 900}, "warning"),
+        ({"event": "registered"}, "debug"),
+    ],
+)
+def test_only_an_end_that_was_not_ours_is_warned_of(tmp_path: Path, event: dict, level: str):
+    log = Log.open(tmp_path, SimulatedClock(T0))
+    with capture_logs() as logs:
+        Recorder(log, SimulatedClock(T0)).session_event(1, event)
+    log.close()
+    assert [entry["log_level"] for entry in logs if entry["event"] == f"connection {event['event']}"] == [level]
 
 
 def test_segments_are_found_and_ordered_by_log_and_number(tmp_path: Path):

@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import struct
 import threading
@@ -10,7 +11,7 @@ import picows
 import pytest
 
 from hosu.clock import SimulatedClock, SystemClock
-from hosu.errors import BrokerReplyError, LockedError, ReconnectLimitError
+from hosu.errors import BrokerReplyError, LockedError
 from hosu.kis.feed import Feed, FeedConfig, Registration
 from hosu.kis.hosts import Host
 
@@ -27,6 +28,11 @@ def ack(registration, code="OPSP0000", *, encrypt="N", rt_cd="0"):
     header = {"tr_id": registration.tr_id, "tr_key": registration.key, "encrypt": encrypt}
     body = {"rt_cd": rt_cd, "msg_cd": code, "msg1": "TEXT", "output": output}
     return json.dumps({"header": header, "body": body}).encode()
+
+
+def blank(acknowledgement):
+    """An acknowledgement as it reaches the receiver."""
+    return acknowledgement.replace(b"0123456789abcdef", b"***").replace(b"abcdefghijklmnopabcdefghijklmnop", b"***")
 
 
 class Session(picows.WSListener):
@@ -182,7 +188,7 @@ def test_registrations_go_out_by_priority_and_frames_come_in_as_they_were(stage)
         "tr_type": "1",
         "content-type": "utf-8",
     }
-    assert sorted(recorder.payloads) == sorted([ack(A), TRADE, ack(B), TRADE])
+    assert sorted(recorder.payloads) == sorted([blank(ack(A)), TRADE, blank(ack(B)), TRADE])
     assert {connection for connection, _, _ in recorder.frames} == {1}
     assert recorder.names == ["connected", "registered", "registered", "settled", "disconnected"]
     settled = {"event": "settled", "registered": 2, "refused": 0, "unanswered": 0, "not_covered": []}
@@ -266,17 +272,20 @@ def test_key_and_vector_reach_memory_and_not_the_receiver(stage):
     notice = Registration("H0STCNI0", "myhtsid")
 
     async def scenario(s):
-        s.server.on_register = lambda session, registration: session.send(ack(registration, encrypt="Y"))
+        s.server.on_register = lambda session, registration: session.send(
+            ack(registration, encrypt="Y" if registration == notice else "N")
+        )
         feed = s.feed()
-        async with s.running(feed, notice):
-            await until(lambda: s.recorder.frames)
+        async with s.running(feed, notice, A):
+            await until(lambda: len(s.recorder.frames) == 2)
             key = feed.notice_key("H0STCNI0")
+            assert feed.notice_key("H0STCNT0") is None
         return key, s.recorder, feed.notice_key("H0STCNI0")
 
     key, recorder, afterwards = stage(scenario)
     assert (key.key, key.iv) == ("abcdefghijklmnopabcdefghijklmnop", "0123456789abcdef")
     assert afterwards is None
-    assert json.loads(recorder.payloads[0])["body"]["output"] == {"iv": "***", "key": "***"}
+    assert [json.loads(each)["body"]["output"] for each in recorder.payloads] == [{"iv": "***", "key": "***"}] * 2
     assert "abcdefghijkl" not in repr(recorder.__dict__)
     assert "APPROVAL" not in repr(recorder.__dict__)
 
@@ -520,14 +529,26 @@ def test_a_failing_receiver_ends_the_feed_with_its_own_error(stage):
     assert stage(scenario) == "disconnected"
 
 
-def test_the_hourly_cap_ends_a_loop_of_connections(stage):
+def test_beyond_the_hourly_cap_the_feed_waits_and_goes_on(stage):
     async def scenario(s):
-        s.server.on_connect = lambda session: session.close(1000)
-        with pytest.raises(ReconnectLimitError, match="5 connections in the last hour, the cap is 5"):
-            await s.feed(reconnects_per_hour=5).run([A])
-        return len(s.server.sessions)
+        clock, starts = SimulatedClock(START_US), []
 
-    assert stage(scenario) == 5
+        def drop(session):
+            starts.append(clock.now_us())
+            session.close(1000)
+
+        s.server.on_connect = drop
+        async with s.running(s.feed(clock, reconnects_per_hour=5, backoff_max_s=60.0), A):
+            await until(lambda: "capped" in s.recorder.names, clock)
+            assert len(s.server.sessions) == 5
+            await until(lambda: len(s.server.sessions) == 6, clock, 5)
+        return s.recorder.event("capped"), [(at - starts[0]) / 1e6 for at in starts]
+
+    capped, starts = stage(scenario)
+    assert (capped["event"], capped["connections"]) == ("capped", 5)
+    assert starts[4] < 300
+    assert 3600 - 300 < capped["seconds"] < 3660
+    assert 3600 <= starts[5] < 3700
 
 
 def test_nobody_there_is_said_and_tried_again_without_end(stage, unused_port):
@@ -564,11 +585,22 @@ def test_a_server_that_never_shakes_hands_is_given_up_on(stage):
 def test_a_server_that_is_no_websocket_counts_as_an_attempt(stage):
     async def scenario(s):
         s.server.url = s.client.host.rest.replace("http", "ws")
-        with pytest.raises(ReconnectLimitError):
-            await s.feed(reconnects_per_hour=3).run([A])
+        async with s.running(s.feed(reconnects_per_hour=3), A):
+            await until(lambda: "capped" in s.recorder.names)
         return s.recorder.names.count("unreachable")
 
     assert stage(scenario) == 3
+
+
+def test_picows_says_nothing_of_connections_that_our_events_tell_of(stage, caplog):
+    async def scenario(s):
+        async with s.running(s.feed(), A):
+            await until(lambda: "settled" in s.recorder.names)
+
+    with caplog.at_level(logging.INFO):
+        stage(scenario)
+    said = {record.name.rstrip(".0123456789") for record in caplog.records}
+    assert said <= {"picows.server", "aiohttp.access"}  # this test's own servers
 
 
 def test_one_session_per_appkey(stage):

@@ -3,7 +3,6 @@ import json
 import pytest
 
 from hosu.kis.messages import Ack, PingPong, read_control, registration_message
-from hosu.kis.registrations import Registration
 
 ACK = (
     b'{"header":{"tr_id":"H0STASP0","tr_key":"005930","encrypt":"N"},"body":{"rt_cd":"0","msg_cd":"OPSP0000",'
@@ -13,14 +12,41 @@ NOTICE = ACK.replace(b"H0STASP0", b"H0STCNI0").replace(b'"N"', b'"Y"')
 
 
 def test_a_registration_is_the_message_of_the_portal():
-    assert json.loads(registration_message(Registration("H0STCNT0", "005930"), "approval", "P")) == {
+    assert json.loads(registration_message("H0STCNT0", "005930", "approval", "P")) == {
         "header": {"approval_key": "approval", "custtype": "P", "tr_type": "1", "content-type": "utf-8"},
         "body": {"input": {"tr_id": "H0STCNT0", "tr_key": "005930"}},
     }
 
 
-def test_an_acknowledgement_is_read_and_left_as_it_came():
-    assert read_control(ACK) == (Ack("H0STASP0", "005930", "OPSP0000", "SUBSCRIBE SUCCESS"), ACK)
+BLANK = ACK.replace(b"0123456789abcdef", b"***").replace(b"abcdefghijklmnopabcdefghijklmnop", b"***")
+
+
+def test_an_acknowledgement_is_read_and_but_for_key_and_vector_left_as_it_came():
+    assert read_control(ACK) == (Ack("H0STASP0", "005930", "OPSP0000", "SUBSCRIBE SUCCESS"), BLANK)
+    spaced = ACK.replace(b":", b" :  ").replace(b"005930", b"005930 \xec\xb2\xb4")
+    assert read_control(spaced)[1] == BLANK.replace(b":", b" :  ").replace(b"005930", b"005930 \xec\xb2\xb4")
+    without = ACK.replace(b',"output":{"iv":"0123456789abcdef","key":"abcdefghijklmnopabcdefghijklmnop"}', b"")
+    assert read_control(without) == (Ack("H0STASP0", "005930", "OPSP0000", "SUBSCRIBE SUCCESS"), without)
+
+
+@pytest.mark.parametrize(
+    ("as_sent", "encrypt"),
+    [
+        (b'"iv":"0123456789abcdef"', b'"N"'),
+        (b'"iv":"0123456789abcdef"', b"null"),
+        (b'"iv":"01234\\"56789abcdef"', b'"N"'),
+        (b'"\\u0069v":"0123456789abcdef"', b'"N"'),
+        (b'"iv":["0123456789abcdef"]', b'"N"'),
+        (b'"iv":"","iv":"0123456789abcdef"', b'"Y"'),
+    ],
+)
+def test_no_spelling_brings_key_or_vector_into_the_log(as_sent: bytes, encrypt: bytes):
+    ack, loggable = read_control(ACK.replace(b'"iv":"0123456789abcdef"', as_sent).replace(b'"N"', encrypt))
+    assert isinstance(ack, Ack)
+    assert ack.code == "OPSP0000"
+    assert b"56789abcdef" not in loggable
+    assert b"abcdefghijkl" not in loggable
+    assert json.loads(loggable)["body"]["output"] == {"iv": "***", "key": "***"}
 
 
 def test_a_pingpong_is_read_and_left_as_it_came():

@@ -1,10 +1,20 @@
 """A folder behind the storage's interface, and what errors become."""
 
+import errno
+import os
+import stat
 from pathlib import Path
 
 import pytest
 
-from hosu.errors import InputError, LakeError, LakeFullError, LakeReadOnlyError, LakeUnreachableError
+from hosu.errors import (
+    InputError,
+    LakeError,
+    LakeFullError,
+    LakeReadOnlyError,
+    LakeRefusedError,
+    LakeUnreachableError,
+)
 from hosu.lake.storage import Storage, disk_error
 
 
@@ -77,10 +87,47 @@ def test_an_address_of_another_kind_is_refused(root: str) -> None:
         ("Unable to create dir x: Permission denied (os error 13)", LakeReadOnlyError),
         ("Read-only file system (os error 30)", LakeReadOnlyError),
         ("Operation not permitted (os error 1)", LakeReadOnlyError),
+        ("[Errno 28] No space left on device: 'x'", LakeFullError),
+        ("[Errno 1] Operation not permitted: 'x'", LakeReadOnlyError),
         ("error sending request for url (http://127.0.0.1:1/)", LakeUnreachableError),
+        (
+            "Generic S3 error: Error performing GET http://h/b/k in 1ms - HTTP error: operation timed out",
+            LakeUnreachableError,
+        ),
+        ("Generic S3 error: x - Server returned non-2xx status code: 503 Service Unavailable: y", LakeUnreachableError),
+        ("Generic S3 error: x - Server returned non-2xx status code: 429 Too Many Requests: y", LakeUnreachableError),
+        ("Generic LocalFileSystem error: x: Input/output error (os error 5)", LakeUnreachableError),
+        ("[Errno 24] Too many open files: 'x'", LakeUnreachableError),
+        ("Generic S3 error: x - Server returned non-2xx status code: 403 Forbidden: y", LakeRefusedError),
+        ("Generic S3 error: x - Server returned non-2xx status code: 400 Bad Request: y", LakeRefusedError),
+        ("Generic LocalFileSystem error: Unable to open file x: Not a directory (os error 20)", LakeRefusedError),
+        ("Generic LocalFileSystem error: Unable to rename file: Is a directory (os error 21)", LakeRefusedError),
+        ('Invalid path segment - got "a//b" expected: "a/b"\n\nDebug source:\n(os error 5)', LakeRefusedError),
+        ("", LakeRefusedError),
     ],
 )
 def test_messages_of_the_system_become_our_errors(text: str, kind: type[LakeError]) -> None:
     error = disk_error("/lake/x", text)
     assert type(error) is kind
     assert "/lake/x" in str(error)
+    assert error.retryable is (kind is LakeUnreachableError)
+
+
+def test_a_file_in_the_way_of_a_folder_is_a_fault_that_does_not_pass(storage: Storage) -> None:
+    storage.put("a", b"1")
+    with pytest.raises(LakeRefusedError, match="Not a directory"):
+        storage.put("a/b", b"1")
+
+
+def test_a_folder_that_cannot_be_synced_is_named(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage.put("a/b", b"1")
+    fsync = os.fsync
+
+    def broken(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(LakeUnreachableError, match=r"root/a cannot be reached .*Input/output error"):
+        storage.sync(["a/b"])

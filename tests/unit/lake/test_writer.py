@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import pytest
 
 from hosu.clock import SimulatedClock
 from hosu.collect.sinks import EventBatch, Sink
-from hosu.errors import LakeFullError
+from hosu.errors import LakeFullError, LakeUnreachableError, LogGapError
+from hosu.lake.delta import NewFile, Table
 from hosu.lake.lake import Lake
 from hosu.lake.sql import Session
 from hosu.lake.storage import Storage
@@ -41,7 +43,7 @@ def test_it_is_due_by_age_by_rows_and_by_bytes(lake: Lake, batch: Batch) -> None
     assert sink.due()
 
     small = LakeSink(lake, WriterConfig(flush_bytes=1), clock)
-    small.write(batch({"lsn": 4}))
+    small.write(batch({"lsn": 4}, first=0))
     assert small.due()
 
 
@@ -103,8 +105,8 @@ def test_a_table_skips_what_it_has_and_takes_the_rest_of_a_batch(lake: Lake, bat
 
 def test_two_logs_are_told_apart(lake: Lake, batch: Batch) -> None:
     sink = LakeSink(lake)
-    sink.write(batch({"lsn": 5}))
-    sink.write(batch({"lsn": 3}, wal="w2"))
+    sink.write(batch({"lsn": 5}, first=0))
+    sink.write(batch({"lsn": 3}, first=0, wal="w2"))
     sink.close()
     assert (sink.resume_after("w1"), sink.resume_after("w2")) == (5, 3)
     assert lsns(lake) == [3, 5]
@@ -152,7 +154,7 @@ def test_what_an_earlier_process_left_unsynced_is_synced_once_before_it_is_relie
     killed = LakeSink(lake)
     killed.write(batch({"lsn": 0}))
     killed.flush()
-    settled: list[str] = []
+    (left,) = [file.path for file in lake.table("trades").files()]
     synced: list[str] = []
     sync = Storage.sync
 
@@ -161,14 +163,86 @@ def test_what_an_earlier_process_left_unsynced_is_synced_once_before_it_is_relie
         synced.extend(names)
         sync(self, names)
 
-    monkeypatch.setattr(Storage, "settle", lambda self: settled.append(self.uri))
     monkeypatch.setattr(Storage, "sync", seen)
     sink = LakeSink(Lake.open(lake.root))
-    sink.write(batch({"lsn": 1}))
+    sink.write(batch({"lsn": 1}, first=0))
     sink.flush()
     sink.sync()
     sink.sync()
 
-    assert len(settled) == 6  # once a table
-    assert "raw/trades/_delta_log/00000000000000000002.json" in synced
-    assert [path for path in synced if path.startswith("raw/trades/date=2025-09-15/live-")] != []
+    log = [f"raw/trades/_delta_log/{version:020d}.json" for version in range(3)]
+    assert [synced.count(path) for path in (f"raw/trades/{left}", *log)] == [1, 1, 1, 1]
+    assert len({path for path in synced if path.startswith("raw/trades/date=2025-09-15/live-")}) == 2
+
+
+def test_a_batch_behind_records_that_never_came_is_refused_and_covers_nothing(lake: Lake, batch: Batch) -> None:
+    sink = LakeSink(lake)
+    sink.write(batch({"lsn": 0}, last=4))
+    with pytest.raises(LogGapError, match="records 5 to 9 of log w1 are missing") as caught:
+        sink.write(batch({"lsn": 10}))
+    assert (caught.value.wal_id, caught.value.first_missing, caught.value.last_missing) == ("w1", 5, 9)
+    assert not caught.value.retryable
+    sink.close()
+    assert (lsns(lake), sink.resume_after("w1")) == ([0], 4)
+
+    with pytest.raises(LogGapError, match="records 5 to 6"):
+        LakeSink(lake).write(batch({"lsn": 7}))
+    with pytest.raises(LogGapError, match="records 0 to 2 of log w2"):
+        sink.write(batch({"lsn": 3}, wal="w2"))
+
+
+def test_a_batch_that_says_what_it_follows_crosses_a_hole(lake: Lake, batch: Batch) -> None:
+    sink = LakeSink(lake)
+    sink.write(batch({"lsn": 0}, last=4))
+    sink.write(replace(batch({"lsn": 10}), follows=4))
+    sink.close()
+    assert (lsns(lake), sink.resume_after("w1")) == ([0, 10], 10)
+
+
+def test_rows_taken_before_are_not_taken_again_before_they_are_committed(lake: Lake, batch: Batch) -> None:
+    sink = LakeSink(lake)
+    sink.write(batch({"lsn": 0}, {"lsn": 1}))
+    sink.write(batch({"lsn": 0}, {"lsn": 1}))
+    sink.write(batch({"lsn": 1}, {"lsn": 2}))
+    assert sink.rows_held == 3
+    sink.close()
+    assert lsns(lake) == [0, 1, 2]
+
+
+def test_a_commit_tried_again_writes_no_file_twice(lake: Lake, batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    sink = LakeSink(lake)
+    sink.write(batch({"lsn": 0}, {"lsn": 1, "date": "2025-09-16"}))
+
+    def unreachable(self: Table, adds: list[NewFile], covers: dict[str, int]) -> int:
+        raise LakeUnreachableError(self.spec.name, "connection reset")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Table, "append", unreachable)
+        for _ in range(3):
+            with pytest.raises(LakeUnreachableError):
+                sink.flush()
+        sink.write(batch({"lsn": 2}))
+    sink.close()
+    stored = sorted(entry.path for entry in lake.storage.list("raw/trades/") if entry.path.endswith(".parquet"))
+    table = lake.table("trades")
+    assert stored == sorted(table.path(file) for file in table.files())
+    assert len(stored) == 3
+    assert lsns(lake) == [0, 1, 2]
+
+
+def test_a_file_that_was_cleaned_up_between_two_tries_is_written_again(
+    lake: Lake, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = LakeSink(lake)
+    sink.write(batch({"lsn": 0}))
+
+    def unreachable(self: Table, adds: list[NewFile], covers: dict[str, int]) -> int:
+        lake.storage.delete(self.path(adds[0]))
+        raise LakeUnreachableError(self.spec.name, "connection reset")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Table, "append", unreachable)
+        with pytest.raises(LakeUnreachableError):
+            sink.flush()
+    sink.close()
+    assert lsns(lake) == [0]

@@ -8,14 +8,18 @@ import pytest
 
 from hosu.clock import SimulatedClock, SystemClock
 from hosu.errors import InputError
-from hosu.kis.records import EncodedFrames
+from hosu.kis.codec import encode
+from hosu.kis.layouts import layout_on
+from hosu.kis.records import EncodedFrames, pack
 from hosu.kis.registrations import Registration
 from hosu.kis.simulator.delivery import Delivery
 from hosu.kis.simulator.exchange import Exchange, ExchangeConfig
 from hosu.kis.simulator.faults import NoFaults
+from hosu.kis.simulator.frames import FramesTape
 from hosu.kis.simulator.pacing import MaxPacer, Pace, RatePacer, SpeedPacer, parse_speed
 from hosu.kis.simulator.player import PlayConfig, Player
 from hosu.kis.simulator.tape import Burst
+from hosu.market.calendar import business_day, instant_us
 
 SECOND = 1_000_000
 
@@ -154,3 +158,25 @@ def test_a_client_that_does_not_read_stops_the_day() -> None:
         await until(lambda: player.ended)
 
     play(PlayConfig(pace=Pace("max"), settle_s=0.02), script)
+
+
+def test_a_recording_of_two_days_tells_the_second_one_before_its_first_frame() -> None:
+    fields = {"MKSC_SHRN_ISCD": pack("005930"), "CNTG_VOL": 1, "ACML_VOL": 7, "STCK_PRPR": 7_000_000}
+    layout = layout_on("H0STCNT0", date(2025, 9, 15))
+    frames = encode(layout, {name: np.array([value], np.int64) for name, value in fields.items()})
+    days = (date(2025, 9, 15), date(2025, 9, 16))
+    tape = FramesTape([(instant_us(day, 36_000 + i), bytes(frames.frame(0))) for day in days for i in range(2)])
+    delivery = Delivery(tape, SystemClock(), NoFaults())
+    told: list[tuple[int, date]] = []
+    player = Player(
+        tape,
+        delivery,
+        PlayConfig(pace=Pace("max"), settle_s=0.0),
+        SystemClock(),
+        lambda: told.append((delivery.tally.to_dict()["records"], business_day(player.now_us())[0])),
+    )
+    delivery.open(1, Nowhere())
+    delivery.register(1, TRADES)
+    asyncio.run(player.run())
+    assert delivery.tally.to_dict()["records"] == 4
+    assert told == [(2, days[1]), (2, days[1])]

@@ -57,7 +57,7 @@ class Simulator:
         faults = faults or NoFaults()
         self._accounts = Accounts(clock, config.appkeys, token_interval_s=config.token_interval_s)
         self._delivery = Delivery(self._tape, clock, faults)
-        self._player = Player(self._tape, self._delivery, config.play, clock)
+        self._player = Player(self._tape, self._delivery, config.play, clock, self._tell_a_new_day)
         market = Market(self._tape, self._delivery.state, self._player.now_us)
         quota = Quota(config.calls_per_s)
         self._rest = RestServer(config.rest, market, accounts=self._accounts, quota=quota, faults=faults, clock=clock)
@@ -132,6 +132,9 @@ class Simulator:
     async def _serve(self) -> None:
         await self._player.run()
         await self._ws.close()
+
+    def _tell_a_new_day(self) -> None:
+        self._ws.beat_now()
 
     async def _notify(self) -> None:
         while True:

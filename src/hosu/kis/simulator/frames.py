@@ -9,7 +9,7 @@ import numpy as np
 
 from hosu.errors import InputError
 from hosu.kis.codec import join, parse
-from hosu.kis.records import EncodedFrames, unpack
+from hosu.kis.records import NULL, EncodedFrames, unpack
 from hosu.kis.registrations import Registration
 from hosu.kis.simulator.tape import Batch, Burst, KeyTable
 from hosu.market.calendar import business_day
@@ -83,7 +83,8 @@ class FramesTape:
         for code, i in zip(codes.tolist(), first.tolist(), strict=True):
             symbol = unpack(code)
             if symbol is not None and symbol not in self.instruments:
-                before = int(records.columns["STCK_PRPR"][i] - records.columns["PRDY_VRSS"][i]) // 100
+                price, change = (int(records.columns[name][i]) for name in ("STCK_PRPR", "PRDY_VRSS"))
+                before = (price - change) // 100 if NULL not in (price, change) else 0
                 self.instruments[symbol] = Instrument(
                     symbol=symbol, isin="", name=symbol, market=Market.KOSPI, type=InstrumentType.STOCK,
                     base_price=max(0, before),

@@ -7,16 +7,25 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from hosu.kis.simulator.pacing import MaxPacer, Pace, Pacer, RatePacer, SpeedPacer, make_pacer
+from hosu.market.calendar import business_day, instant_us
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from hosu.clock import Clock
     from hosu.kis.simulator.delivery import Delivery
     from hosu.kis.simulator.tape import Burst, Tape
 
 _LOOK_S = 0.01
+
+
+def _midnight_after_us(ts_us: int) -> int:
+    """The KST midnight that ends the day of ``ts_us``, UTC microseconds."""
+    day, _ = business_day(ts_us)
+    return instant_us(day, 86_400)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +52,17 @@ class PlayConfig:
 class Player:
     """One run of a tape."""
 
-    def __init__(self, tape: Tape, delivery: Delivery, config: PlayConfig, clock: Clock) -> None:
+    def __init__(
+        self,
+        tape: Tape,
+        delivery: Delivery,
+        config: PlayConfig,
+        clock: Clock,
+        on_new_day: Callable[[], None] = lambda: None,
+    ) -> None:
         self._tape, self._delivery, self._config, self._clock = tape, delivery, config, clock
+        self._on_new_day = on_new_day
+        self._midnight_us = _midnight_after_us(tape.start_us)
         self._pacer: Pacer | None = None
         self._away: RatePacer | None = None
         self.ended = False
@@ -69,14 +87,30 @@ class Player:
         position = 0
         while position < len(burst):
             away = await self._attend(pacer)
-            last = (away or pacer).due(burst, position)
+            last = min((away or pacer).due(burst, position), self._end_of_day(burst, position))
             if last == position:
                 await self._clock.sleep((away or pacer).wait_s(burst, position))
                 continue
             await self._delivery.writable()
+            self._tell_a_new_day(int(burst.at_us[position]))
             self._delivery.send(burst, position, last)
             position = last
             await asyncio.sleep(0)
+
+    # --- recordings of several days -------------------------------------------------------------------------------
+
+    def _end_of_day(self, burst: Burst, position: int) -> int:
+        """The first frame after ``position`` that is of a later day."""
+        return int(np.searchsorted(burst.at_us, _midnight_after_us(int(burst.at_us[position])), side="left"))
+
+    def _tell_a_new_day(self, at_us: int) -> None:
+        """Heartbeats before the first frame of a later day: clients take the date of order books from them, and the
+        next regular one may come after hours of the new day have passed. Two, for a single one may be a garbled one."""
+        if at_us >= self._midnight_us:
+            self._midnight_us = _midnight_after_us(at_us)
+            self._delivery.position_us = at_us
+            for _ in range(2):
+                self._on_new_day()
 
     # --- nobody there ---------------------------------------------------------------------------------------------
 

@@ -90,9 +90,13 @@ class WsServer:
         """Sends PINGPONG and cuts off who does not answer, until cancelled."""
         while True:
             await self.clock.sleep(self.config.ping_every_s)
-            text = pingpong(self._market_time())
-            for listener in list(self.listeners.values()):
-                listener.beat(text)
+            self.beat_now()
+
+    def beat_now(self) -> None:
+        """Sends one PINGPONG to everybody, and cuts off who has not answered for too long."""
+        text = pingpong(self._market_time())
+        for listener in list(self.listeners.values()):
+            listener.beat(text)
 
     def notify(self, tr_id: str, key: str, encrypted: Callable[[str, str], bytes]) -> None:
         """Sends an encrypted notice to whoever has registered it; ``encrypted`` takes the iv and key of its ack."""

@@ -5,12 +5,12 @@ import sys
 import pytest
 
 from hosu.errors import LockedError
-from hosu.kis.locks import FileLock
+from hosu.locks import FileLock
 
 HOLD = """
 import sys
 from pathlib import Path
-from hosu.kis.locks import FileLock
+from hosu.locks import FileLock
 with FileLock(Path(sys.argv[1]), "it"):
     print("held", flush=True)
     sys.stdin.read()
