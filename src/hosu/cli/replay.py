@@ -35,7 +35,12 @@ def replay(
     sink = LakeSink(opened)
     with progress() as shown:
         task = shown.add_task("replaying", total=None)
-        report = replay_into(folder, sink, progress=lambda done, total: shown.update(task, completed=done, total=total))
+        report = replay_into(
+            folder,
+            sink,
+            skip_missing=skip_missing,
+            progress=lambda done, total: shown.update(task, completed=done, total=total),
+        )
     sink.close()
     if bars:
         build(opened, sort=sql_config())
