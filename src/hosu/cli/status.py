@@ -96,14 +96,14 @@ def _left(found: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _right(found: dict[str, Any]) -> list[tuple[str, str]]:
     buffers = found.get("buffers", {})
-    lag = ", ".join(f"{name} {count:,}" for name, count in buffers.get("uncommitted_records", {}).items())
+    lag = ", ".join(f"{name} {count:,}" for name, count in buffers.get("lag_records", {}).items())
     registered = sum(facts.get("registered", 0) for facts in found.get("connections", {}).values())
     return [
         ("durable LSN", f"{found['durable_lsn']:,}"),
         ("log", f"{found['commits']:,} commits, {size(found['bytes_written'])}"),
         ("lake", _sinks(found)),
         ("log queue", size(buffers.get("log_queue_bytes", 0))),
-        ("read again after a crash", lag or "-"),
+        ("behind the log", lag or "-"),
         ("registrations", f"{registered:,}"),
         ("reconnects", f"{found['reconnects']:,}"),
     ]
