@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def measure(rate: float, seconds: float) -> dict[str, float]:
         try:
             assert simulator.stdout is not None
             addresses = json.loads(simulator.stdout.readline())
-            status, usage = _collect(place, addresses)
+            status, usage, peak_kib = _collect(place, addresses)
             simulator.wait(60)
         finally:
             simulator.kill()
@@ -54,7 +55,7 @@ def measure(rate: float, seconds: float) -> dict[str, float]:
         "lost": sent["records"] - rows,
         "p50_ms": status["latency_us"]["p50"] / 1000,
         "p99_ms": status["latency_us"]["p99"] / 1000,
-        "peak_mib": usage.ru_maxrss / 1024,
+        "peak_mib": peak_kib / 1024,
         "cpu_us": (usage.ru_utime + usage.ru_stime) / sent["records"] * 1e6,
     }
 
@@ -69,7 +70,7 @@ def _simulator(place: Path, rate: float, records: int) -> subprocess.Popen[str]:
     )
 
 
-def _collect(place: Path, addresses: dict[str, str]) -> tuple[dict[str, Any], Any]:
+def _collect(place: Path, addresses: dict[str, str]) -> tuple[dict[str, Any], Any, int]:
 
     from hosu.kis.simulator.universe import default_symbols
 
@@ -81,9 +82,21 @@ def _collect(place: Path, addresses: dict[str, str]) -> tuple[dict[str, Any], An
         text=True,
     )
     assert process.stdout is not None
-    text = process.stdout.read()
-    _, _, usage = os.wait4(process.pid, 0)
-    return json.loads(text), usage
+    peak_kib, ended = 0, 0
+    while not ended:
+        peak_kib = max(peak_kib, _peak_kib(process.pid))
+        time.sleep(0.2)
+        ended, _, usage = os.wait4(process.pid, os.WNOHANG)
+    return json.loads(process.stdout.read()), usage, peak_kib
+
+
+def _peak_kib(pid: int) -> int:
+    """The most memory the process has held; what ``wait4`` says includes the parent it was forked from."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)
 
 
 def _rows_in_lake(lake: Path) -> int:

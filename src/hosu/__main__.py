@@ -1,5 +1,20 @@
-"""``python -m hosu`` is ``hosu``."""
+"""``python -m hosu`` is ``hosu``. The program is imported here, so that Ctrl-C is quiet while that lasts."""
 
-from hosu.cli.main import run
+from __future__ import annotations
 
-run()
+import sys
+
+
+def run() -> None:
+    """Runs the program."""
+    try:
+        from hosu.cli.main import run as run_program
+
+        run_program()
+    except KeyboardInterrupt:
+        sys.stderr.write("hosu: stopped\n")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    run()

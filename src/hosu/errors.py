@@ -44,6 +44,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 
+def plain(text: str) -> str:
+    """Text from outside that may stand in a message, a log or a file: no control characters, no lone surrogates."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 class HosuError(Exception):
     """Base of all errors of hosu; its text is a sentence for the user."""
 
@@ -126,8 +131,8 @@ class BrokerReplyError(BrokerError):
     """The broker answered with an error code."""
 
     def __init__(self, code: str, message: str, *, call: str, status: int | None = None, advice: str = "") -> None:
-        self.code, self.message, self.call, self.status = code, message, call, status
-        text = f"{call}: the broker answered {code} {message.strip()}"
+        self.code, self.message, self.call, self.status = plain(code), plain(message), call, status
+        text = f"{call}: the broker answered {self.code} {self.message.strip()}"
         super().__init__(f"{text}; {advice}" if advice else text)
 
 
@@ -219,10 +224,8 @@ class LogWriteError(LogError):
 
     def __init__(self, path: object, cause: str, durable_lsn: int) -> None:
         self.path, self.cause, self.durable_lsn = path, cause, durable_lsn
-        super().__init__(
-            f"{path} cannot be written ({cause}); everything up to record {durable_lsn} is safe, "
-            "free or repair the disk and start again"
-        )
+        safe = f"everything up to record {durable_lsn} is safe, " if durable_lsn >= 0 else ""
+        super().__init__(f"{path} cannot be written ({cause}); {safe}free or repair the disk and start again")
 
 
 # --- lake -------------------------------------------------------------------------------------------------------

@@ -44,7 +44,9 @@ def configure(level: str = "INFO", file: Path | None = None, *, quiet: bool = Fa
     handlers: list[logging.Handler] = [terminal]
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
-        rotating = logging.handlers.RotatingFileHandler(file, maxBytes=20_000_000, backupCount=5, encoding="utf-8")
+        rotating = logging.handlers.RotatingFileHandler(
+            file, maxBytes=20_000_000, backupCount=5, encoding="utf-8", errors="backslashreplace"
+        )
         rotating.setFormatter(_formatter(shared, structlog.processors.JSONRenderer(ensure_ascii=False)))
         handlers.append(rotating)
     root = logging.getLogger()

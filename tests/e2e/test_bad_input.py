@@ -246,9 +246,11 @@ READ_ONLY = "hosu: only one query (SELECT, WITH, FROM, DESCRIBE, SUMMARIZE, SHOW
         ("EXPLAIN ANALYZE COPY trades TO 'out.csv'", READ_ONLY),
         ("SELECT * FROM read_text('/etc/passwd')", 'hosu: Permission Error: Cannot access file "/etc/passwd"'),
         ("FROM '../../../secret.csv'", "hosu: Permission Error"),
+        ("SELECT * FROM read_text('{lake}/.hosu/status.json')", "hosu: Permission Error"),
     ],
 )
 def test_sql_that_is_wrong_or_writes_is_refused(here: Here, home: Path, demo_lake: Path, query: str, wanted: str):
+    query = query.replace("{lake}", str(demo_lake))
     said = sentence(refused(home, "sql", "-", "--lake", demo_lake, by=here, stdin=query.encode()))
     assert said.startswith(wanted)
     assert not list(home.glob("out.*"))

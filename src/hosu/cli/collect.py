@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from hosu.lake.lake import Lake
     from hosu.settings import CollectSettings, KisSettings
 
+_LONGEST_NAME = 255
+
 
 def collect(
     kis: Annotated[str, typer.Option("--kis", metavar="live|paper|simulator", help="Whom to ask.")] = "live",
@@ -152,11 +154,16 @@ def _symbols(text: str, lake: Lake, simulator: str | None) -> list[str]:
 
     if text == "all":
         listed = _universe(lake, simulator)
-    elif "," not in text and Path(text).is_file():  # a long list is no file name, and the system says so
+    elif (
+        "," not in text and len(text) < _LONGEST_NAME and Path(text).is_file()
+    ):  # a long list is no file name, and the system says so
         listed = _lines(Path(text))
     else:
         listed = [part.strip() for part in text.split(",")]
-    return list(dict.fromkeys(validate_symbol(symbol) for symbol in listed if symbol))
+    chosen = list(dict.fromkeys(validate_symbol(symbol) for symbol in listed if symbol))
+    if not chosen:
+        raise typer.BadParameter("--symbols names none")
+    return chosen
 
 
 def _lines(file: Path) -> list[str]:

@@ -69,7 +69,7 @@ def _unwrapped(line: bytes) -> bytes:
         return line
     try:
         wrapped = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return line
     raw = wrapped.get("raw") if isinstance(wrapped, dict) else None
-    return raw.encode() if isinstance(raw, str) else line
+    return raw.encode("utf-8", "surrogatepass") if isinstance(raw, str) else line

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+from pathlib import Path
 
 import typer
 
@@ -50,6 +52,7 @@ app.add_typer(lake.app, name="lake")
 def run() -> None:
     """Runs the program: 0 on success, 2 on wrong usage, 1 with one sentence on anything else."""
     try:
+        _require_streams()
         app()
     except HosuError as error:
         note(f"hosu: {error}")
@@ -77,5 +80,11 @@ def run() -> None:
         sys.exit(1)
 
 
-if __name__ == "__main__":
-    run()
+def _require_streams() -> None:
+    """Whoever closed stdout or stderr wants nothing from it; where a letter cannot be shown, its code is."""
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  it lasts as long as the process
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import sys
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
     from rich.console import Console
@@ -36,7 +37,23 @@ def note(text: str) -> None:
 
 def emit_json(value: object) -> None:
     """One JSON document and a newline on stdout."""
-    print(json.dumps(value, ensure_ascii=False, default=_plain), flush=True)
+    print(_json(value), flush=True)
+
+
+def _json(value: object) -> str:
+    """JSON for any reader: what is not finite is null, since JSON knows no NaN."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
+    except ValueError:
+        return json.dumps(_finite(value), ensure_ascii=False, default=_plain)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def emit_rows(rows: Iterable[Mapping[str, Any]], format_: Format, *, columns: Sequence[str] | None = None) -> None:
@@ -58,7 +75,16 @@ def emit_rows(rows: Iterable[Mapping[str, Any]], format_: Format, *, columns: Se
     stdout().print(table)
 
 
-def emit_reader(reader: pa.RecordBatchReader, format_: Format, *, most: int = 10_000) -> None:
+class Batches(Protocol):
+    """Rows in batches, and their columns; a ``pyarrow.RecordBatchReader`` is one."""
+
+    @property
+    def schema(self) -> pa.Schema: ...
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]: ...
+
+
+def emit_reader(reader: Batches, format_: Format, *, most: int = 10_000) -> None:
     """The batches of a query as they come, so that memory does not grow with the result.
 
     JSON has no bound; a table shows the first ``most`` rows and says on stderr that there are more.
@@ -80,7 +106,7 @@ def emit_reader(reader: pa.RecordBatchReader, format_: Format, *, most: int = 10
 def _emit_json_array(rows: Iterable[Mapping[str, Any]]) -> None:
     separator = "["
     for row in rows:
-        sys.stdout.write(separator + json.dumps(row, ensure_ascii=False, default=_plain))
+        sys.stdout.write(separator + _json(row))
         separator = ",\n"
     sys.stdout.write("[]\n" if separator == "[" else "]\n")
     sys.stdout.flush()

@@ -65,6 +65,17 @@ def snapshot_batch(block: Block, dates: Ints, snapshots: Sequence[tuple[int, lis
     return _batch("snapshots", rows)
 
 
+def misfit(table: str, rows: list[dict[str, Any]]) -> str | None:
+    """Why these rows do not fit the table's types; None if they do. Asked before they are taken, because what a log
+    record holds must never stop whoever reads the log."""
+    try:
+        for column in _SCHEMAS[table]:
+            pa.array([row.get(column.name) for row in rows], column.type)
+    except (ArithmeticError, TypeError, ValueError, pa.ArrowException) as error:
+        return f"{column.name} does not fit ({type(error).__name__})"
+    return None
+
+
 def _origin(block: Block, dates: Ints, place: int, record_no: int | None) -> dict[str, Any]:
     return {
         "date": day_text(int(dates[place])),

@@ -10,7 +10,7 @@ import numpy as np
 import structlog
 
 from hosu.collect import control
-from hosu.collect.batches import Quarantined, in_log_order, quarantine_batch, snapshot_batch
+from hosu.collect.batches import Quarantined, in_log_order, misfit, quarantine_batch, snapshot_batch
 from hosu.collect.block import RecordKind
 from hosu.collect.dates import HOLD_BYTES, HOLD_US, REST, UNKNOWN, BusinessDates, Facts, in_force, ordinal
 from hosu.collect.runs import join_blocks, slice_block
@@ -229,7 +229,9 @@ def _read_rest(work: _Work) -> None:
         except HosuError as error:
             work.quarantine(Quarantined(place, None, reply["tr_id"], None, str(error), "", payload))
             continue
-        if rows:
+        if fault := misfit("snapshots", rows):
+            work.quarantine(Quarantined(place, None, reply["tr_id"], None, fault, "", payload))
+        elif rows:
             work.snapshots.append((place, rows))
             work.facts.needs[place] = True
 

@@ -27,7 +27,7 @@ class StatusFile:
     def write(self, status: dict[str, Any]) -> None:
         """Replaces the file. Not synced: it says what is, and nothing after a restart."""
         content = json.dumps(status, ensure_ascii=False) + "\n"
-        replace_file(self.path, content.encode(), durable=False)
+        replace_file(self.path, content.encode("utf-8", "backslashreplace"), durable=False)
 
     def read(self) -> dict[str, Any]:
         """What was written last.

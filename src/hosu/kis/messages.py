@@ -19,6 +19,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from hosu.errors import plain
 from hosu.kis.codes import code_of
 
 BLANK: Final = "***"
@@ -107,5 +108,5 @@ def _mapping(value: object, name: str) -> dict[str, Any]:
 
 def _text(mapping: dict[str, Any], name: str) -> str:
     value = mapping.get(name)
-    text = "" if value is None else str(value).strip()
+    text = "" if value is None else plain(str(value)).strip()
     return "" if text == "(null)" else text

@@ -61,12 +61,13 @@ def number(row: Row, *names: str) -> float | None:
 
 
 def whole(row: Row, *names: str) -> int | None:
-    """The field as a whole number; None where it has a fraction."""
+    """The field as a whole number; None where it has a fraction, or does not fit 64 bits as our tables do."""
     written = (text(row, *names) or "").replace(",", "")
     match = _NUMBER.fullmatch(written)
     if match is None or len(written) >= 40 or (match[1] or "").strip(".0"):
         return None
-    return int(written.partition(".")[0])
+    value = int(written.partition(".")[0])
+    return value if -(1 << 63) <= value < 1 << 63 else None
 
 
 def flag(row: Row, *names: str) -> bool | None:

@@ -85,9 +85,11 @@ def _is_marked(storage: Storage) -> bool:
         return False
     try:
         version = json.loads(text)["format"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise NotALakeError(storage.uri, f"{_MARKER} cannot be read") from None
-    if not isinstance(version, int) or version > FORMAT:
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise NotALakeError(storage.uri, f"{_MARKER} cannot be read")
+    if version > FORMAT:
         raise NotALakeError(storage.uri, f"its format {version} is newer than {FORMAT}, the newest this hosu knows")
     return True
 

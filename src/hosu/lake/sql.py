@@ -77,6 +77,10 @@ class Session:
         self._duck.close()
         self._temp.cleanup()
 
+    def interrupt(self) -> None:
+        """Ends the query that runs in another thread; there it raises QueryError."""
+        self._duck.interrupt()
+
     @property
     def names(self) -> list[str]:
         """The tables and views."""
@@ -110,7 +114,9 @@ class Session:
 
     def _confine(self, storage: Storage) -> None:
         if storage.is_local:
-            self._duck.execute(f"SET allowed_directories = [{_literal(storage.uri)}]")
+            # The tables' folders and no more: the collector's state may stand below the same root.
+            folders = ", ".join(_literal(storage.address(spec.location)) for spec in TABLES.values())
+            self._duck.execute(f"SET allowed_directories = [{folders}]")
         self._duck.execute("SET enable_external_access = false")
         self._duck.execute("SET lock_configuration = true")
 

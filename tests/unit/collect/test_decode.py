@@ -334,6 +334,25 @@ def test_refusals_and_other_calls_give_no_snapshot_and_garbage_is_quarantined():
     assert sum(batch.records for batch in batches) == 2
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "kept"),
+    [
+        ("acml_vol", "-99999999999999999999", ["snapshots"]),  # wider than 64 bits: as if it were not there
+        ("inter_shrn_iscd", "\ud800", ["quarantine"]),  # JSON allows half a letter, our tables do not
+    ],
+)
+def test_no_price_reply_stops_the_decoder_whatever_it_holds(field: str, value: str, kept: list[str]):
+    body = json.dumps({"rt_cd": "0", "output": [{"inter_shrn_iscd": "005930", "inter2_prpr": "71900", field: value}]})
+    records = [
+        (FRAME, 1, T0, pingpong(20250314)),
+        (REST, 0, T0, price_reply(body=body)),
+        (FRAME, 1, T0, trade(20250314)),
+    ]
+    rows = rows_of(decode(records))
+    assert sorted(rows) == sorted([*kept, "trades"])
+    assert rows[kept[0]][0]["lsn"] == 1
+
+
 def test_a_wider_record_keeps_its_tail_and_is_warned_of_once():
     wide = trade(20250314) + b"^1^2^new"
     with capture_logs() as logs:

@@ -1,0 +1,42 @@
+import json
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+
+from hosu.cli.output import Format, cell, emit_json, emit_reader
+from hosu.errors import BrokerReplyError
+
+
+def test_json_is_for_any_reader_nan_and_infinity_are_null(capsys: pytest.CaptureFixture[str]) -> None:
+    emit_json([{"a": float("nan"), "b": [float("inf"), 1.5], "c": Decimal(12)}])
+    assert capsys.readouterr().out == '[{"a": null, "b": [null, 1.5], "c": 12}]\n'
+
+
+def test_a_result_streams_as_one_json_array(capsys: pytest.CaptureFixture[str]) -> None:
+    table = pa.table({"n": list(range(5))})
+    emit_reader(pa.RecordBatchReader.from_batches(table.schema, table.to_batches(max_chunksize=2)), Format.json)
+    assert json.loads(capsys.readouterr().out) == [{"n": n} for n in range(5)]
+    emit_reader(pa.RecordBatchReader.from_batches(table.schema, []), Format.json)
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_a_table_shows_the_first_rows_and_says_that_there_are_more(capsys: pytest.CaptureFixture[str]) -> None:
+    table = pa.table({"n": list(range(5))})
+    emit_reader(pa.RecordBatchReader.from_batches(table.schema, table.to_batches(2)), Format.table, most=3)
+    said = capsys.readouterr()
+    assert [line.strip() for line in said.out.splitlines()][2:] == ["0", "1", "2"]
+    assert said.err.startswith("the first 3 rows are shown")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, ""), (True, "yes"), (1234567, "1,234,567"), (0.5, "0.5"), (12.0, "12"), (Decimal(1000), "1,000")],
+)
+def test_cells_read_well(value: object, shown: str) -> None:
+    assert cell(value) == shown
+
+
+def test_a_brokers_text_cannot_break_a_terminal_or_a_log() -> None:
+    error = BrokerReplyError("EGW\ud800", "bad\x1b[31m \udfff 오류", call="inquire-price")
+    assert str(error) == "inquire-price: the broker answered EGW? bad?[31m ? 오류"
