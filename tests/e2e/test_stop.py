@@ -51,7 +51,8 @@ def test_stopped_in_the_middle_it_ends_soon_and_loses_nothing(tmp_path: Path, fi
     assert 1 < len(in_log) == len(sent_to)
     assert in_log[0].records <= sent_to[0]
     assert [each.records for each in in_log[1:]] == sent_to[1:]
-    assert report["connections"][0]["reason"] == "closed by the client"
+    # The second signal may come before the close frame is out; then the connection just ends.
+    assert report["connections"][0]["reason"] in ("closed by the client", "broken off")
 
 
 def test_stopped_before_anything_came_it_ends_in_order(tmp_path: Path):

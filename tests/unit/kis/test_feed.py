@@ -3,6 +3,7 @@ import contextlib
 import json
 import logging
 import os
+import socket
 import struct
 import threading
 from random import Random
@@ -565,18 +566,14 @@ def test_nobody_there_is_said_and_tried_again_without_end(stage, unused_port):
 
 def test_a_server_that_never_shakes_hands_is_given_up_on(stage):
     async def scenario(s):
-        async def mute(reader, writer):
-            await reader.read()
-            writer.close()
-
-        mute_server = await asyncio.start_server(mute, "127.0.0.1", 0)
-        s.server.url = f"ws://127.0.0.1:{mute_server.sockets[0].getsockname()[1]}"
-        async with s.running(s.feed(connect_timeout_s=0.05), A):
-            await until(lambda: s.recorder.names.count("unreachable") == 2)
-        async with s.running(s.feed(connect_timeout_s=60), A) as task:  # cancelled in the middle of the handshake
-            await asyncio.sleep(0)
-            task.cancel()
-        mute_server.close()
+        # Its backlog takes connections, and nobody ever reads from them.
+        with socket.create_server(("127.0.0.1", 0)) as mute:
+            s.server.url = f"ws://127.0.0.1:{mute.getsockname()[1]}"
+            async with s.running(s.feed(connect_timeout_s=0.05), A):
+                await until(lambda: s.recorder.names.count("unreachable") == 2)
+            async with s.running(s.feed(connect_timeout_s=60), A) as task:  # cancelled in the middle of the handshake
+                await asyncio.sleep(0)
+                task.cancel()
         return set(s.recorder.names)
 
     assert stage(scenario) == {"unreachable", "reconnecting"}
