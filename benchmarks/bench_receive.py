@@ -36,12 +36,17 @@ class Count:
     """The receiver every client hands its messages to."""
 
     def __init__(self) -> None:
-        self.frames, self.bytes = 0, 0
+        self.count, self.bytes = 0, 0
 
-    def frame(self, connection: int, ts_recv_us: int, payload: bytes) -> bool:
-        self.frames += 1
-        self.bytes += len(payload)
+    def frames(self, connection: int, ts_recv_us: int, payloads: list[bytes]) -> bool:
+        self.count += len(payloads)
+        self.bytes += sum(map(len, payloads))
         return True
+
+    def frame(self, ts_recv_us: int, payload: bytes) -> None:
+        """For clients that hand over one message at a time."""
+        self.count += 1
+        self.bytes += len(payload)
 
     def session_event(self, connection: int, event: dict[str, Any]) -> None:
         pass
@@ -123,7 +128,7 @@ async def with_websockets(url: str, count: Count) -> None:
         with contextlib.suppress(websockets.ConnectionClosedOK):
             while True:
                 message = await socket.recv(decode=False)
-                count.frame(1, clock.now_us(), bytes(message))
+                count.frame(clock.now_us(), bytes(message))
 
 
 async def with_aiohttp(url: str, count: Count) -> None:
@@ -134,7 +139,7 @@ async def with_aiohttp(url: str, count: Count) -> None:
     clock = SystemClock()
     async with aiohttp.ClientSession() as session, session.ws_connect(url, decode_text=False) as socket:
         async for message in socket:
-            count.frame(1, clock.now_us(), message.data)
+            count.frame(clock.now_us(), message.data)
 
 
 CLIENTS = {"hosu": with_hosu, "websockets": with_websockets, "aiohttp": with_aiohttp}
@@ -153,7 +158,7 @@ def receive(pipe: Pipe, name: str, url: str) -> None:
         return after.ru_utime + after.ru_stime - usage.ru_utime - usage.ru_stime, wall
 
     cpu, wall = uvloop.run(main())
-    pipe.send((count.frames, count.bytes, cpu, wall))
+    pipe.send((count.count, count.bytes, cpu, wall))
 
 
 def measure(name: str, url: str) -> tuple[int, int, float, float]:

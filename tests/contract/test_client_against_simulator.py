@@ -33,10 +33,10 @@ CREDENTIALS = Credentials("PSkey", "TOPSECRET")
 
 class Recorder:
     def __init__(self):
-        self.frames, self.events = [], []
+        self.taken, self.events = [], []
 
-    def frame(self, connection, ts_recv_us, payload):
-        self.frames.append(payload)
+    def frames(self, connection, ts_recv_us, payloads):
+        self.taken += payloads
         return True
 
     def session_event(self, connection, event):
@@ -114,7 +114,7 @@ def test_every_record_sent_is_received(tmp_path):
         return recorder, stage.simulator.report()
 
     recorder, report = play(tmp_path, scenario, expect=len(desired))
-    data = [frame for frame in recorder.frames if not frame.startswith(b"{")]
+    data = [frame for frame in recorder.taken if not frame.startswith(b"{")]
     assert len(data) == report["frames"] > 1000
     assert sum(int(frame.split(b"|")[2]) for frame in data) == report["records"]
     assert report["unsent"]["records"] + report["records"] >= 4000
@@ -136,7 +136,7 @@ def test_pingpongs_are_answered_or_the_simulator_would_cut_us_off(tmp_path):
         return recorder
 
     def pings(recorder):
-        return [frame for frame in recorder.frames if b"PINGPONG" in frame]
+        return [frame for frame in recorder.taken if b"PINGPONG" in frame]
 
     recorder = play(tmp_path, scenario, clock=clock, play=PlayConfig(PlayPace("speed", 1.0)))
     assert isinstance(read_control(pings(recorder)[0])[0], PingPong)
@@ -195,7 +195,7 @@ def test_an_encrypted_notice_is_acknowledged_without_its_key_in_the_log(tmp_path
         feed = stage.feed(recorder)
         async with running(feed, [notice]):
             await until(lambda: recorder.named("registered"))
-            return recorder.frames[0], feed.notice_key("H0STCNI0")
+            return recorder.taken[0], feed.notice_key("H0STCNI0")
 
     frame, key = play(tmp_path, scenario, play=PlayConfig(PlayPace("speed", 1.0)))
     assert json.loads(frame)["body"]["output"] == {"iv": "***", "key": "***"}

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-_BRACE: Final = ord("{")
 _WORTH_A_WARNING: Final = frozenset(
     {
         "refused",
@@ -123,17 +122,26 @@ class Recorder:
         """The date the broker told last, yyyymmdd; None before it told any."""
         return self._received.latest or None
 
-    def frame(self, connection: int, ts_recv_us: int, payload: bytes) -> bool:
-        """Takes a message; False asks to stop reading until the log's queue has drained."""
-        if payload and payload[0] == _BRACE:
-            said = control.pingpong_date(payload)
+    def frames(self, connection: int, ts_recv_us: int, payloads: list[bytes]) -> bool:
+        """Takes messages in their order, some data or one control message by itself; False asks to stop reading until
+        the log's queue has drained."""
+        if payloads[0].startswith(b"{"):
+            said = control.pingpong_date(payloads[0])
             if said != UNKNOWN:
                 self._change(connection, self._broker.hear(connection, said), ping=True)
         else:
-            self.data_frames += 1
+            self.data_frames += len(payloads)
             if connection not in self._received.dates:
-                self._change(connection, control.trade_date(payload), ping=False)
-        return self._append(RecordKind.FRAME, connection, ts_recv_us, payload)
+                self._change_by_trade(connection, payloads)
+        return self._append(RecordKind.FRAME, connection, ts_recv_us, payloads)
+
+    def _change_by_trade(self, connection: int, payloads: list[bytes]) -> None:
+        """The first of the messages that says a date dates the connection, from itself on."""
+        for place, payload in enumerate(payloads):
+            said = control.trade_date(payload)
+            if said != UNKNOWN:
+                self._note(_Change(self._appended + place, connection, said, ping=False))
+                return
 
     def session_event(self, connection: int, event: dict[str, object]) -> None:
         """Takes what happened to a connection."""
@@ -150,7 +158,7 @@ class Recorder:
             self._note(_Change(self._appended, connection, UNKNOWN, ping=False))
         elif name == "reconnecting":
             self.reconnects += 1
-        self._append(RecordKind.SESSION, connection, self._clock.now_us(), json.dumps(event, default=str).encode())
+        self._append(RecordKind.SESSION, connection, self._clock.now_us(), [json.dumps(event, default=str).encode()])
 
     def reply(self, reply: Reply) -> None:
         """Takes a REST reply."""
@@ -162,24 +170,24 @@ class Recorder:
             "body": reply.body,
         }
         payload = json.dumps(content, ensure_ascii=False).encode()
-        self._append(RecordKind.REST, 0, reply.ts_recv_us, payload)
+        self._append(RecordKind.REST, 0, reply.ts_recv_us, [payload])
 
     def clock_offset(self, offset_us: int) -> None:
         """Takes how far the system's wall clock is ahead of the clock that stamps records."""
         payload = json.dumps({"offset_us": offset_us}).encode()
-        self._append(RecordKind.CLOCK, 0, self._clock.now_us(), payload)
+        self._append(RecordKind.CLOCK, 0, self._clock.now_us(), [payload])
 
     def ended(self) -> None:
         """Notes that collection ended in order: what waits for a business date now waits no longer."""
         payload = json.dumps({"event": control.COLLECTION_ENDS}).encode()
-        self._append(RecordKind.SESSION, 0, self._clock.now_us(), payload)
+        self._append(RecordKind.SESSION, 0, self._clock.now_us(), [payload])
 
-    def _append(self, kind: RecordKind, connection: int, ts_recv_us: int, payload: bytes) -> bool:
+    def _append(self, kind: RecordKind, connection: int, ts_recv_us: int, payloads: list[bytes]) -> bool:
         try:
-            goes_on = self._wal.append(kind, connection, ts_recv_us, payload)
+            goes_on = self._wal.append_all(kind, connection, ts_recv_us, payloads)
         except LogError:  # the log tells its owner by itself; a feed can only stop reading
             return False
-        self._appended += 1
+        self._appended += len(payloads)
         return goes_on
 
     def _change(self, connection: int, date: int, *, ping: bool) -> None:

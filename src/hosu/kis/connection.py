@@ -1,9 +1,10 @@
 """One WebSocket connection to the broker: the read path, and how it ended. The client's only door to picows.
 
-The read path does the least a message needs: take its bytes, hand them on. Control messages are handled right there,
-so that a PINGPONG is answered before the next message is looked at, however slow the rest of the program is. Every
-message of one read of the socket carries one receive time, taken when the read is first looked at: that is when all
-of them reached us, and later ones of the read are not made younger by the work on earlier ones.
+The read path does the least a message needs: take its bytes; those of one read are handed on together, because a
+call a message would cost more than the message. Control messages are handled right there, so that a PINGPONG is
+answered before the next message is looked at, however slow the rest of the program is. Every message of one read of
+the socket carries one receive time, taken when the read is first looked at: that is when all of them reached us, and
+later ones of the read are not made younger by the work on earlier ones.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ _LOG: Final = logging.getLogger(__name__)
 _LOG.setLevel(logging.WARNING)  # picows tells of every connection, and so do our events
 
 _TEXT: Final = WSMsgType.TEXT
-_BRACE: Final = ord("{")
 _READ_BUFFER_BYTES: Final = 256 * 1024
 _CLOSE_TIMEOUT_S: Final = 2.0  # of real time: a peer that does not answer our goodbye
 
@@ -36,9 +36,10 @@ _CLOSE_TIMEOUT_S: Final = 2.0  # of real time: a peer that does not answer our g
 class Receiver(Protocol):
     """Takes what a feed receives. Called in the event loop's thread, from the read path: must never block."""
 
-    def frame(self, connection: int, ts_recv_us: int, payload: bytes) -> bool:
-        """Takes one whole message (data and control alike). It is taken in any case; False asks the feed to stop
-        reading until ``Feed.resume`` is called. Messages already read by then still come."""
+    def frames(self, connection: int, ts_recv_us: int, payloads: list[bytes]) -> bool:
+        """Takes whole messages, in their order: some data, or one control message (JSON) by itself. The list is the
+        receiver's from now on. They are taken in any case; False asks the feed to stop reading until ``Feed.resume``
+        is called. Messages already read by then still come."""
 
     def session_event(self, connection: int, event: dict[str, Any]) -> None:
         """Takes what happened to a connection, as JSON-ready values; ``event["event"]`` names it (see ``Feed``)."""
@@ -77,9 +78,10 @@ class Connection(WSListener):
         self.paused = False
         self.last_us = clock.now_us()  # when the last message came
         self._clock, self._receiver, self._on_ack = clock, receiver, on_ack
-        self._now_us, self._take = clock.now_us, receiver.frame
+        self._now_us = clock.now_us
         self.max_message_bytes = max_message_bytes
         self._read_begins = True
+        self._read: list[bytes] = []  # data of the read at hand that has not been handed on
         self._parts: list[bytes] = []
         self._parts_bytes = 0
         self._started_s = clock.monotonic()
@@ -99,20 +101,29 @@ class Connection(WSListener):
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if self._read_begins:
             self.last_us = self._now_us()
-        self._read_begins = frame.last_in_buffer
+        self._read_begins = last = frame.last_in_buffer
         payload = frame.get_payload_as_bytes()
-        if frame.msg_type is not _TEXT or not frame.fin or self._parts:
-            whole = self._unusual(transport, frame, payload)
-            if whole is None:
-                return
-            payload = whole
+        usual = frame.msg_type is _TEXT and frame.fin and not self._parts
+        whole = payload if usual else self._unusual(transport, frame, payload)
         try:
-            if payload and payload[0] == _BRACE:
-                payload = self._control(transport, payload)
-            if not self._take(self.number, self.last_us, payload) and not self.paused:
-                self._pause(transport)
+            if whole is None:
+                pass
+            elif whole.startswith(b"{"):
+                self._hand_on(transport)
+                self._read.append(self._control(transport, whole))
+                self._hand_on(transport)
+            else:
+                self._read.append(whole)
+            if last:
+                self._hand_on(transport)
         except Exception as error:  # noqa: BLE001 - whatever the receiver raises ends the feed, and is raised there
             self.end(End(f"the receiver failed: {type(error).__name__}", error=error))
+
+    def _hand_on(self, transport: WSTransport) -> None:
+        if self._read:
+            read, self._read = self._read, []
+            if not self._receiver.frames(self.number, self.last_us, read) and not self.paused:
+                self._pause(transport)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002
         self.end(End("the connection broke without a close frame", code=1006))

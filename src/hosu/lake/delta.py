@@ -81,6 +81,7 @@ class Table:
         self._delta = delta
         self._log = f"{spec.location}/_delta_log"
         self._synced_version = self.version
+        self._covered: dict[str, int] = {}  # at this version; delta-rs takes 20 µs to look one up
         self._unsynced: set[str] = set()
         # Who wrote what we found may have been killed before it synced, and the log relies on it from now on.
         self._inherited = True
@@ -139,6 +140,7 @@ class Table:
         """Moves on to the table's newest version."""
         from deltalake.exceptions import DeltaError
 
+        self._covered.clear()
         try:
             self._delta.update_incremental()
         except (DeltaError, OSError):
@@ -148,8 +150,11 @@ class Table:
 
     def covered(self, app_id: str) -> int:
         """The highest number committed under an application id, at this version; -1 when there is none."""
-        version = self._delta.transaction_version(app_id)
-        return -1 if version is None else int(version)
+        known = self._covered.get(app_id)
+        if known is None:
+            version = self._delta.transaction_version(app_id)
+            known = self._covered[app_id] = -1 if version is None else int(version)
+        return known
 
     def files(self, date: str | None = None, *, bounds: bool = False) -> list[DataFile]:
         """The data files of this version, those of one date or all.
@@ -243,6 +248,7 @@ class Table:
         address = self._storage.address(self._log)
         transactions = [Transaction(app_id, version) for app_id, version in covers.items()]
         before = self.version
+        self._covered.clear()
         try:
             self._delta.create_write_transaction(
                 actions,

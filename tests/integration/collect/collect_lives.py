@@ -41,10 +41,10 @@ class ScriptedFeed:
         self._loop = asyncio.get_running_loop()
         clock = SystemClock()
         self._recorder.session_event(1, {"event": "connected"})
-        self._recorder.frame(1, clock.now_us(), PING)
+        self._recorder.frames(1, clock.now_us(), [PING])
         for i in range(self._first, self._first + self._count):
             await self._reading.wait()
-            if not self._recorder.frame(1, clock.now_us(), trade(i)):
+            if not self._recorder.frames(1, clock.now_us(), [trade(i)]):
                 self.pauses += 1
                 self._reading.clear()
         self.sent.set()

@@ -249,7 +249,7 @@ def test_below_the_reserve_the_sinks_wait_and_the_log_goes_on(setting: Setting):
         assert collector.status()["disk_low"]
         before = sink.records
         for i in range(100, 200):
-            feed._recorder.frame(1, 0, trade(i))
+            feed._recorder.frames(1, 0, [trade(i)])
         while collector.status()["buffers"]["log_queue_bytes"]:
             await asyncio.sleep(0.01)
         assert sink.records == before

@@ -117,8 +117,8 @@ def test_the_recorder_keeps_everything_and_begins_segments_with_what_it_was_told
     log = Log.open(tmp_path, clock)
     recorder = Recorder(log, clock)
     recorder.session_event(4, {"event": "connected", "address": "ws://127.0.0.1:1"})
-    recorder.frame(4, T0 + 1, TRADE)
-    recorder.frame(5, T0 + 2, PING)
+    recorder.frames(4, T0 + 1, [TRADE])
+    recorder.frames(5, T0 + 2, [PING])
     recorder.session_event(4, {"event": "settled", "registered": 2})
     assert recorder.connections == {4: {"since_us": T0, "registered": 2}}
     assert (recorder.business_date, recorder.data_frames) == (20250314, 1)
@@ -159,10 +159,10 @@ def test_a_segment_begins_with_what_was_written_before_it_and_nothing_that_still
     recorder = Recorder(log, clock)
     disk.gate.clear()
     disk.waits.clear()
-    recorder.frame(1, T0, PING)
+    recorder.frames(1, T0, [PING])
     assert disk.waits.wait(30)  # the first segment is being written
     recorder.session_event(3, {"event": "connected"})
-    recorder.frame(2, T0, PING.replace(b"20250314", b"20250317"))
+    recorder.frames(2, T0, [PING.replace(b"20250314", b"20250317")])
     recorder.session_event(1, {"event": "disconnected", "code": None})
     assert recorder.business_date == 20250317
     disk.gate.set()

@@ -96,10 +96,10 @@ class Recorder:
     """A receiver that remembers; says stop while ``full``."""
 
     def __init__(self):
-        self.frames, self.events, self.full = [], [], False
+        self.taken, self.events, self.full = [], [], False
 
-    def frame(self, connection, ts_recv_us, payload):
-        self.frames.append((connection, ts_recv_us, payload))
+    def frames(self, connection, ts_recv_us, payloads):
+        self.taken += [(connection, ts_recv_us, payload) for payload in payloads]
         return not self.full
 
     def session_event(self, connection, event):
@@ -108,7 +108,7 @@ class Recorder:
 
     @property
     def payloads(self):
-        return [payload for _, _, payload in self.frames]
+        return [payload for _, _, payload in self.taken]
 
     @property
     def names(self):
@@ -178,7 +178,7 @@ def test_registrations_go_out_by_priority_and_frames_come_in_as_they_were(stage)
     async def scenario(s):
         s.server.on_register = lambda session, registration: session.send(ack(registration), TRADE)
         async with s.running(s.feed(), A, B):
-            await until(lambda: "settled" in s.recorder.names and len(s.recorder.frames) == 4)
+            await until(lambda: "settled" in s.recorder.names and len(s.recorder.taken) == 4)
         return s.recorder, s.server
 
     recorder, server = stage(scenario)
@@ -190,7 +190,7 @@ def test_registrations_go_out_by_priority_and_frames_come_in_as_they_were(stage)
         "content-type": "utf-8",
     }
     assert sorted(recorder.payloads) == sorted([blank(ack(A)), TRADE, blank(ack(B)), TRADE])
-    assert {connection for connection, _, _ in recorder.frames} == {1}
+    assert {connection for connection, _, _ in recorder.taken} == {1}
     assert recorder.names == ["connected", "registered", "registered", "settled", "disconnected"]
     settled = {"event": "settled", "registered": 2, "refused": 0, "unanswered": 0, "not_covered": []}
     assert recorder.event("settled") == settled
@@ -228,7 +228,7 @@ def test_messages_in_parts_are_joined_and_large_ones_taken(stage):
 
         s.server.on_connect = greet
         async with s.running(s.feed()):
-            await until(lambda: len(s.recorder.frames) == 4)
+            await until(lambda: len(s.recorder.taken) == 4)
         return s.recorder.payloads
 
     assert stage(scenario) == [TRADE, large, b"", b"binary"]
@@ -278,7 +278,7 @@ def test_key_and_vector_reach_memory_and_not_the_receiver(stage):
         )
         feed = s.feed()
         async with s.running(feed, notice, A):
-            await until(lambda: len(s.recorder.frames) == 2)
+            await until(lambda: len(s.recorder.taken) == 2)
             key = feed.notice_key("H0STCNI0")
             assert feed.notice_key("H0STCNT0") is None
         return key, s.recorder, feed.notice_key("H0STCNI0")
@@ -298,10 +298,10 @@ def test_one_read_of_the_socket_has_one_receive_time(stage):
         clock.now_us = lambda: next(ticking)
         s.server.on_connect = lambda session: session.send(*[TRADE] * 50)
         async with s.running(s.feed(clock)):
-            await until(lambda: len(s.recorder.frames) == 50)
+            await until(lambda: len(s.recorder.taken) == 50)
             s.server.sessions[0].send(TRADE)
-            await until(lambda: len(s.recorder.frames) == 51)
-        return [ts for _, ts, _ in s.recorder.frames]
+            await until(lambda: len(s.recorder.taken) == 51)
+        return [ts for _, ts, _ in s.recorder.taken]
 
     times = stage(scenario)
     assert times == sorted(times)
@@ -378,7 +378,7 @@ def test_after_a_drop_everything_is_registered_again(stage):
     assert approvals == 1
     ends = [(number, event["code"]) for number, event in recorder.events if event["event"] == "disconnected"]
     assert ends == [(1, 1006), (2, 1011), (3, None)]
-    assert {connection for connection, _, _ in recorder.frames} == {1, 2, 3}
+    assert {connection for connection, _, _ in recorder.taken} == {1, 2, 3}
 
 
 def test_a_normal_end_stops_the_feed_only_when_told_so(stage):
@@ -502,13 +502,13 @@ def test_a_full_receiver_stops_the_reading_and_loses_nothing(stage):
             session = s.server.sessions[0]
             session.send(*(b"%05d" % n + payload for n in range(count)))
             await until(lambda: "paused" in s.recorder.names)
-            taken = len(s.recorder.frames)
+            taken = len(s.recorder.taken)
             for _ in range(50):
                 await asyncio.sleep(0)
-            assert len(s.recorder.frames) == taken < count
+            assert len(s.recorder.taken) == taken < count
             s.recorder.full = False
             threading.Thread(target=feed.resume).start()
-            await until(lambda: len(s.recorder.frames) == count + 1)
+            await until(lambda: len(s.recorder.taken) == count + 1)
         feed.resume()
         return [int(frame[:5]) for frame in s.recorder.payloads[1:]], s.recorder.names
 
@@ -522,7 +522,7 @@ def test_a_failing_receiver_ends_the_feed_with_its_own_error(stage):
         def fail(connection, ts_recv_us, payload):
             raise OSError(28, "No space left on device")
 
-        s.recorder.frame = fail
+        s.recorder.frames = fail
         with pytest.raises(OSError, match="No space left"):
             await s.feed().run([A])
         return s.recorder.names[-1]
