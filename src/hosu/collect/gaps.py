@@ -68,5 +68,5 @@ class Gap:
         return cls(**{name: _us(value) if name in _TIMES else value for name, value in values.items()})
 
 
-def _us(value: int | datetime) -> int:
+def _us(value: Any) -> Any:
     return round(value.timestamp() * 1e6) if isinstance(value, datetime) else value
