@@ -37,7 +37,9 @@ class Trade:
 @st.composite
 def days(draw: st.DrawFn) -> list[Trade]:
     """Trades that follow one another without a hole, time never going back."""
-    steps = draw(st.lists(st.tuples(st.integers(1, 9), st.integers(90, 110), st.integers(0, 2)), min_size=1, max_size=40))
+    steps = draw(
+        st.lists(st.tuples(st.integers(1, 9), st.integers(90, 110), st.integers(0, 2)), min_size=1, max_size=40)
+    )
     found: list[Trade] = []
     volume = value = second = 0
     for number, (size, price, pause) in enumerate(steps):
@@ -84,9 +86,7 @@ def model(trades: list[Trade]) -> list[tuple[int, int]]:
 
 
 received = days().flatmap(
-    lambda day: st.tuples(
-        st.just(day), st.lists(st.integers(0, len(day) - 1), min_size=1, max_size=3 * len(day))
-    )
+    lambda day: st.tuples(st.just(day), st.lists(st.integers(0, len(day) - 1), min_size=1, max_size=3 * len(day)))
 )
 """A day, and which of its trades came, in which order: any may be missing, come late, or come again."""
 
@@ -167,7 +167,15 @@ def test_in_the_order_of_their_volume_the_same_trades_leave_the_same_holes(case:
     online.take_trades(batch([(replace(trade, second=0), lsn) for trade, lsn in came]))
     in_order = sorted(came, key=lambda each: (each[0].end, each[1]))
     sorted_.take_trades(batch([(replace(trade, second=0), lsn) for trade, lsn in in_order]))
-    same = [kernel.HI, kernel.TRADES, kernel.DUPLICATES, kernel.MISSING, kernel.VALUE, kernel.FIRST, kernel.CONTRADICTIONS]
+    same = [
+        kernel.HI,
+        kernel.TRADES,
+        kernel.DUPLICATES,
+        kernel.MISSING,
+        kernel.VALUE,
+        kernel.FIRST,
+        kernel.CONTRADICTIONS,
+    ]
     assert online.rows[0, same].tolist() == sorted_.rows[0, same].tolist()
     assert holes_of(online) == holes_of(sorted_)
 

@@ -51,8 +51,9 @@ class LedgerStore(Protocol):
     def save(self, wal_id: str, state: bytes) -> None:
         """Keeps the state of a log, in place of the one before, as a whole."""
 
-    def other_states(self, wal_id: str) -> Mapping[str, bytes]:
-        """The states of all other logs, by log."""
+    def other_states(self, wal_id: str, dates: Collection[str]) -> Mapping[str, bytes]:
+        """The states of all other logs, and what the lake itself was judged by on these dates, by name; what has not
+        changed is the same object as last time."""
 
     def gaps(self, dates: Collection[str]) -> Mapping[Series, list[Gap]]:
         """The latest revision of every gap of these dates, by series."""
@@ -200,7 +201,7 @@ class LedgerSink:
         state = self._state
         if state.lsn < self._store.covered(state.wal_id) or not self._store.coverage([date]):
             return False
-        self._read_others()
+        self._read_others({*state.began, date})
         return not any(date in other.began for other in self._others.values())
 
     def _forget(self, date: str) -> None:
@@ -296,7 +297,7 @@ class LedgerSink:
         dates = {state.table.names[number][0] for number in chosen}
         if not dates:
             return
-        self._read_others()
+        self._read_others(set(state.began))
         former_gaps, former_days = self._store.gaps(dates), self._store.coverage(dates) if coverage else {}
         added = Additions()
         told_gaps: dict[Series, int] = {}
@@ -356,11 +357,12 @@ class LedgerSink:
         if not seen.trades and any(other.trades for other in others):
             return seen, judge(seen), None
         whole = united(seen, others)
+        shared = whole.hi != seen.hi or [gap.key for gap in whole.gaps] != [gap.key for gap in seen.gaps]
         if not final:
             settled = self._recv_us - round(self._config.settle_s * 1e6)
             ready = tuple(each for each in whole.witnesses if each.volume <= whole.hi or (each.recv or 0) <= settled)
-            return whole, judge(replace(whole, witnesses=ready)), bool(others)
-        return whole, judge(whole), bool(others)
+            return whole, judge(replace(whole, witnesses=ready)), shared
+        return whole, judge(whole), shared
 
     def _stood(self, series: Series, row: Any) -> int:
         """Up to what level of the day (1: the close, 2: its end) the stream stood since the last trade; else -1."""
@@ -397,8 +399,8 @@ class LedgerSink:
 
     # --- other logs ---------------------------------------------------------------------------------------------
 
-    def _read_others(self) -> None:
-        raw = self._store.other_states(self._state.wal_id)
+    def _read_others(self, dates: Collection[str]) -> None:
+        raw = self._store.other_states(self._state.wal_id, dates)
         for wal_id, content in raw.items():
             if self._others_raw.get(wal_id) is not content:
                 self._others[wal_id] = unpack(content, f"the ledger's state of log {wal_id}")

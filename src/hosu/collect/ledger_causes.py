@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from hosu.collect.sinks import SessionNote
 
-_TRADE_SCOPES: Final = {tr_id: known[-1].scope for tr_id, known in LAYOUTS.items() if known[-1].event == "trades"}
+TRADE_SCOPES: Final = {tr_id: known[-1].scope for tr_id, known in LAYOUTS.items() if known[-1].event == "trades"}
 _KEPT: Final = 4_000
 """Notes and quarantined records kept at most: some days of an ordinary feed. Older ones leave a hole unexplained."""
 _LONG_US: Final = 60_000_000
@@ -63,7 +63,7 @@ class Timeline:
             columns = (quarantine.column(name).to_pylist() for name in ("lsn", "tr_id", "symbol"))
             times = quarantine.column("ts_recv").view("int64").to_pylist()
             for lsn, tr_id, symbol, ts_us in zip(*columns, times, strict=True):
-                scope = _TRADE_SCOPES.get(tr_id or "")
+                scope = TRADE_SCOPES.get(tr_id or "")
                 if scope is not None:
                     self._unread.append(Note(lsn, ts_us, "quarantine", f"{scope}:{symbol or ''}"))
         del self._events[:-_KEPT], self._unread[:-_KEPT]
@@ -71,7 +71,7 @@ class Timeline:
     def _take_event(self, note: SessionNote) -> None:
         event = note.event
         name = str(event.get("event", ""))
-        scope = _TRADE_SCOPES.get(str(event.get("tr_id", "")))
+        scope = TRADE_SCOPES.get(str(event.get("tr_id", "")))
         if name == "registered" and scope is not None:
             self.registered.add((scope, str(event.get("key", ""))))
         elif name in _NOTED and (name not in {"refused", "unanswered"} or scope is not None):

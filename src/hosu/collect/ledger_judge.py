@@ -208,9 +208,10 @@ def united(own: Seen, others: Sequence[Seen]) -> Seen:
         witnesses=tuple(_latest(witness for each in (own, *others) for witness in each.witnesses)),
         first=min((each.first for each in (own, *others) if each.first is not None), default=None),
         last_value=next((each.last_value for each in (own, *others) if each.hi == hi), None),
-        contradictions=sum(each.contradictions for each in (own, *others)),
-        unusable=sum(each.unusable for each in (own, *others)),
-        suspects=sum(each.suspects for each in (own, *others)),
+        went_back=max(each.went_back for each in (own, *others)),
+        contradictions=max(each.contradictions for each in (own, *others)),
+        unusable=max(each.unusable for each in (own, *others)),
+        suspects=max(each.suspects for each in (own, *others)),
         stood=max((each.stood for each in (own, *others) if each.hi == hi), default=-1),
         registered=any(each.registered for each in (own, *others)),
     )

@@ -6,6 +6,8 @@ begins where the series stands: one compare. All else is decided behind that com
 Volumes are shares, values hundredths of a won, times UTC microseconds, ``NULL`` stands for what is not known.
 """
 
+# ruff: noqa: PLR0917, PLR1714 - compiled code takes arrays by position, and compares numbers one by one
+
 from __future__ import annotations
 
 from typing import Final
@@ -178,7 +180,7 @@ def _open_hole(row, holes, pool, a, ts, recv, before, count_before, lsn):  # typ
 
 
 @njit
-def _fill(row, holes, pool, a, b, size, ts, recv, value, before, count, count_before, amount, lsn):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+def _fill(row, holes, pool, a, b, ts, recv, value, before, count, count_before, amount, lsn):  # type: ignore[no-untyped-def]  # noqa: PLR0912
     """Takes [a, b) out of the holes; returns how many shares that were."""
     filled = np.int64(0)
     above = np.int64(-1)
@@ -248,7 +250,7 @@ def _end_at(hole, volume, a, ts, recv, before, count_before, lsn):  # type: igno
 
 
 @njit
-def _take_new(row, ring, holes, pool, b, size, ts, recv, value, price, count, side, lsn):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+def _take_new(row, ring, holes, pool, b, size, ts, recv, value, price, count, side, lsn):  # type: ignore[no-untyped-def]
     """A trade that ends above HI: it goes on, jumps, or overlaps."""
     a = b - size
     amount = _amount(price, size)
@@ -257,7 +259,7 @@ def _take_new(row, ring, holes, pool, b, size, ts, recv, value, price, count, si
     if a > row[HI]:
         _open_hole(row, holes, pool, a, ts, recv, before, count_before, lsn)
     elif a < row[HI]:
-        _fill(row, holes, pool, a, min(b, row[HI]), size, ts, recv, NULL, before, NULL, count_before, NULL, lsn)
+        _fill(row, holes, pool, a, min(b, row[HI]), ts, recv, NULL, before, NULL, count_before, NULL, lsn)
         row[CONTRADICTIONS] += 1
         row[CHANGED] += 1
     elif value != NULL and amount != NULL and row[LAST_VALUE] != NULL:
@@ -288,7 +290,7 @@ def _count_in(row, a, amount):  # type: ignore[no-untyped-def]
 
 
 @njit
-def _take_old(row, ring, holes, pool, b, size, ts, recv, value, price, count, side, lsn, rest):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+def _take_old(row, ring, holes, pool, b, size, ts, recv, value, price, count, side, lsn, rest):  # type: ignore[no-untyped-def]
     """A trade that ends at or below HI: received again, late, or in contradiction to what is known."""
     a = b - size
     known = _ring_holds(row, ring, b)
@@ -307,7 +309,7 @@ def _take_old(row, ring, holes, pool, b, size, ts, recv, value, price, count, si
         return
     amount = _amount(price, size)
     before, count_before = _minus(value, amount), _minus(count, side)
-    filled = _fill(row, holes, pool, a, b, size, ts, recv, value, before, count, count_before, amount, lsn)
+    filled = _fill(row, holes, pool, a, b, ts, recv, value, before, count, count_before, amount, lsn)
     if filled > 0:
         if filled < size:
             row[CONTRADICTIONS] += 1
@@ -348,7 +350,7 @@ def _witness(row, place, volume, level, recv, lsn, value):  # type: ignore[no-un
 
 
 @njit
-def _set_aside(row, a, b, ts, recv, value, price, count, side, lsn):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+def _set_aside(row, a, b, ts, recv, value, price, count, side, lsn):  # type: ignore[no-untyped-def]
     row[SUSPECTS] += 1
     row[CHANGED] += 1
     row[S_FROM] = a
@@ -384,7 +386,7 @@ def _take_back_suspect(row, ring, holes, pool):  # type: ignore[no-untyped-def]
     cache=True,
     nogil=True,
 )
-def take_trades(  # type: ignore[no-untyped-def]  # noqa: PLR0917 - compiled code takes arrays by position
+def take_trades(  # type: ignore[no-untyped-def]
     start, series, cum, size, value, price, count, side, ts, recv, lsn, rest, rows, rings, holes, pool
 ):
     """Takes trades from ``start`` on; returns their number, or the row that needs more room for holes.
@@ -442,7 +444,7 @@ def take_trades(  # type: ignore[no-untyped-def]  # noqa: PLR0917 - compiled cod
     cache=True,
     nogil=True,
 )
-def take_witnesses(series, volume, value, level, recv, lsn, place, rows):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+def take_witnesses(series, volume, value, level, recv, lsn, place, rows):  # type: ignore[no-untyped-def]
     """Takes what books or polls say of the cumulative volume, in the order received.
 
     Args:

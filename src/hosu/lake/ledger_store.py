@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from hosu.lake.lake import Lake
 
 STATE: Final = "raw/ledger/state"
+JUDGED: Final = "judged-"
+"""Begins the name under which is kept what ``certify`` has found in the lake, by date: to logs it is one more log."""
 _SUFFIX: Final = ".ledger"
 _ORDER: Final = ("gap_events", "gaps", "coverage_days")
 """Events first: whether they were told is asked of them, and whether anything is to be told of the gaps."""
@@ -136,13 +138,15 @@ class LakeLedgerStore:
         self._lake.storage.put(_path(wal_id), state)
         self._unsynced.add(_path(wal_id))
 
-    def other_states(self, wal_id: str) -> Mapping[str, bytes]:
-        """The states of all other logs, by log; one that has not changed is the same object as last time."""
+    def other_states(self, wal_id: str, dates: Collection[str]) -> Mapping[str, bytes]:
+        """The states of all other logs, and what the lake itself was judged by on these dates, by name; what has not
+        changed is the same object as last time."""
         found: dict[str, tuple[str, bytes]] = {}
         for entry in list(self._lake.storage.list(f"{STATE}/")):
             name = entry.path.rpartition("/")[2]
             other = name.removesuffix(_SUFFIX)
-            if not name.endswith(_SUFFIX) or other == wal_id:
+            judged = other.removeprefix(JUDGED) if other.startswith(JUDGED) else None
+            if not name.endswith(_SUFFIX) or other == wal_id or (judged is not None and judged not in dates):
                 continue
             stamp = f"{entry.etag}:{entry.modified_us}:{entry.size}"
             known = self._others.get(other)

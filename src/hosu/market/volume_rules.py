@@ -1,9 +1,9 @@
 """How the broker's cumulative volume behaves, as dated data: what the proof of completeness rests on.
 
 The proof itself is arithmetic: a trade of ``size`` at cumulative volume ``c`` is the shares ``[c - size, c)``, and
-trades that are exactly ``[0, last)`` are all there are up to ``last``. Each rule here says what that needs to be true of
-the wire, on which scopes and dates, and how it is known: *proved* by frames or by a check that would notice if it were
-false on the day at hand, or *assumed*. A symbol-day whose state rests on an assumed rule names it.
+trades that are exactly ``[0, last)`` are all there are up to ``last``. Each rule here says what that needs to be true
+of the wire, on which scopes and dates, and how it is known: *proved* by frames or by a check that would notice if it
+were false on the day at hand, or *assumed*. A symbol-day whose state rests on an assumed rule names it.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ _TABLE: Final = (
         "auctions_count", _ALL, None, None,
         "What an auction trades is counted when it meets, as one or more trades without a side; orders and expected "
         "matches before that are not.",
-        _PROVED, "quoted frames: volume less buys and sells (526,197) is about the opening's expected volume (525,579); "
-        "and by the day's own trades, as steps_by_size",
+        _PROVED, "quoted frames: volume less buys and sells (526,197) is about the opening's expected volume "
+        "(525,579); and by the day's own trades, as steps_by_size",
     ),
     VolumeRule(
         "expected_do_not_count", _ALL, None, None,
@@ -114,7 +114,7 @@ _TABLE: Final = (
     VolumeRule(
         "no_cancelled_trades", _ALL, None, None,
         "A trade once counted stays counted; a correction shows as a volume that goes back.",
-        _ASSUMED, "a trade, book or poll whose volume is lower than before; such a day is unprovable",
+        _ASSUMED, "a later trade whose volume is lower, which is none of those known; such a day is unprovable",
     ),
     VolumeRule(
         "book_says_the_same", _ALL, None, None,
