@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hosu.clock import Clock
     from hosu.collect.gaps import Gap
     from hosu.collect.ledger_judge import Verdict
-    from hosu.collect.ledger_state import Series
+    from hosu.collect.ledger_state import Ints, Series
     from hosu.collect.sinks import EventBatch
 
 _log = structlog.get_logger(__name__)
@@ -136,11 +136,14 @@ class LedgerSink:
         tables = {name: self._fresh(rows, state.lsn) for name, rows in batch.tables.items()}
         notes = [note for note in batch.sessions if note.lsn > state.lsn]
         state.timeline.take(notes, tables.get("quarantine"))
+        steps = [(-1, state.clock_us)]
         for lsn, told_us in batch.broker_clock:
             if lsn > state.lsn:
                 state.heard = [*state.heard[-1:], told_us]
-                _mark_clock(state, lsn)
-        self._take(tables)
+                steps.append((lsn, state.clock_us))
+        self._take(tables, np.array(steps, np.int64))
+        for lsn, clock_us in steps[1:]:
+            _mark_clock(state, lsn, clock_us)
         state.lsn = batch.last_lsn
 
     def _fresh(self, rows: pa.RecordBatch, lsn: int) -> pa.RecordBatch:
@@ -154,7 +157,7 @@ class LedgerSink:
             rows = rows.filter(pc.invert(pc.is_in(column.cast(pa.string()), pa.array(sorted(closed)))))
         return rows
 
-    def _take(self, tables: dict[str, pa.RecordBatch]) -> None:
+    def _take(self, tables: dict[str, pa.RecordBatch], clock: Ints) -> None:
         state, table = self._state, self._state.table
         for name in _WITNESSES:
             rows = tables.get(name)
@@ -165,9 +168,9 @@ class LedgerSink:
                 case "trades":
                     table.take_trades(rows)
                 case "quotes":
-                    table.take_books(rows, state.clock_us)
+                    table.take_books(rows, clock)
                 case _:
-                    table.take_polls(rows, state.clock_us)
+                    table.take_polls(rows, clock)
         for key, level, lsn in table.passed():
             marks = state.marks.setdefault(key, [-1, -1])
             marks[level] = lsn if marks[level] < 0 else marks[level]
@@ -418,14 +421,14 @@ class LedgerSink:
         return found
 
 
-def _mark_clock(state: LogState, lsn: int) -> None:
+def _mark_clock(state: LogState, lsn: int, clock_us: int) -> None:
     """Notes which sessions are over by the broker's clock."""
-    if not state.clock_us:
+    if not clock_us:
         return
     for number, series in enumerate(state.table.names):
         marks = state.marks.setdefault(series[:2], [-1, -1])
         for level in (0, 1):
-            if marks[level] < 0 and state.clock_us >= state.table.bounds[number, level]:
+            if marks[level] < 0 and clock_us >= state.table.bounds[number, level]:
                 marks[level] = lsn
 
 

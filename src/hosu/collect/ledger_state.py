@@ -160,23 +160,24 @@ class SeriesTable:
         while (done := kernel.take_trades(done, *arrays, self.rows, self.rings, self.holes, self.pool)) < len(series):
             self._more_holes()
 
-    def take_books(self, batch: pa.RecordBatch, clock_us: int) -> None:
-        """Takes rows of ``quotes`` as witnesses; ``clock_us`` is what the broker's clock has said."""
+    def take_books(self, batch: pa.RecordBatch, clock: Ints) -> None:
+        """Takes rows of ``quotes`` as witnesses. ``clock`` has rows of (LSN, what the broker's clock says from there
+        on), the first for all before."""
         series, batch = self._series_of(batch)
         ts = _ints(batch, "ts_event")
         self._watch_time(series, ts, _ints(batch, "lsn"))
-        ts = np.maximum(ts, clock_us)
+        ts = np.maximum(ts, _clock_at(clock, _ints(batch, "lsn")))
         level = self._level(series, ts)
         nothing = np.full(len(series), kernel.NULL, np.int64)
         self._take_witnesses(series, batch, nothing, level, kernel.W_BOOK)
 
-    def take_polls(self, batch: pa.RecordBatch, clock_us: int) -> None:
-        """Takes rows of ``snapshots`` as witnesses. A reply has no time of its own: our clock's counts on the business
-        date itself (a day of last year may be played today), else the broker's."""
+    def take_polls(self, batch: pa.RecordBatch, clock: Ints) -> None:
+        """Takes rows of ``snapshots`` as witnesses (``clock`` as above). A reply has no time of its own: our clock's
+        counts on the business date itself (a day of last year may be played today), else the broker's."""
         series, batch = self._series_of(batch)
-        recv = _ints(batch, "ts_recv")
-        ts = np.where(recv < self.bounds[series, 2], recv, clock_us)
-        level = self._level(series, np.maximum(ts, clock_us))
+        recv, told = _ints(batch, "ts_recv"), _clock_at(clock, _ints(batch, "lsn"))
+        ts = np.where(recv < self.bounds[series, 2], recv, told)
+        level = self._level(series, np.maximum(ts, told))
         self._take_witnesses(series, batch, _won(_ints(batch, "cum_value")), level, kernel.W_POLL)
 
     def _take_witnesses(self, series: Ints, batch: pa.RecordBatch, value: Ints, level: Ints, place: int) -> None:
@@ -263,6 +264,11 @@ def _prices(column: pa.Array) -> Ints:
 def _sum(buys: Ints, sells: Ints) -> Ints:
     fits = (buys >= 0) & (sells >= 0) & (buys < _MOST_COUNT) & (sells < _MOST_COUNT)
     return np.where(fits, np.where(fits, buys, 0) + np.where(fits, sells, 0), kernel.NULL)
+
+
+def _clock_at(clock: Ints, lsn: Ints) -> Ints:
+    told: Ints = clock[np.maximum(np.searchsorted(clock[:, 0], lsn, side="right") - 1, 0), 1]
+    return told
 
 
 def _flags(column: pa.Array, wanted: tuple[str, ...]) -> Ints:

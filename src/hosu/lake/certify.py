@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from hosu.clock import SystemClock
 from hosu.collect import ledger_kernel as kernel
 from hosu.collect.ledger_causes import TRADE_SCOPES
@@ -39,6 +41,7 @@ _BY_VOLUME: Final = ("symbol", "scope", "cum_volume", "ts_recv", "wal_id", "lsn"
 _BOOKS: Final = ("date", "scope", "symbol", "lsn", "ts_event", "ts_recv", "cum_volume")
 _POLLS: Final = ("date", "scope", "symbol", "lsn", "ts_recv", "cum_volume", "cum_value")
 _AS_RECEIVED: Final = ("ts_recv", "wal_id", "lsn", "record_no")
+_NO_CLOCK: Final = np.zeros((1, 2), np.int64)  # what the broker's clock said is in the log alone
 
 
 @dataclass(slots=True)
@@ -135,9 +138,9 @@ def _read(lake: Lake, state: LogState, name: str, config: SqlConfig, progress: C
             case "trades":
                 state.table.take_trades(batch)
             case "quotes":
-                state.table.take_books(batch, 0)
+                state.table.take_books(batch, _NO_CLOCK)
             case _:
-                state.table.take_polls(batch, 0)
+                state.table.take_polls(batch, _NO_CLOCK)
         done += len(batch)
         if progress is not None:
             progress(f"{date} {name} {done:,}")
