@@ -127,6 +127,8 @@ class SeriesTable:
         return passing
 
     def _watch_time(self, series: Ints, ts: Ints, lsn: Ints) -> None:
+        if not len(ts) or ts.max() < self.bounds[: len(self), 0].min():  # most of the day nothing is over yet
+            return
         for level in (0, 1):
             late = np.flatnonzero(ts >= self.bounds[series, level])
             for number in dict.fromkeys(series[late].tolist()):
