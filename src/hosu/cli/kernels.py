@@ -11,6 +11,7 @@ MODULES = (
     "hosu.kis.codec",
     "hosu.kis.events",
     "hosu.collect.runs",
+    "hosu.collect.ledger_kernel",
     "hosu.lake.ohlcv",
     "hosu.kis.simulator.bars",
     "hosu.kis.simulator.exchange",

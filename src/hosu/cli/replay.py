@@ -27,12 +27,15 @@ def replay(
 
     A log is replayed from where the lake stands: segments that would leave a hole are refused, and the hole is named.
     """
+    from hosu.collect.fanout import Fanout
+    from hosu.collect.ledger import LedgerSink
     from hosu.collect.replay import replay as replay_into
+    from hosu.lake.ledger_store import LakeLedgerStore
     from hosu.lake.ohlcv import build
     from hosu.lake.writer import LakeSink
 
     opened = open_lake(lake, create=True)
-    sink = LakeSink(opened)
+    sink = Fanout([LakeSink(opened), LedgerSink(LakeLedgerStore(opened))])
     with progress() as shown:
         task = shown.add_task("replaying", total=None)
         report = replay_into(

@@ -109,11 +109,14 @@ async def station(
     from hosu.clock import SystemClock
     from hosu.collect.collector import Collector, CollectorConfig, Source
     from hosu.collect.leaving import close_within
+    from hosu.collect.ledger import LedgerSink
     from hosu.collect.recorder import Recorder
     from hosu.collect.status import durable_lines
     from hosu.collect.wal import Log
     from hosu.kis.http import Http, HttpConfig
     from hosu.lake.archive import FramesArchive
+    from hosu.lake.ledger_begin import begin_ledger
+    from hosu.lake.ledger_store import LakeLedgerStore
     from hosu.lake.writer import LakeSink, WriterConfig
 
     clock = SystemClock()
@@ -125,6 +128,8 @@ async def station(
             log.on_durable(durable_lines(plan.durable_fd))
         recorder = Recorder(log, clock)
         async with Http(HttpConfig(user_agent=kis.user_agent)) as http:
+            ledger = LakeLedgerStore(lake, reserve_bytes=reserve)
+            begin_ledger(lake, ledger, log)
             feed, outside = _towards_the_broker(plan, recorder, http, clock, settings, kis, state)
             yield Collector(
                 CollectorConfig(
@@ -138,7 +143,10 @@ async def station(
                 log,
                 recorder,
                 [Source(feed, plan.registrations)],
-                sinks=[LakeSink(lake, WriterConfig(reserve_bytes=reserve), clock)],
+                sinks=[
+                    LakeSink(lake, WriterConfig(reserve_bytes=reserve), clock),
+                    LedgerSink(ledger, clock=clock),
+                ],
                 archive=FramesArchive(lake, reserve_bytes=reserve),
                 clock=clock,
                 outside=outside,

@@ -91,6 +91,7 @@ def _left(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("quarantined", f"{found['quarantined']:,}"),
         ("socket to durable", " / ".join(_ms(latency.get(name)) for name in ("p50", "p99", "max"))),
         ("business date", _date(found)),
+        ("wal id", str(found.get("wal_id", "-"))),
     ]
 
 
@@ -106,7 +107,17 @@ def _right(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("behind the log", lag or "-"),
         ("registrations", f"{registered:,}"),
         ("reconnects", f"{found['reconnects']:,}"),
+        ("ledger", _ledger(found)),
     ]
+
+
+def _ledger(found: dict[str, Any]) -> str:
+    facts = found.get("ledger")
+    if not facts:
+        return "-"
+    if not facts["open_gaps"]:
+        return "no gap open"
+    return f"{facts['open_gaps']:,} gaps open, {facts['missing_shares']:,} shares missing"
 
 
 def _sinks(found: dict[str, Any]) -> str:

@@ -25,6 +25,16 @@ class Counting(Protocol):
     bytes_written: int
 
 
+@runtime_checkable
+class Telling(Protocol):
+    """A sink that has facts of its own for the status: a number by name."""
+
+    name: str
+
+    @property
+    def facts(self) -> dict[str, int]: ...
+
+
 class StatusReport:
     """Gathers a status from the collector's parts.
 
@@ -47,6 +57,7 @@ class StatusReport:
     ) -> None:
         self._log, self._recorder, self._pumps, self._archivist, self._clock = log, recorder, pumps, archivist, clock
         self._sinks = [sink for sink in sinks if isinstance(sink, Counting)]
+        self._telling = [sink for sink in sinks if isinstance(sink, Telling)]
         self._started_s, self._started_us = clock.monotonic(), clock.now_us()
         self._rate = _Rate(self._started_s)
 
@@ -87,6 +98,7 @@ class StatusReport:
                 sink.name: {"commits": sink.commits, "rows": sink.rows, "bytes": sink.bytes_written}
                 for sink in self._sinks
             },
+            **{sink.name: sink.facts for sink in self._telling},
             "archived_segments": self._archivist.stored if self._archivist is not None else 0,
             "reconnects": self._recorder.reconnects,
             "connections": {str(number): facts for number, facts in list(self._recorder.connections.items())},

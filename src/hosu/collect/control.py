@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 from hosu.collect.dates import UNKNOWN, Told
 from hosu.collect.trust import is_possible, possible
 from hosu.kis.layouts import LAYOUTS
 from hosu.kis.messages import PingPong, read_control
+from hosu.market.calendar import instant_us
 
 if TYPE_CHECKING:
     from hosu.collect.block import Block
@@ -40,6 +42,22 @@ def pingpong_date(payload: bytes) -> int:
     except RecursionError:
         return UNKNOWN
     return possible(message.datetime[:8]) if isinstance(message, PingPong) else UNKNOWN
+
+
+def pingpong_us(payload: bytes) -> int | None:
+    """What the broker's clock says in a PINGPONG, UTC microseconds; None where it is no time."""
+    message, _ = read_control(payload)
+    text = message.datetime if isinstance(message, PingPong) else ""
+    if len(text) != 14 or not text.isascii() or not text.isdigit():
+        return None
+    try:
+        day = date(int(text[:4]), int(text[4:6]), int(text[6:8]))
+    except ValueError:
+        return None
+    hours, minutes, seconds = int(text[8:10]), int(text[10:12]), int(text[12:14])
+    if hours > 23 or minutes > 59 or seconds > 59:
+        return None
+    return instant_us(day, hours * 3600 + minutes * 60 + seconds)
 
 
 def trade_date(payload: bytes) -> int:

@@ -14,7 +14,7 @@ from hosu.collect.batches import Quarantined, in_log_order, misfit, quarantine_b
 from hosu.collect.block import RecordKind
 from hosu.collect.dates import HOLD_BYTES, HOLD_US, REST, UNKNOWN, BusinessDates, Facts, in_force, ordinal
 from hosu.collect.runs import join_blocks, slice_block
-from hosu.collect.sinks import EventBatch
+from hosu.collect.sinks import EventBatch, SessionNote
 from hosu.collect.trust import BrokerClock, plausible, reach
 from hosu.errors import HosuError
 from hosu.kis.codec import parse, to_events
@@ -47,6 +47,8 @@ class _Work:
     records: list[Records] = field(default_factory=list)
     quarantined: list[Quarantined] = field(default_factory=list)
     snapshots: list[tuple[int, list[dict[str, Any]]]] = field(default_factory=list)
+    sessions: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    clock: list[tuple[int, int]] = field(default_factory=list)  # place and UTC microseconds of believed PINGPONGs
 
     def quarantine(self, found: Quarantined) -> None:
         self.quarantined.append(found)
@@ -130,6 +132,7 @@ class Decoder:
         _read_control(work)
         believed = self._clock.copy().follow(work.facts.connection, work.pings, work.ping_begins)
         work.facts.says[:] = believed
+        _read_clock(work, believed)
         for reject in parsed.rejects:
             work.quarantine(Quarantined.of_reject(int(frames[reject.frame]), reject))
         self._read_records(work, believed)
@@ -195,12 +198,15 @@ class Decoder:
             {name: in_log_order(each) for name, each in batches.items() if sum(map(len, each))},
             total + len(quarantined) + unfiled,
             unfiled,
+            sessions=tuple(_note(block, place, event) for place, event in work.sessions if place < count),
+            broker_clock=tuple((int(block.lsn[place]), told_us) for place, told_us in work.clock if place < count),
         )
 
 
 def _read_session(work: _Work) -> None:
     for place in control.places_of(work.block, RecordKind.SESSION):
         event = control.session_event(work.block.payload(place))
+        work.sessions.append((place, event))
         if event.get("event") == control.SEGMENT_BEGINS:
             work.facts.begins[place] = control.told_by(event, "dates")
             work.ping_begins[place] = control.told_by(event, "pings")
@@ -213,6 +219,17 @@ def _read_control(work: _Work) -> None:
         if not control.is_json(payload):
             work.quarantine(Quarantined(place, None, "", None, "a control message that is no JSON", "", payload))
         work.pings[place] = control.pingpong_date(payload)
+
+
+def _read_clock(work: _Work, believed: Ints) -> None:
+    for place in np.flatnonzero((work.pings != UNKNOWN) & (believed == work.pings)).tolist():
+        told_us = control.pingpong_us(work.block.payload(place))
+        if told_us is not None:
+            work.clock.append((place, told_us))
+
+
+def _note(block: Block, place: int, event: dict[str, Any]) -> SessionNote:
+    return SessionNote(int(block.lsn[place]), int(block.ts_recv_us[place]), int(block.connection[place]), event)
 
 
 def _read_rest(work: _Work) -> None:

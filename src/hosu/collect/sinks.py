@@ -7,10 +7,24 @@ restart it is fed again from the number it last made durable.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class SessionNote:
+    """What happened to a connection or to the log: one SESSION record. ``ts_recv_us`` is UTC microseconds.
+
+    ``event["event"]`` names it: the events of ``kis.feed.Feed``, ``segment`` and ``end`` of the recorder, and
+    ``numbers_skipped`` of the log.
+    """
+
+    lsn: int
+    ts_recv_us: int
+    connection: int
+    event: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +35,9 @@ class EventBatch:
     with strings dictionary-encoded; tables without rows are absent. ``records`` counts market records (what the
     broker sent, quarantined ones included); ``unfiled`` those kept in the log and its archive only, because no
     table takes their TR.
+
+    ``sessions`` are the SESSION records of the range, in log order. ``broker_clock`` is what the broker's clock
+    (PINGPONG) said within it: (LSN, UTC microseconds), in log order, only what is believed.
 
     ``follows`` is the number of the record before ``first_lsn``; None for ``first_lsn - 1``, and lower only where the
     records between are known to be lost for good. A sink refuses a batch that follows what it does not have.
@@ -33,6 +50,8 @@ class EventBatch:
     records: int = 0
     unfiled: int = 0
     follows: int | None = None
+    sessions: tuple[SessionNote, ...] = ()
+    broker_clock: tuple[tuple[int, int], ...] = ()
 
     @property
     def after_lsn(self) -> int:

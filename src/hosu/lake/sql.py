@@ -159,9 +159,11 @@ def sorted_batches(
     order: Sequence[str],
     config: SqlConfig,
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of ``files`` in ``order``, sorted within ``config.memory_mib`` and, beyond it, on disk."""
-    with _rows_of(storage, table, files, columns, config) as duck:
-        ordered = f"SELECT * FROM rows ORDER BY {', '.join(order)}"  # noqa: S608 - our own column names
+    """The rows of ``files`` in ``order``, sorted within ``config.memory_mib`` and, beyond it, on disk. What is ordered
+    by need not be among the columns."""
+    with _rows_of(storage, table, files, list(dict.fromkeys([*columns, *order])), config) as duck:
+        chosen, by = (", ".join(f'"{name}"' for name in names) for names in (columns, order))
+        ordered = f"SELECT {chosen} FROM rows ORDER BY {by}"  # noqa: S608 - our own columns
         yield from duck.sql(ordered).to_arrow_reader(BATCH_ROWS)
 
 

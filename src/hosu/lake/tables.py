@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from hosu.market.events import EVENT_SCHEMAS, TIMESTAMP
 from hosu.market.instruments import INSTRUMENTS
+from hosu.market.ledger import LEDGER_SCHEMAS
 
 _BARS: Final = pa.schema(
     [
@@ -83,6 +84,18 @@ def _event(name: str, order: tuple[str, ...] = _BY_LOG, *, rows: int = 262_144) 
     )
 
 
+def _ledger(name: str, order: tuple[str, ...]) -> TableSpec:
+    return TableSpec(
+        name=name,
+        location=f"raw/ledger/{name}",
+        schema=LEDGER_SCHEMAS[name],
+        order=("symbol", "scope", *order),
+        retention_days=1095,
+        statistics=("symbol", "revision", "lsn", "built_at"),
+        log_hours=30 * 24,
+    )
+
+
 _SPECS: Final = (
     # Scope before cum_volume: a unified series counts its own volume, so only (scope, symbol) is monotonic.
     _event("trades", ("symbol", "scope", "cum_volume", "wal_id", "lsn", "record_no")),
@@ -101,6 +114,9 @@ _SPECS: Final = (
         statistics=("symbol",),
         log_hours=30 * 24,
     ),
+    _ledger("gaps", ("from_volume", "to_volume", "revision")),
+    _ledger("gap_events", ("from_volume", "to_volume", "at")),
+    _ledger("coverage_days", ("revision", "built_at")),
     TableSpec(
         name="processed_ohlcv",
         location="processed/ohlcv",

@@ -56,5 +56,55 @@ SELECT symbol, ts_recv, price,
 FROM snapshots
 """
 
-VIEWS: Final[dict[str, str]] = {"trades_unique": TRADES_UNIQUE, "raw_stock_data": RAW_STOCK_DATA}
+COVERAGE: Final = """
+-- What is known of each symbol's day: the latest revision. Grain: (date, scope, symbol).
+SELECT * FROM coverage_days
+QUALIFY row_number() OVER (PARTITION BY date, scope, symbol ORDER BY revision DESC, built_at DESC) = 1
+"""
+
+GAPS_LATEST: Final = """
+-- Every hole that was ever found, open or filled: the latest revision. Grain: (date, scope, symbol, from_volume,
+-- to_volume).
+SELECT * FROM gaps
+QUALIFY row_number() OVER (
+  PARTITION BY date, scope, symbol, from_volume, to_volume ORDER BY revision DESC, open, lsn DESC) = 1
+"""
+
+COVERAGE_SHARE: Final = """
+-- How much of a day's turnover was seen, by scope. Grain: (date, scope).
+-- symbols: of which anything is known; certified, assumed, open, unprovable, polled: of these, by state.
+-- shares, shares_seen, share_seen: traded as far as any trade, book or poll says; those that trades account for; and
+--   their ratio, null where nothing was traded.
+-- value, value_seen, turnover_seen: the same in won; value adds to what trades are worth what polls say of symbols
+--   without trades, and what open holes are worth where that is known (else their shares at the mean price seen).
+WITH polled AS (
+  SELECT date, scope, symbol, max(cum_value) AS cum_value FROM snapshots GROUP BY ALL
+), holes AS (
+  SELECT date, scope, symbol, sum(value)::BIGINT AS value, sum(shares) FILTER (WHERE value IS NULL)::BIGINT AS unvalued
+  FROM gaps_latest WHERE open GROUP BY ALL
+), days AS (
+  SELECT c.*, coalesce(c.value, 0) AS seen,
+         CASE WHEN c.state = 'polled' THEN coalesce(p.cum_value, 0)
+              ELSE coalesce(c.value, 0) + coalesce(h.value, 0)
+                   + coalesce(h.unvalued * (c.value / nullif(c.shares, 0)), 0) END AS worth
+  FROM coverage c LEFT JOIN polled p USING (date, scope, symbol) LEFT JOIN holes h USING (date, scope, symbol)
+)
+SELECT date, scope, count(*) AS symbols,
+       count(*) FILTER (WHERE state = 'certified') AS certified, count(*) FILTER (WHERE state = 'assumed') AS assumed,
+       count(*) FILTER (WHERE state = 'open') AS open, count(*) FILTER (WHERE state = 'unprovable') AS unprovable,
+       count(*) FILTER (WHERE state = 'polled') AS polled,
+       sum(last_volume)::BIGINT AS shares, sum(shares)::BIGINT AS shares_seen,
+       sum(shares) / nullif(sum(last_volume), 0) AS share_seen,
+       round(sum(worth))::BIGINT AS value, sum(seen)::BIGINT AS value_seen,
+       sum(seen) / nullif(sum(worth), 0) AS turnover_seen
+FROM days GROUP BY ALL
+"""
+
+VIEWS: Final[dict[str, str]] = {
+    "trades_unique": TRADES_UNIQUE,
+    "raw_stock_data": RAW_STOCK_DATA,
+    "coverage": COVERAGE,
+    "gaps_latest": GAPS_LATEST,
+    "coverage_share": COVERAGE_SHARE,
+}
 """The SQL of each view by name."""

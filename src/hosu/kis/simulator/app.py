@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from hosu.errors import MarketError
 from hosu.kis.simulator.account import Accounts
 from hosu.kis.simulator.delivery import Delivery
 from hosu.kis.simulator.faults import Faults, NoFaults
@@ -17,13 +18,17 @@ from hosu.kis.simulator.rest import RestConfig, RestServer
 from hosu.kis.simulator.rest_calls import Market
 from hosu.kis.simulator.sessions import SlotConfig, Slots
 from hosu.kis.simulator.ws import WsConfig, WsServer
-from hosu.market.calendar import business_day
+from hosu.market.calendar import business_day, instant_us, sessions_on
+from hosu.market.day_plan import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hosu.clock import Clock
     from hosu.kis.simulator.tape import Tape
+
+_LAST_QUESTIONS_S = 2.0
+_QUIET_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +136,29 @@ class Simulator:
 
     async def _serve(self) -> None:
         await self._player.run()
+        self._tell_the_end()
         await self._ws.close()
+        await self._last_questions()
+
+    def _tell_the_end(self) -> None:
+        """The market's time moves on to the end of the day's last session, and heartbeats say so, as the broker's do
+        long after the last trade. Two, for a single one may be a garbled one."""
+        day, _ = business_day(self._delivery.position_us)
+        try:
+            end_us = instant_us(day, sessions_on(day, Scope.UN).end_s)
+        except MarketError:  # a recording of a day that is none
+            return
+        self._delivery.position_us = max(self._delivery.position_us, end_us)
+        for _ in range(2):
+            self._ws.beat_now()
+
+    async def _last_questions(self) -> None:
+        """Who has asked for prices may ask for the last ones: until that is done, or for two seconds."""
+        ended_s = self._clock.monotonic()
+        while self._rest.asked_s is not None and self._clock.monotonic() - ended_s < _LAST_QUESTIONS_S:
+            if self._rest.asked_s > ended_s and self._clock.monotonic() - self._rest.asked_s > _QUIET_S:
+                return
+            await self._clock.sleep(_QUIET_S / 5)
 
     def _tell_a_new_day(self) -> None:
         self._ws.beat_now()

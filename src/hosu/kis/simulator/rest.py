@@ -72,6 +72,8 @@ class RestServer:
         self._runner: web.AppRunner | None = None
         self._port: int | None = None
         self._serial = 0
+        self.asked_s: float | None = None
+        """When (monotonic) a quotation was last answered; None before the first."""
 
     @property
     def port(self) -> int:
@@ -133,6 +135,7 @@ class RestServer:
             body = _OK | answer(call, self._market, request.query)
         except BadQueryError as fault_in_query:
             body = {"rt_cd": "1", "msg_cd": fault_in_query.code, "msg1": fault_in_query.text}
+        self.asked_s = self._clock.monotonic()
         return _reply(200, body, self._headers(call))
 
     def _caller_fault(self, request: web.Request) -> str | None:

@@ -1,0 +1,448 @@
+"""The ledger as a sink: it reads the log beside the lake, and says of each symbol's day what is missing, and why.
+
+Holes reach the tables within seconds, the states of symbol-days when they change, and in full when the day is over and
+at the end. A restart goes on from a state laid down now and then. What the tables say already is asked of them before
+anything is added, so that a crash anywhere between loses nothing and doubles nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import structlog
+
+from hosu.clock import SystemClock
+from hosu.collect import ledger_kernel as kernel
+from hosu.collect.ledger_checkpoint import LogState, pack, unpack
+from hosu.collect.ledger_judge import Seen, judge, seen_of, united
+from hosu.collect.ledger_rows import Additions, Found, coverage_change, coverage_row, event_key, gap_changes
+from hosu.errors import HosuError, LogGapError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from hosu.clock import Clock
+    from hosu.collect.gaps import Gap
+    from hosu.collect.ledger_judge import Verdict
+    from hosu.collect.ledger_state import Ints, Series
+    from hosu.collect.sinks import EventBatch
+
+_log = structlog.get_logger(__name__)
+
+_WITNESSES: Final = ("trades", "quotes", "snapshots")
+_DATES_KEPT: Final = 3
+"""Business dates a log's state holds: today, yesterday (repaired this morning), and one to spare."""
+_WITNESS_VOLUMES: Final = [kernel.W_BOOK, kernel.W_POLL]
+
+
+class LedgerStore(Protocol):
+    """Where the ledger keeps its rows and its state."""
+
+    def covered(self, wal_id: str) -> int:
+        """The highest LSN of that log that any table of the ledger has rows up to; -1 for none."""
+
+    def state(self, wal_id: str) -> bytes | None:
+        """What ``save`` was given last for that log."""
+
+    def save(self, wal_id: str, state: bytes) -> None:
+        """Keeps the state of a log, in place of the one before, as a whole."""
+
+    def other_states(self, wal_id: str, dates: Collection[str]) -> Mapping[str, bytes]:
+        """The states of all other logs, and what the lake itself was judged by on these dates, by name; what has not
+        changed is the same object as last time."""
+
+    def gaps(self, dates: Collection[str]) -> Mapping[Series, list[Gap]]:
+        """The latest revision of every gap of these dates, by series."""
+
+    def coverage(self, dates: Collection[str]) -> Mapping[Series, Mapping[str, Any]]:
+        """The latest row of ``coverage_days`` of every series of these dates."""
+
+    def events(self, dates: Collection[str]) -> list[dict[str, Any]]:
+        """All rows of ``gap_events`` of these dates."""
+
+    def add(self, rows: Additions, wal_id: str | None, lsn: int | None) -> None:
+        """Adds rows: events first, then gaps, then coverage, each table in one commit that carries (log, LSN)."""
+
+    def sync(self) -> None:
+        """Returns when all of it would survive a power cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerConfig:
+    """When the ledger speaks.
+
+    ``settle_s`` is how long a book or poll may be ahead of the trades before that is a hole at the end: the two come
+    on different ways. ``save_every_s`` bounds how much log is read again after a crash.
+    """
+
+    gaps_every_s: float = 2.0
+    coverage_every_s: float = 60.0
+    save_every_s: float = 30.0
+    settle_s: float = 5.0
+
+
+class LedgerSink:
+    """Takes decoded events into the ledger. For one thread at a time.
+
+    Attributes:
+        open_gaps: holes of the dates in the state that stand open now, as far as published.
+        missing_shares: the shares in them.
+        commits, rows: what was added to the tables since the start.
+    """
+
+    name = "ledger"
+
+    def __init__(self, store: LedgerStore, config: LedgerConfig | None = None, clock: Clock | None = None) -> None:
+        self._store, self._config, self._clock = store, config or LedgerConfig(), clock or SystemClock()
+        self._state = LogState("")
+        self._saved_lsn = -1
+        now = self._clock.monotonic()
+        self._gaps_at = self._coverage_at = self._saved_at = now
+        # By series, how often it had changed when its gaps, and its state, were told last.
+        self._told_gaps: dict[Series, int] = {}
+        self._told_days: dict[Series, int] = {}
+        self._others: dict[str, LogState] = {}
+        self._others_raw: dict[str, bytes] = {}
+        self._ended: set[str] = set()  # dates whose end has been told
+        self._recv_us = 0
+        self._in_doubt = True
+        self.open_gaps = self.missing_shares = 0
+        self.commits = self.rows = self.bytes_written = 0
+
+    # --- as a sink ----------------------------------------------------------------------------------------------
+
+    def resume_after(self, wal_id: str) -> int:
+        """The record of that log up to which the state is laid down; -1 when there is none."""
+        self._turn_to(wal_id)
+        return self._saved_lsn
+
+    def write(self, batch: EventBatch) -> None:
+        """Takes a batch into the state; what of it was taken before is left out.
+
+        Raises:
+            LogGapError: records before the batch are missing.
+        """
+        self._turn_to(batch.wal_id)
+        state = self._state
+        if batch.after_lsn > state.lsn:
+            raise LogGapError(batch.wal_id, state.lsn + 1, batch.after_lsn)
+        if batch.last_lsn <= state.lsn:
+            return
+        self._begin_dates(batch)  # may speak to the store, and fail: before anything is taken
+        tables = {name: self._fresh(rows, state.lsn) for name, rows in batch.tables.items()}
+        notes = [note for note in batch.sessions if note.lsn > state.lsn]
+        state.timeline.take(notes, tables.get("quarantine"))
+        steps = [(-1, state.clock_us)]
+        for lsn, told_us in batch.broker_clock:
+            if lsn > state.lsn:
+                state.heard = [*state.heard[-1:], told_us]
+                steps.append((lsn, state.clock_us))
+        self._take(tables, np.array(steps, np.int64))
+        for lsn, clock_us in steps[1:]:
+            _mark_clock(state, lsn, clock_us)
+        state.lsn = batch.last_lsn
+
+    def _fresh(self, rows: pa.RecordBatch, lsn: int) -> pa.RecordBatch:
+        """The rows behind ``lsn``, of dates that this log still judges."""
+        numbers = rows.column("lsn").to_numpy()
+        if len(numbers) and numbers[0] <= lsn:
+            rows = rows.slice(int(np.searchsorted(numbers, lsn, side="right")))
+        closed = self._state.closed
+        column = rows.column("date")
+        if closed and pa.types.is_dictionary(column.type) and closed & set(column.dictionary.to_pylist()):
+            rows = rows.filter(pc.invert(pc.is_in(column.cast(pa.string()), pa.array(sorted(closed)))))
+        return rows
+
+    def _take(self, tables: dict[str, pa.RecordBatch], clock: Ints) -> None:
+        state, table = self._state, self._state.table
+        for name in _WITNESSES:
+            rows = tables.get(name)
+            if rows is None or not len(rows):
+                continue
+            self._recv_us = max(self._recv_us, pc.max(rows.column("ts_recv")).value or 0)
+            match name:
+                case "trades":
+                    table.take_trades(rows)
+                case "quotes":
+                    table.take_books(rows, clock)
+                case _:
+                    table.take_polls(rows, clock)
+        for key, level, lsn in table.passed():
+            marks = state.marks.setdefault(key, [-1, -1])
+            marks[level] = lsn if marks[level] < 0 else marks[level]
+
+    def _begin_dates(self, batch: EventBatch) -> None:
+        state = self._state
+        first: dict[str, int] = {}
+        for name in _WITNESSES:
+            rows = batch.tables.get(name)
+            if rows is None or not len(rows):
+                continue
+            column, lsn = rows.column("date"), rows.column("lsn")
+            for date in pc.unique(column).to_pylist():
+                if date is not None and date not in state.began and date not in state.closed:
+                    at = int(lsn[pc.index(column.cast(pa.string()), date).as_py()].as_py())
+                    first[date] = min(at, first.get(date, at))
+        for date in sorted(first):
+            self._begin(date, first[date])
+
+    def _begin(self, date: str, lsn: int) -> None:
+        """A date that the log tells of for the first time; the oldest of too many is told in full and let go."""
+        state = self._state
+        if self._is_judged(date):
+            _log.warning("a day judged before is left to: hosu ledger certify", date=date)
+            state.closed.add(date)
+            return
+        dates = sorted([*state.began, date])
+        if len(dates) > _DATES_KEPT:
+            self._publish(coverage=True, everything=True, final={dates[0]})
+            self._forget(dates[0])
+        if date not in state.closed:
+            state.began[date] = lsn
+
+    def _is_judged(self, date: str) -> bool:
+        """Whether others have judged the date, and left no state that this log's could be united with."""
+        state = self._state
+        if state.lsn < self._store.covered(state.wal_id) or not self._store.coverage([date]):
+            return False
+        self._read_others({*state.began, date})
+        return not any(date in other.began for other in self._others.values())
+
+    def _forget(self, date: str) -> None:
+        state = self._state
+        state.closed.add(date)
+        state.began.pop(date, None)
+        state.table.drop([date])
+        state.marks = {key: marks for key, marks in state.marks.items() if key[0] != date}
+        self._told_gaps = {series: count for series, count in self._told_gaps.items() if series[0] != date}
+        self._told_days = {series: count for series, count in self._told_days.items() if series[0] != date}
+
+    def due(self) -> bool:
+        """Whether it is time to tell the tables, or to lay down the state."""
+        if self._state.lsn <= self._saved_lsn and not self._in_doubt:
+            return False
+        now, config = self._clock.monotonic(), self._config
+        return (
+            now - self._gaps_at >= config.gaps_every_s
+            or now - self._coverage_at >= config.coverage_every_s
+            or now - self._saved_at >= config.save_every_s
+        )
+
+    def flush(self) -> int:
+        """Tells the tables what is new, and lays down the state when its time has come; returns the LSN up to which
+        the state is laid down."""
+        now = self._clock.monotonic()
+        self._gaps_at = now
+        coverage = now - self._coverage_at >= self._config.coverage_every_s
+        ended = self._dates_ended()
+        self._publish(coverage=coverage or bool(ended), everything=bool(ended), final=ended)
+        self._ended |= ended
+        if coverage:
+            self._coverage_at = now
+        if now - self._saved_at >= self._config.save_every_s:
+            self._save()
+        return self._saved_lsn
+
+    def sync(self) -> None:
+        """Lays the state down, and returns when it and all rows would survive a power cut."""
+        self._save()
+        self._store.sync()
+
+    def close(self) -> None:
+        """Tells the tables all there is, whether the day is over or not, lays down the state, and syncs."""
+        self._publish(coverage=True, everything=True, final=set(self._state.began))
+        self.sync()
+
+    @property
+    def facts(self) -> dict[str, int]:
+        """For the status: what stands open."""
+        return {"open_gaps": self.open_gaps, "missing_shares": self.missing_shares}
+
+    # --- state --------------------------------------------------------------------------------------------------
+
+    def _turn_to(self, wal_id: str) -> None:
+        if wal_id == self._state.wal_id:
+            return
+        if self._state.wal_id:
+            self.close()
+        content = self._store.state(wal_id)
+        self._state = LogState(wal_id) if content is None else unpack(content, f"the ledger's state of log {wal_id}")
+        self._saved_lsn = self._state.lsn
+        self._told_gaps, self._told_days, self._in_doubt = {}, {}, True
+
+    def _save(self) -> None:
+        if self._state.wal_id and self._state.lsn > self._saved_lsn:
+            self._store.save(self._state.wal_id, pack(self._state))
+            self._saved_lsn = self._state.lsn
+        self._saved_at = self._clock.monotonic()
+
+    def _dates_ended(self) -> set[str]:
+        """Dates whose last session is over by now and of which that was not told yet."""
+        by_date: dict[str, list[int]] = {}
+        for (date, _), marks in self._state.marks.items():
+            by_date.setdefault(date, []).append(marks[1])
+        over = {date for date, marks in by_date.items() if all(mark >= 0 for mark in marks)}
+        return over - self._ended
+
+    # --- what is told -------------------------------------------------------------------------------------------
+
+    def _publish(self, *, coverage: bool, everything: bool, final: set[str]) -> None:
+        """Adds what the tables do not say yet.
+
+        Args:
+            coverage: states too, not holes only.
+            everything: of these the figures too.
+            final: dates of which a witness ahead of the trades is taken at its word at once.
+        """
+        state = self._state
+        if not state.wal_id or (self._in_doubt and state.lsn < self._store.covered(state.wal_id)):
+            return  # the tables know more than the state that was taken up; it will get there
+        chosen = self._changed(all_of=final if everything else set(), coverage=coverage)
+        dates = {state.table.names[number][0] for number in chosen}
+        if not dates:
+            return
+        self._read_others(set(state.began))
+        former_gaps, former_days = self._store.gaps(dates), self._store.coverage(dates) if coverage else {}
+        added = Additions()
+        told_gaps: dict[Series, int] = {}
+        told_days: dict[Series, int] = {}
+        for number, changed in chosen.items():
+            series = state.table.names[number]
+            seen, verdict, shared = self._verdict(number, final=series[0] in final)
+            if shared is None:
+                continue
+            found = Found(self._filler(number), self._recv_us, state.wal_id, state.lsn)
+            _extend(added, gap_changes(former_gaps.get(series, ()), self._explained(seen, verdict), found))
+            if coverage:
+                row = coverage_row(seen, verdict, self._clock.now_us(), shared=shared)
+                new = coverage_change(former_days.get(series), row, everything=everything)
+                added.coverage += [new] if new is not None else []
+            if max((witness.volume for witness in seen.witnesses), default=0) <= seen.hi:  # else trades may still come
+                told_gaps[series] = changed
+                told_days.update({series: changed} if coverage else {})
+        self._add(added, dates)
+        self._told_gaps |= told_gaps
+        self._told_days |= told_days
+
+    def _add(self, added: Additions, dates: set[str]) -> None:
+        if self._in_doubt and added.events:
+            known = {event_key(row) for row in self._store.events(dates)}
+            added.events = [row for row in added.events if event_key(row) not in known]
+        if added:
+            self._in_doubt = True
+            self._store.add(added, self._state.wal_id, self._state.lsn)
+            self.commits += sum(map(bool, (added.gaps, added.events, added.coverage)))
+            self.rows += len(added.gaps) + len(added.events) + len(added.coverage)
+        self._in_doubt = False
+        still_open = [gap for gaps in self._store.gaps(list(self._state.began)).values() for gap in gaps if gap.open]
+        self.open_gaps, self.missing_shares = len(still_open), sum(gap.shares for gap in still_open)
+
+    def _changed(self, *, all_of: set[str], coverage: bool) -> dict[int, int]:
+        """The series to look at, and how often each has changed."""
+        table = self._state.table
+        rows = table.rows[: len(table)]
+        counts = rows[:, kernel.CHANGED].tolist()
+        # A hole at the end closes by trades that change nothing else.
+        ahead = (rows[:, _WITNESS_VOLUMES].max(axis=1) > rows[:, kernel.HI]) if len(rows) else np.zeros(0, np.bool_)
+        return {
+            number: count
+            for number, (series, count, is_ahead) in enumerate(zip(table.names, counts, ahead.tolist(), strict=True))
+            if is_ahead
+            or self._told_gaps.get(series, 0) != count
+            or (coverage and self._told_days.get(series) != count)
+            or series[0] in all_of
+        }
+
+    def _verdict(self, number: int, *, final: bool) -> tuple[Seen, Verdict, bool | None]:
+        """What is known of a series, by all logs together; None for ``shared`` where another log speaks of it."""
+        state = self._state
+        series = state.table.names[number]
+        row, holes = state.table.rows[number], state.table.holes_of(number)
+        registered = series[1:] in state.timeline.registered
+        seen = seen_of(series, row, holes, registered=registered, stood=self._stood(series, row))
+        others = self._seen_by_others(series)
+        if not seen.trades and any(other.trades for other in others):
+            return seen, judge(seen), None
+        whole = united(seen, others)
+        shared = whole.hi != seen.hi or [gap.key for gap in whole.gaps] != [gap.key for gap in seen.gaps]
+        if not final:
+            settled = self._recv_us - round(self._config.settle_s * 1e6)
+            ready = tuple(each for each in whole.witnesses if each.volume <= whole.hi or (each.recv or 0) <= settled)
+            return whole, judge(replace(whole, witnesses=ready)), shared
+        return whole, judge(whole), shared
+
+    def _stood(self, series: Series, row: Any) -> int:
+        """Up to what level of the day (1: the close, 2: its end) the stream stood since the last trade; else -1."""
+        state = self._state
+        since = max(int(row[kernel.LAST_LSN]), state.began.get(series[0], 0) - 1)
+        close, end = state.marks.get(series[:2], (-1, -1))
+        if end >= 0 and not state.timeline.broken(since, end):
+            return 2
+        return 1 if close >= 0 and not state.timeline.broken(since, close) else -1
+
+    def _explained(self, seen: Seen, verdict: Verdict) -> list[Gap]:
+        return [self._cause_of(gap, seen) for gap in verdict.gaps]
+
+    def _cause_of(self, gap: Gap, seen: Seen) -> Gap:
+        state = self._state
+        number = state.table.find(gap.series)
+        begin = state.began.get(gap.date, 0) - 1
+        before_lsn, after_lsn = begin, gap.lsn
+        if number is not None:
+            hole = next((each for each in state.table.holes_of(number) if each[kernel.TO] == gap.to_volume), None)
+            if hole is not None:
+                before_lsn, after_lsn = int(hole[kernel.BEFORE_LSN]), int(hole[kernel.AFTER_LSN])
+            elif gap.from_volume >= seen.hi:
+                before_lsn = int(state.table.rows[number, kernel.LAST_LSN])
+        long_us = (gap.after_recv or 0) - gap.before_recv if gap.before_recv is not None else 0
+        cause, detail = state.timeline.explain(
+            gap.scope, gap.symbol, max(before_lsn, begin), after_lsn, at_begin=gap.from_volume == 0, long_us=long_us
+        )
+        return replace(gap, cause=str(cause), detail=f"{gap.detail}; {detail}" if gap.detail else detail)
+
+    def _filler(self, number: int) -> str:
+        return "rest" if self._state.table.rows[number, kernel.FILLED_BY] else "stream"
+
+    # --- other logs ---------------------------------------------------------------------------------------------
+
+    def _read_others(self, dates: Collection[str]) -> None:
+        raw = self._store.other_states(self._state.wal_id, dates)
+        for wal_id, content in raw.items():
+            if self._others_raw.get(wal_id) is not content:
+                self._others.pop(wal_id, None)
+                try:
+                    self._others[wal_id] = unpack(content, f"the ledger's state of log {wal_id}")
+                except HosuError as error:  # somebody else's; certify does without it
+                    _log.warning("a log's ledger is passed over", wal_id=wal_id, error=str(error))
+        self._others = {wal_id: state for wal_id, state in self._others.items() if wal_id in raw}
+        self._others_raw = dict(raw)
+
+    def _seen_by_others(self, series: Series) -> Sequence[Seen]:
+        found = []
+        for other in self._others.values():
+            number = other.table.find(series)
+            if number is not None:
+                registered = series[1:] in other.timeline.registered
+                row, holes = other.table.rows[number], other.table.holes_of(number)
+                found.append(seen_of(series, row, holes, registered=registered))
+        return found
+
+
+def _mark_clock(state: LogState, lsn: int, clock_us: int) -> None:
+    """Notes which sessions are over by the broker's clock."""
+    if not clock_us:
+        return
+    for number, series in enumerate(state.table.names):
+        marks = state.marks.setdefault(series[:2], [-1, -1])
+        for level in (0, 1):
+            if marks[level] < 0 and clock_us >= state.table.bounds[number, level]:
+                marks[level] = lsn
+
+
+def _extend(added: Additions, more: Additions) -> None:
+    added.gaps += more.gaps
+    added.events += more.events

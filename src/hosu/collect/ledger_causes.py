@@ -1,0 +1,173 @@
+"""Why shares are missing: what happened to connections, log and records between the trades on both sides of a hole."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from hosu.collect.control import COLLECTION_ENDS
+from hosu.collect.numbering import NUMBERS_SKIPPED
+from hosu.kis.layouts import LAYOUTS
+from hosu.market.ledger import Cause
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import pyarrow as pa
+
+    from hosu.collect.sinks import SessionNote
+
+TRADE_SCOPES: Final = {tr_id: known[-1].scope for tr_id, known in LAYOUTS.items() if known[-1].event == "trades"}
+_KEPT: Final = 4_000
+"""Notes and quarantined records kept at most: some days of an ordinary feed. Older ones leave a hole unexplained."""
+_LONG_US: Final = 60_000_000
+_BREAKS: Final = frozenset(
+    {"connected", "disconnected", "silence", "unreachable", "capped", "in_use", NUMBERS_SKIPPED, COLLECTION_ENDS}
+)
+_NOTED: Final = _BREAKS | {"paused", "resumed", "refused", "unanswered", "slots", "reconnecting"}
+_ENDS_OR_BEGINS: Final = frozenset({"connected", "disconnected", COLLECTION_ENDS})
+_OUTAGE: Final = frozenset({"unreachable", "capped", "in_use", COLLECTION_ENDS})
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A session event or a quarantined trade. ``what`` of the latter is its scope and symbol, or its scope alone."""
+
+    lsn: int
+    ts_us: int
+    name: str
+    what: str
+
+    def packed(self) -> list[Any]:
+        """As JSON takes it."""
+        return [self.lsn, self.ts_us, self.name, self.what]
+
+
+class Timeline:
+    """What happened in one log, as far as it can explain missing trades; in the order of the log.
+
+    Attributes:
+        registered: the trade streams that were acknowledged at any time, as (scope, symbol).
+    """
+
+    def __init__(self) -> None:
+        self._events: list[Note] = []
+        self._unread: list[Note] = []
+        self.registered: set[tuple[str, str]] = set()
+
+    def take(self, sessions: Iterable[SessionNote], quarantine: pa.RecordBatch | None) -> None:
+        """Takes what a batch says."""
+        for note in sessions:
+            self._take_event(note)
+        if quarantine is not None:
+            columns = (quarantine.column(name).to_pylist() for name in ("lsn", "tr_id", "symbol"))
+            times = quarantine.column("ts_recv").view("int64").to_pylist()
+            for lsn, tr_id, symbol, ts_us in zip(*columns, times, strict=True):
+                scope = TRADE_SCOPES.get(tr_id or "")
+                if scope is not None:
+                    self._unread.append(Note(lsn, ts_us, "quarantine", f"{scope}:{symbol or ''}"))
+        del self._events[:-_KEPT], self._unread[:-_KEPT]
+
+    def _take_event(self, note: SessionNote) -> None:
+        event = note.event
+        name = str(event.get("event", ""))
+        scope = TRADE_SCOPES.get(str(event.get("tr_id", "")))
+        if name == "registered" and scope is not None:
+            self.registered.add((scope, str(event.get("key", ""))))
+        elif name in _NOTED and (name not in {"refused", "unanswered"} or scope is not None):
+            text = event.get("cause") or event.get("text") or ""
+            where = f"{scope}:{event.get('key', '')}" if scope is not None else ""
+            self._events.append(Note(note.lsn, note.ts_recv_us, name, where or str(text)[:200]))
+
+    def broken(self, after_lsn: int, before_lsn: int) -> bool:
+        """Whether the stream was interrupted between two records."""
+        return any(note.name in _BREAKS for note in _between(self._events, after_lsn, before_lsn))
+
+    def explain(
+        self, scope: str, symbol: str, after_lsn: int, before_lsn: int, *, at_begin: bool, long_us: int = 0
+    ) -> tuple[Cause, str]:
+        """The cause of a hole between two records, and in words what was seen.
+
+        Args:
+            at_begin: no trade of the series came before.
+            long_us: how much time lies between the records.
+        """
+        events = [note for note in _between(self._events, after_lsn, before_lsn) if _concerns(note, scope, symbol)]
+        if at_begin and not self._connected_at(after_lsn):
+            # The first connection is no break; only what comes behind it is.
+            connected = next((i for i, note in enumerate(events) if note.name == "connected"), -1)
+            events = events[connected + 1 :]
+        unread = list(_between(self._unread, after_lsn - 1, before_lsn + 1))  # a frame may hold good records and bad
+        mine = [note for note in unread if note.what == f"{scope}:{symbol}"]
+        names = [note.name for note in events]
+        if NUMBERS_SKIPPED in names:
+            return Cause.DISK, "the log begins anew behind records that its disk lost"
+        if mine:
+            return Cause.QUARANTINE, f"{len(mine)} records of it came and could not be read (table quarantine)"
+        if "silence" in names:
+            return Cause.SILENCE, f"the connection fell silent and was given up; {_story(events)}"
+        if "connected" in names or "disconnected" in names:
+            return self._of_break(events, names, long_us=long_us)
+        if "paused" in names:
+            return Cause.BACKPRESSURE, f"reading was paused {names.count('paused')} times; the disk could not follow"
+        nameless = [note for note in unread if note.what == f"{scope}:"]
+        if nameless:
+            return Cause.QUARANTINE, f"{len(nameless)} frames of trades came and could not be read (table quarantine)"
+        if at_begin:
+            return Cause.LATE_START, "nothing of it was received before; trading had begun"
+        return Cause.UNKNOWN, f"no session event lies between; {_story(events)}" if events else (
+            "the connection stood and nothing was reported"
+        )
+
+    def _connected_at(self, lsn: int) -> bool:
+        before = [note.name for note in self._events[: bisect_right(self._events, lsn, key=lambda note: note.lsn)]]
+        last = next((name for name in reversed(before) if name in _ENDS_OR_BEGINS), "")
+        return last == "connected"
+
+    def _of_break(self, events: Sequence[Note], names: Sequence[str], *, long_us: int) -> tuple[Cause, str]:
+        unsaid = "disconnected" not in names
+        if unsaid:
+            return Cause.OUTAGE, f"the collector ended without a word and began again; {_story(events)}"
+        if _OUTAGE & set(names) or long_us >= _LONG_US:
+            return Cause.OUTAGE, f"no connection for a time; {_story(events)}"
+        return Cause.RECONNECT, f"the connection broke and was made again; {_story(events)}"
+
+    # --- laid down and taken up ----------------------------------------------------------------------------------
+
+    def pack(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return {
+            "events": [note.packed() for note in self._events],
+            "unread": [note.packed() for note in self._unread],
+            "registered": sorted(map(list, self.registered)),
+        }
+
+    @classmethod
+    def unpack(cls, packed: dict[str, Any]) -> Timeline:
+        """What ``pack`` gave."""
+        timeline = cls()
+        timeline._events = [Note(*each) for each in packed["events"]]
+        timeline._unread = [Note(*each) for each in packed["unread"]]
+        timeline.registered = {(scope, symbol) for scope, symbol in packed["registered"]}
+        return timeline
+
+
+def _between(notes: Sequence[Note], after_lsn: int, before_lsn: int) -> Sequence[Note]:
+    first = bisect_right(notes, after_lsn, key=lambda note: note.lsn)
+    return notes[first : bisect_left(notes, before_lsn, key=lambda note: note.lsn)]
+
+
+def _concerns(note: Note, scope: str, symbol: str) -> bool:
+    return note.name not in {"refused", "unanswered"} or note.what == f"{scope}:{symbol}"
+
+
+def _story(events: Sequence[Note]) -> str:
+    """The first few events, in order, each once in a row."""
+    told: list[str] = []
+    for note in events:
+        text = f"{note.name} ({note.what})" if note.what else note.name
+        if not told or told[-1] != text:
+            told.append(text)
+    more = f" and {len(told) - 6} more" if len(told) > 6 else ""
+    return ", ".join(told[:6]) + more
