@@ -37,9 +37,10 @@ _AFTER_CLOSE_S: Final = 600
 class Plan:
     """What is collected, from where, and until when.
 
-    ``registrations`` are in order of priority; those beyond ``slots`` are in reserve. ``symbols`` are all that this
-    key covers: what is not streamed of them is polled every ``poll_every_s``, what is streamed now and then.
-    ``exchanges`` is how many streamed symbols an hour may give their slots to ones that trade more.
+    ``registrations`` are in order of priority, at most ``slots``; those in ``reserve`` take the places of refused
+    ones. ``symbols`` are all that this key covers: what is not streamed of them is polled every ``poll_every_s``,
+    what is streamed now and then. ``exchanges`` is how many streamed symbols an hour may give their slots to ones
+    that trade more.
     """
 
     host: Host
@@ -53,6 +54,7 @@ class Plan:
     durable_fd: int | None = None
     poll_every_s: float = 1.0
     exchanges: int = 0
+    reserve: Sequence[Registration] = ()
 
 
 def registrations_of(symbols: Sequence[str], feeds: Sequence[str], scope: str) -> list[Registration]:
@@ -260,19 +262,15 @@ def _coverage(
 
 
 def _share_of(plan: Plan) -> Share:
-    """What the plan says, in the words of coverage: its first ``slots`` registrations are streamed."""
+    """What the plan says, in the words of coverage."""
     from hosu.collect.subscriptions import Key, Share
 
-    within, beyond = plan.registrations[: plan.slots], plan.registrations[plan.slots :]
-    streamed = tuple(dict.fromkeys(each.key for each in within))
-    return Share(
-        Key(plan.credentials.fingerprint, plan.slots),
-        tuple(dict.fromkeys(each.tr_id for each in plan.registrations)),
-        tuple(within),
-        tuple(beyond),
-        streamed,
-        tuple(symbol for symbol in plan.symbols if symbol not in set(streamed)),
-    )
+    streamed = tuple(dict.fromkeys(each.key for each in plan.registrations))
+    tr_ids = tuple(dict.fromkeys(each.tr_id for each in plan.registrations))
+    among = set(streamed)
+    polled = tuple(symbol for symbol in plan.symbols if symbol not in among)
+    key = Key(plan.credentials.fingerprint, plan.slots)
+    return Share(key, tr_ids, tuple(plan.registrations), tuple(plan.reserve), streamed, polled)
 
 
 def _in_session(scope: str) -> Callable[[int], bool]:

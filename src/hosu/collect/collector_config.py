@@ -35,10 +35,10 @@ class CollectorConfig:
     """How a collector behaves; None switches a part off.
 
     ``until_idle_s`` ends it after that long without market data, counted from the first frame; before it,
-    ``first_frame_s`` may pass. The round of polls at an orderly end has ``last_poll_s``. From the first stop on ``stop_s`` may pass: feeds have ``feed_stop_s`` of it to
-    say goodbye, the log the last ``log_close_s`` to write what waits, the sinks what lies between. Below
-    ``sink_reserve_bytes`` of free disk the sinks are held back, below ``log_reserve_bytes`` the collector stops with
-    an error.
+    ``first_frame_s`` may pass. The round of polls at an orderly end has ``last_poll_s``. From the first stop on
+    ``stop_s`` may pass: feeds have ``feed_stop_s`` of it to say goodbye, the log the last ``log_close_s`` to write
+    what waits, the sinks what lies between. Below ``sink_reserve_bytes`` of free disk the sinks are held back, below
+    ``log_reserve_bytes`` the collector stops with an error.
     """
 
     status_path: Path | None = None

@@ -102,6 +102,7 @@ class Coverage:
             self._slots[registration.key] = (*got, registration.tr_id)
         self._exchanges = Exchanges(config.exchange, share.streamed, clock.monotonic())
         self._exchanged = 0
+        self._ended = False
         self._scores: dict[str, float] = {}
         self._status: dict[str, Any] = {}
 
@@ -127,6 +128,7 @@ class Coverage:
                     self._set_intervals()
                     group.create_task(self._poller.run(), name="coverage-polls")
         finally:
+            self._ended = True
             self._keep(self.report())
 
     async def sweep(self) -> None:
@@ -160,8 +162,14 @@ class Coverage:
             _log.warning("coverage not written", error=str(error))
 
     def _streamed(self) -> frozenset[str]:
+        """Who comes over the stream now; after the end, who did."""
+        if not self._stands():
+            return frozenset()
         first = self._share.tr_ids[:1]
         return frozenset(each.key for each in self._feed.registrations.acknowledged if each.tr_id in first)
+
+    def _stands(self) -> bool:
+        return self._ended or self._connected()
 
     def _set_intervals(self) -> None:
         if self._poller is None:
@@ -211,7 +219,7 @@ class Coverage:
             frozenset(each.key for each in state.unanswered),
             len(state.acknowledged),
             state.limit,
-            self._connected(),
+            self._stands(),
             None if rotation is None else rotation.interval_s.copy(),
             None if rotation is None else rotation.achieved(self._clock.monotonic()),
             None if rotation is None else rotation.unknown,

@@ -213,10 +213,13 @@ class Poller:
                 group.create_task(self._work(), name=f"poll-{number}")
 
     async def sweep(self) -> None:
-        """One poll of everybody, those with the longest interval first: the witnesses of what was streamed."""
+        """One poll of everybody, those with the longest interval first: the witnesses of what was streamed. Ends
+        with the first call that fails after all its tries."""
         order = np.argsort(-self.rotation.interval_s, kind="stable")
         for first in range(0, len(order), SYMBOLS_A_CALL):
             await self._poll(order[first : first + SYMBOLS_A_CALL])
+            if self.trouble is not None:
+                return
 
     def expected_times(self) -> float:
         """How many times the interval that is wanted the present pace allows: 1.0, or more where calls are short."""
@@ -228,6 +231,9 @@ class Poller:
             if len(taken):
                 await self._poll(taken)
                 self._say_interval()
+                if self._failed_in_a_row:
+                    delay_s = _FAILED_S * 2.0 ** min(10, self._failed_in_a_row)
+                    await self._clock.sleep(min(_FAILED_MOST_S, delay_s))
             else:
                 await self._clock.sleep(min(_IDLE_S, max(0.001, self.rotation.wait_s(self._clock.monotonic()))))
 
@@ -237,7 +243,7 @@ class Poller:
         try:
             prices = await self._source.multi_price(symbols, self._scope, priority=Priority.POLL)
         except BrokerError as error:
-            await self._fail(taken, error)
+            self._fail(taken, error)
         else:
             answered = {price.symbol for price in prices}
             there = np.array([symbol in answered for symbol in symbols])
@@ -248,14 +254,13 @@ class Poller:
         finally:
             self.rotation.failed(taken)  # also when cancelled: nobody stays away
 
-    async def _fail(self, taken: npt.NDArray[np.int64], error: BrokerError) -> None:
+    def _fail(self, taken: npt.NDArray[np.int64], error: BrokerError) -> None:
         self.rotation.failed(taken)
         self.failures += 1
         self._failed_in_a_row += 1
         if self.trouble != str(error):
             _log.warning("prices not polled", scope=self._scope, symbols=len(taken), error=str(error))
         self.trouble = str(error)
-        await self._clock.sleep(min(_FAILED_MOST_S, _FAILED_S * 2.0 ** min(10, self._failed_in_a_row)))
 
     def _say_interval(self) -> None:
         """Says when polls have to be further apart than they were."""

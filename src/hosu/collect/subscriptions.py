@@ -114,7 +114,9 @@ def make_plan(
 _Streams = dict[str, tuple[str, tuple[str, ...]]]
 
 
-def _streams(symbols: Sequence[str], feeds: tuple[str, ...], keys: Sequence[Key], before: Mapping[str, str]) -> _Streams:
+def _streams(
+    symbols: Sequence[str], feeds: tuple[str, ...], keys: Sequence[Key], before: Mapping[str, str]
+) -> _Streams:
     """Key and feeds of every streamed symbol."""
     width = len(feeds)
     free = {key.name: key.slots for key in keys}

@@ -64,11 +64,11 @@ class Feed:
     ``expects_data(now_us)`` says whether the market is open as far as silence is concerned.
 
     Session events, by ``event["event"]``: ``connected`` (address), ``registered`` and ``refused`` (tr_id, key, code,
-    text), ``released`` (tr_id, key, code), ``unanswered`` (tr_id, key), ``settled`` (registered, refused, unanswered as counts; not_covered as list of
-    [tr_id, key] for which no slot is left), ``slots`` (limit, learnt from a refusal), ``in_use`` (text),
-    ``approval_refused`` (code, text), ``silence`` (seconds), ``paused``, ``resumed``, ``disconnected`` (code, cause,
-    seconds), ``unreachable`` (address, cause), ``reconnecting`` (delay_s), ``capped`` (connections, seconds: the hourly
-    cap is reached, and nobody is asked for so long).
+    text), ``released`` (tr_id, key, code), ``unanswered`` (tr_id, key), ``settled`` (registered, refused, unanswered
+    as counts; not_covered as list of [tr_id, key] for which no slot is left), ``slots`` (limit, learnt from a
+    refusal), ``in_use`` (text), ``approval_refused`` (code, text), ``silence`` (seconds), ``paused``, ``resumed``,
+    ``disconnected`` (code, cause, seconds), ``unreachable`` (address, cause), ``reconnecting`` (delay_s), ``capped``
+    (connections, seconds: the hourly cap is reached, and nobody is asked for so long).
     """
 
     def __init__(
