@@ -39,6 +39,7 @@ _MISSES: Final = 3  # replies in a row without a symbol, after which it is polle
 _IDLE_S: Final = 0.25
 _FAILED_S: Final = 0.5
 _FAILED_MOST_S: Final = 30.0
+_SAY_EVERY_S: Final = 1.0
 _LONGER: Final = 1.25  # times what was said last: a change worth a line in the log
 
 
@@ -90,8 +91,10 @@ class Rotation:
         late = self._lateness(now_s)
         if not len(late) or late.max() < 0:
             return np.zeros(0, np.int64)
-        first = np.argsort(-late, kind="stable")[:most]  # stable: those equally late keep the order of their priority
-        taken = first[late[first] >= -_EARLY]
+        least = -np.partition(-late, most - 1)[most - 1] if len(late) > most else -np.inf
+        among = np.flatnonzero(late >= max(least, -_EARLY))
+        # Stable: those equally late keep the order of their priority.
+        taken = among[np.argsort(-late[among], kind="stable")[:most]]
         self._away[taken] = True
         return taken
 
@@ -198,7 +201,7 @@ class Poller:
         self.on_prices: Callable[[Sequence[Priced]], None] = lambda _: None
         self._source, self._scope, self._clock = source, scope, clock
         self._calls_per_s = calls_per_s
-        self._said_times = 1.0
+        self._said_times, self._say_after_s = 1.0, 0.0
         self._failed_in_a_row = 0
         self.calls = self.failures = 0
         self.trouble: str | None = None
@@ -263,7 +266,11 @@ class Poller:
         self.trouble = str(error)
 
     def _say_interval(self) -> None:
-        """Says when polls have to be further apart than they were."""
+        """Says when polls have to be further apart than they were; looked at now and then only."""
+        now_s = self._clock.monotonic()
+        if now_s < self._say_after_s:
+            return
+        self._say_after_s = now_s + _SAY_EVERY_S
         times = self.expected_times()
         longer, shorter = times > self._said_times * _LONGER, times * _LONGER < self._said_times
         if not longer and not shorter:

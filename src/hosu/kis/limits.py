@@ -81,7 +81,7 @@ class Priority(IntEnum):
     POLL = 2
 
 
-_HEAD: Final = struct.Struct("<4sfqq")  # magic, slowness, time of the last refusal, time somebody last waited for polls
+_HEAD: Final = struct.Struct("<4sfqqq")  # magic, slowness, times: last refusal, last wait of other calls and of polls
 _MAGIC: Final = b"HGV2"
 _MAX_SLOWNESS: Final = 8.0
 _SLOWER: Final = 1.5
@@ -96,6 +96,7 @@ class _State:
     refused_us: int
     grants: list[tuple[int, int]]  # (time, priority), oldest first
     waited_us: int = 0  # when a call other than a poll last had to wait
+    polls_waited_us: int = 0
 
 
 class Governor:
@@ -103,9 +104,9 @@ class Governor:
 
     The file is locked only while a grant is looked up and written; waiting happens outside the lock. A refusal by
     the broker slows every process down by half; each quiet minute takes one such step back. Back-fill leaves a
-    quarter of the calls to live work. Polls take whatever nobody else wants, and a quarter less while anybody, in
-    whatever process, has to wait: that quarter goes to live calls first, then to back-fill, which so gets on beside
-    polls that never end. Times in the file are wall-clock microseconds; what lies seconds in the future (a clock set
+    quarter of the calls to live work. Polls take whatever nobody else wants, and leave a quarter while anybody,
+    in whatever process, has to wait: it goes to live calls first, then to back-fill. Back-fill in turn takes no more
+    than that quarter while polls wait. Times in the file are wall-clock microseconds; what lies seconds in the future (a clock set
     back) does not count.
     """
 
@@ -166,9 +167,11 @@ class Governor:
             state = _read(descriptor, now)
             wait_us = _wait_us(state, self.pace, now, priority)
             if wait_us > 0:
-                if priority is not Priority.POLL:
+                if priority is Priority.POLL:
+                    state.polls_waited_us = now
+                else:
                     state.waited_us = now
-                    _write(descriptor, state)
+                _write(descriptor, state)
                 return None, wait_us
             state.grants = [*state.grants, (now, int(priority))][-_KEPT:]
             _write(descriptor, state)
@@ -184,20 +187,16 @@ def _wait_us(state: _State, pace: Pace, now: int, priority: Priority) -> int:
         waits.append(state.grants[-1][0] + round(pace.gap_s * slowness * 1e6) - now)
     # Shares are counted over so many windows that a quarter of them is a whole call.
     windows = -(-4 // pace.calls)
+    span_us = windows * window_us
     own = [at for at, kind in state.grants if kind == priority]
     if priority is Priority.POLL:
-        of_others_us = state.waited_us + windows * window_us - now
-        yielded = _until_room(own, max(1, windows * pace.calls * 3 // 4), windows * window_us, now)
-        waits.append(min(yielded, of_others_us))
+        yielded = _until_room(own, max(1, windows * pace.calls * 3 // 4), span_us, now)
+        waits.append(min(yielded, state.waited_us + span_us - now))
     elif priority is Priority.BACKFILL:
-        calls = max(1, pace.calls * 3 // 4)
-        alone = _until_room([at for at, _ in state.grants], calls, window_us, now)
         others = [at for at, kind in state.grants if kind != Priority.POLL]
-        beside_polls = max(
-            _until_room(own, max(1, windows * pace.calls // 4), windows * window_us, now),
-            _until_room(others, calls, window_us, now),
-        )
-        waits.append(min(alone, beside_polls))
+        waits.append(_until_room(others, max(1, pace.calls * 3 // 4), window_us, now))
+        yielded = _until_room(own, max(1, windows * pace.calls // 4), span_us, now)
+        waits.append(min(yielded, state.polls_waited_us + span_us - now))
     return max(waits)
 
 
@@ -216,8 +215,11 @@ def _recovered(state: _State, now: int) -> float:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[int]:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)  # held for microseconds, so it may block the loop
         yield descriptor
@@ -229,17 +231,16 @@ def _read(descriptor: int, now: int) -> _State:
     raw = os.pread(descriptor, 4096, 0)
     if len(raw) < _HEAD.size or raw[:4] != _MAGIC:
         return _State(1.0, 0, [])
-    _, slowness, refused_us, waited_us = _HEAD.unpack_from(raw)
+    _, slowness, refused_us, waited_us, polls_waited_us = _HEAD.unpack_from(raw)
     packed = struct.unpack_from(f"<{(len(raw) - _HEAD.size) // 8}q", raw, _HEAD.size)
     grants = [(each >> 2, each & 3) for each in packed]
     sane = slowness if 1.0 <= slowness <= _MAX_SLOWNESS else 1.0
-    return _State(
-        sane, min(refused_us, now), [each for each in grants if 0 < each[0] <= now + _SKEW_US], min(waited_us, now)
-    )
+    sound = [each for each in grants if 0 < each[0] <= now + _SKEW_US]
+    return _State(sane, min(refused_us, now), sound, min(waited_us, now), min(polls_waited_us, now))
 
 
 def _write(descriptor: int, state: _State) -> None:
-    head = _HEAD.pack(_MAGIC, state.slowness, state.refused_us, state.waited_us)
+    head = _HEAD.pack(_MAGIC, state.slowness, state.refused_us, state.waited_us, state.polls_waited_us)
     packed = [at << 2 | kind for at, kind in state.grants]
     content = head + struct.pack(f"<{len(packed)}q", *packed)
     os.pwrite(descriptor, content, 0)
