@@ -73,6 +73,7 @@ def collect(
     from hosu.cli.options import lake_root
     from hosu.cli.station import host_of
     from hosu.cli.universe import symbols_of
+    from hosu.errors import ShardsFailedError
     from hosu.settings import CollectSettings, KisSettings, LogSettings, load
 
     if scope not in ("KRX", "NXT", "UN"):
@@ -84,9 +85,9 @@ def collect(
     if durable_fd is not None and len(credentials) > 1:
         raise typer.BadParameter("--durable-fd needs a single key: each has a log of its own")
     settings = load(CollectSettings, {"state": state})
-    opened = open_lake(lake, create=True)
+    opened = None if plan else open_lake(lake, create=True)
     folder = state_folder(lake_root(lake), settings)
-    chosen = symbols_of(symbols, opened, host.rest if kis == "simulator" else None)
+    chosen = symbols_of(symbols, lambda: opened or open_lake(lake), host.rest if kis == "simulator" else None)
     wish = Wish(
         host,
         credentials,
@@ -101,18 +102,24 @@ def collect(
         durable_fd=durable_fd,
     )
     work = planned(wish, folder, manners)
-    if plan:
+    if opened is None:
         emit_plan(work.plan, wish.poll_every_s, format_)
         return
     logs.configure(load(LogSettings).level, folder / "hosu.log", quiet=sys.stderr.isatty())
     note(f"hosu: {work.said}")
-    last = collect_all(work, opened, folder, settings, manners)
+    failed: ShardsFailedError | None = None
+    try:
+        last = collect_all(work, opened, folder, settings, manners)
+    except ShardsFailedError as error:  # the others have ended in order, and what they brought is worth its bars
+        failed, last = error, error.status
     if format_ is Format.json:
         emit_json(last)
     else:
         stdout().print(block(last))
     if bars and not str(last.get("reason", "")).startswith("SIG"):
         _build_bars(opened)
+    if failed is not None:
+        raise failed
 
 
 def _is_open(descriptor: int) -> bool:

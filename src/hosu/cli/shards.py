@@ -119,12 +119,21 @@ class Shard:
         try:
             # Stays open: its end would tell the shard that we have gone.
             process.stdin.write(self._job.to_line())
-            async for line in process.stderr:
-                self._hear(line.decode("utf-8", "replace").rstrip(), tell)
+            await self._listen(process.stderr, tell)
             return await process.wait()
         finally:
             self.kill()
             process.stdin.close()
+
+    async def _listen(self, stderr: asyncio.StreamReader, tell: Callable[[str], None]) -> None:
+        while True:
+            try:
+                line = await stderr.readline()
+            except ValueError:  # longer than anything a person would read: left out
+                continue
+            if not line:
+                return
+            self._hear(line.decode("utf-8", "replace").rstrip(), tell)
 
     def _hear(self, line: str, tell: Callable[[str], None]) -> None:
         if line.startswith("hosu: "):
@@ -186,9 +195,10 @@ class Shards:
                 loop.remove_signal_handler(number)
             self._keep_status()
         failed = [shard for shard in self._shards if shard.state == "failed"]
+        last = self.status()
         if failed:
-            raise ShardsFailedError({shard.number: str(shard.cause) for shard in failed}, len(self._shards))
-        return self.status()
+            raise ShardsFailedError({shard.number: str(shard.cause) for shard in failed}, last)
+        return last
 
     def status(self) -> dict[str, Any]:
         """The status of all as one; see ``shard_status.merged``."""

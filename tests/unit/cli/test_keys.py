@@ -108,3 +108,14 @@ def test_a_key_set_twice_is_refused(monkeypatch) -> None:
     monkeypatch.setenv("LIVE_KIS_APP_KEY_2", "live-key")
     with pytest.raises(SettingsError, match="is the same under two numbers"):
         live()
+
+
+def test_doctor_counts_the_keys_and_names_a_number_without_its_secret(monkeypatch) -> None:
+    from hosu.cli.doctor import _further_keys
+
+    give(monkeypatch, "")
+    assert _further_keys() == []
+    give(monkeypatch, "_2", "_3")
+    assert [(each.state, each.found) for each in _further_keys()] == [("ok", "3, together 123 slots")]
+    monkeypatch.delenv("LIVE_KIS_APP_SECRET_3")
+    assert [(each.state, each.found) for each in _further_keys()] == [("fail", "LIVE_KIS_APP_SECRET_3 is not set")]

@@ -49,20 +49,20 @@ def bars(lake: Lake, date: str, values: dict[str, float]) -> None:
     ],
 )
 def test_symbols_are_listed_ones_in_their_order_and_others_by_turnover(lake: Lake, text: str, expected: list) -> None:
-    assert symbols_of(text, lake, None) == expected
+    assert symbols_of(text, lambda: lake, None) == expected
 
 
 def test_a_file_names_symbols_line_by_line_with_remarks_and_markets_too(lake: Lake, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mine").write_text("000030  # first\n\n# nothing\ntop:1\n")
-    assert symbols_of("mine", lake, None) == ["000030", "000020"]
+    assert symbols_of("mine", lambda: lake, None) == ["000030", "000020"]
 
 
 def test_turnover_that_was_measured_goes_before_what_is_estimated(lake: Lake) -> None:
     bars(lake, "2026-09-11", {"000010": 1.0})
     bars(lake, "2026-09-14", {"000040": 99_999.0, "000020": 7.0})
     assert latest_turnover(lake) == {"000040": 99_999.0, "000020": 7.0}
-    assert symbols_of("all", lake, None) == ["000040", "000010", "000030", "000020"]
+    assert symbols_of("all", lambda: lake, None) == ["000040", "000010", "000030", "000020"]
 
 
 def test_equal_turnovers_go_by_symbol() -> None:
@@ -82,11 +82,11 @@ def test_equal_turnovers_go_by_symbol() -> None:
 )
 def test_what_names_no_symbols_is_refused(lake: Lake, text: str, said: str) -> None:
     with pytest.raises(InputError) as caught:
-        symbols_of(text, lake, None)
+        symbols_of(text, lambda: lake, None)
     assert str(caught.value).startswith(said)
 
 
 @pytest.mark.parametrize("text", ["all", "top:3", "market:KOSPI"])
 def test_a_lake_without_instruments_says_where_they_come_from(tmp_path: Path, text: str) -> None:
     with pytest.raises(InputError, match="the lake knows no instruments; run: hosu instruments sync"):
-        symbols_of(text, Lake.open(str(tmp_path / "lake")), None)
+        symbols_of(text, lambda: Lake.open(str(tmp_path / "lake")), None)
