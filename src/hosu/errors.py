@@ -7,6 +7,7 @@
     ├── InputError                  a file or argument from outside is not what it should be
     ├── LockedError                 another process owns what only one may own
     ├── PortInUseError
+    ├── ShardsFailedError           one of several collecting processes was given up
     ├── MarketError
     │   ├── CalendarRangeError      a date outside the known calendar
     │   └── NoSessionError          a date on which the venue does not trade
@@ -41,7 +42,7 @@ Each error keeps its facts as attributes and ends its sentence with what to do.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 def plain(text: str) -> str:
@@ -85,6 +86,22 @@ class PortInUseError(HosuError):
     def __init__(self, host: str, port: int) -> None:
         self.host, self.port = host, port
         super().__init__(f"port {port} on {host} is in use; choose another, or 0 for a free one")
+
+
+class ShardsFailedError(HosuError):
+    """One or more of several collecting processes failed again and again, and were given up.
+
+    ``status`` is the last one of all, those that ended in order included.
+    """
+
+    def __init__(self, causes: dict[int, str], status: dict[str, Any]) -> None:
+        self.causes, self.status = causes, status
+        told = "; ".join(f"[{number}] {cause}" for number, cause in causes.items())
+        count = f"{len(causes)} of {len(status['shards'])} shards"
+        super().__init__(
+            f"{count} failed again and again: {told}; what they received is in their logs, start again once the cause "
+            "is mended"
+        )
 
 
 # --- market -----------------------------------------------------------------------------------------------------

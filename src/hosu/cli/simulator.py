@@ -85,6 +85,9 @@ def simulator(
     token_interval: Annotated[
         float, typer.Option("--token-interval", min=0, help="Seconds between two tokens of a key.")
     ] = 60.0,
+    quota: Annotated[
+        str, typer.Option("--quota", metavar="N|KIND", help="REST calls a second of a key, or a kind of account.")
+    ] = "live",
     faults: Annotated[
         str | None,
         typer.Option("--faults", metavar="SPEC|@FILE", help="What goes wrong, as in 'drop=1/1000; close@10:30'."),
@@ -112,7 +115,7 @@ def simulator(
     linger_s = _linger_s(linger)
     on, of = (None if text is None else day_of(text) for text in (day, layouts))
     source = Source(bars, frames, on, symbols, records, books, of, fills, seed, feeds)
-    config = _config(slots, speed, rate, port, expect, away, token_interval)
+    config = _config(slots, speed, rate, port, expect, away, token_interval, quota)
     config = replace(config, faults=faults_of(faults), fault_seed=seed)
     if report is not None and not report.parent.is_dir():
         raise InputError(str(report), "its folder does not exist", "make the folder first")
@@ -131,11 +134,12 @@ def _linger_s(text: str) -> float | None:
 
 
 def _config(
-    slots: int, speed: str, rate: float | None, port: int, expect: int, away: str, token_interval_s: float
+    slots: int, speed: str, rate: float | None, port: int, expect: int, away: str, token_interval_s: float, quota: str
 ) -> SimulatorConfig:
     from hosu.kis.simulator.app import SimulatorConfig
     from hosu.kis.simulator.pacing import Pace, parse_speed
     from hosu.kis.simulator.player import PlayConfig
+    from hosu.kis.simulator.quota import parse_quota
     from hosu.kis.simulator.rest import RestConfig
     from hosu.kis.simulator.sessions import SlotConfig
     from hosu.kis.simulator.ws import WsConfig
@@ -146,6 +150,7 @@ def _config(
         slots=SlotConfig(registrations=slots),
         rest=RestConfig(port=port),
         ws=WsConfig(port=port + 1 if port else 0),
+        calls_per_s=parse_quota(quota),
         token_interval_s=token_interval_s,
     )
 
