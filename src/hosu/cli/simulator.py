@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from hosu.kis.simulator.app import SimulatorConfig
+    from hosu.kis.simulator.fault_spec import Clause
     from hosu.kis.simulator.tape import Tape
 
 _SYNTHETIC_SYMBOLS = 20
@@ -84,6 +85,10 @@ def simulator(
     token_interval: Annotated[
         float, typer.Option("--token-interval", min=0, help="Seconds between two tokens of a key.")
     ] = 60.0,
+    faults: Annotated[
+        str | None,
+        typer.Option("--faults", metavar="SPEC|@FILE", help="What goes wrong, as in 'drop=1/1000; close@10:30'."),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE", help="Where the report goes; default: stdout.")
     ] = None,
@@ -91,7 +96,7 @@ def simulator(
     """Serves the broker's protocol on 127.0.0.1: REST with OAuth and limits, WebSocket with registrations.
 
     Its first line on stdout is JSON with the addresses `rest` and `ws`; its last, the report, says exactly what it
-    sent: records, shares and a checksum for each symbol. Faults of any kind are not simulated yet.
+    sent: records, shares and a checksum for each symbol, and what it withheld by the faults asked for.
     """
     import asyncio
 
@@ -104,6 +109,7 @@ def simulator(
     on, of = (None if text is None else day_of(text) for text in (day, layouts))
     source = Source(bars, frames, on, symbols, records, books, of, fills, seed, feeds)
     config = _config(slots, speed, rate, port, expect, away, token_interval)
+    config = replace(config, faults=faults_of(faults), fault_seed=seed)
     if report is not None and not report.parent.is_dir():
         raise InputError(str(report), "its folder does not exist", "make the folder first")
     asyncio.run(_serve(config, tape_maker(source), report))
@@ -127,6 +133,25 @@ def _config(
         ws=WsConfig(port=port + 1 if port else 0),
         token_interval_s=token_interval_s,
     )
+
+
+def faults_of(text: str | None) -> tuple[Clause, ...]:
+    """The faults of a specification, or of the file named behind ``@``.
+
+    Raises:
+        InputError: a clause makes no sense, or the file cannot be read.
+    """
+    from hosu.errors import InputError
+    from hosu.kis.simulator.fault_spec import parse_faults
+
+    if text is None:
+        return ()
+    if not text.startswith("@"):
+        return parse_faults(text)
+    try:
+        return parse_faults(Path(text[1:]).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as fault:
+        raise InputError(text[1:], f"cannot be read ({fault})", "name a text file of faults") from fault
 
 
 def tape_maker(source: Source) -> Callable[[], Tape]:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from hosu.errors import MarketError
 from hosu.kis.simulator.account import Accounts
 from hosu.kis.simulator.delivery import Delivery
-from hosu.kis.simulator.faults import Faults, NoFaults
+from hosu.kis.simulator.faults import Act, Faults, NoFaults
 from hosu.kis.simulator.notices import fill_notice
 from hosu.kis.simulator.player import PlayConfig, Player
 from hosu.kis.simulator.quota import PROFILES, Quota
 from hosu.kis.simulator.rest import RestConfig, RestServer
 from hosu.kis.simulator.rest_calls import Market
+from hosu.kis.simulator.scripted_faults import ScriptedFaults
 from hosu.kis.simulator.sessions import SlotConfig, Slots
 from hosu.kis.simulator.ws import WsConfig, WsServer
 from hosu.market.calendar import business_day, instant_us, sessions_on
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hosu.clock import Clock
+    from hosu.kis.simulator.fault_spec import Clause
     from hosu.kis.simulator.tape import Tape
 
 _LAST_QUESTIONS_S = 2.0
@@ -37,7 +38,7 @@ class SimulatorConfig:
 
     ``appkeys`` maps appkeys to secrets; None takes any. ``calls_per_s`` limits REST calls of an appkey, None does
     not. ``token_interval_s`` is the time between two token issues, 0 for any. ``notice_every_s`` is how often who
-    has registered notices is told of a fill.
+    has registered notices is told of a fill. ``faults`` strike as ``fault_seed`` says.
     """
 
     play: PlayConfig = field(default_factory=PlayConfig)
@@ -48,21 +49,23 @@ class SimulatorConfig:
     calls_per_s: int | None = PROFILES["live"]
     token_interval_s: float = 60.0
     notice_every_s: float = 5.0
+    faults: tuple[Clause, ...] = ()
+    fault_seed: int = 1
 
 
 class Simulator:
     """A broker that knows one day. ``start``, then ``wait`` until it is over or ``stop`` before; then ``report``."""
 
-    def __init__(
-        self, config: SimulatorConfig, make_tape: Callable[[], Tape], clock: Clock, faults: Faults | None = None
-    ) -> None:
+    def __init__(self, config: SimulatorConfig, make_tape: Callable[[], Tape], clock: Clock) -> None:
         """Raises what ``make_tape`` raises on bad input."""
         self._config, self._clock = config, clock
         self._tape = make_tape()
-        faults = faults or NoFaults()
+        faults = self._faults = _faults(config, self._tape)
         self._accounts = Accounts(clock, config.appkeys, token_interval_s=config.token_interval_s)
         self._delivery = Delivery(self._tape, clock, faults)
-        self._player = Player(self._tape, self._delivery, config.play, clock, self._tell_a_new_day)
+        self._player = Player(
+            self._tape, self._delivery, config.play, clock, self._tell_a_new_day, faults=faults, commit=self._commit
+        )
         market = Market(self._tape, self._delivery.state, self._player.now_us)
         quota = Quota(config.calls_per_s)
         self._rest = RestServer(config.rest, market, accounts=self._accounts, quota=quota, faults=faults, clock=clock)
@@ -71,7 +74,7 @@ class Simulator:
             Slots(config.slots, clock),
             self._delivery,
             appkey_of=self._accounts.appkey_of,
-            market_time=lambda: market_time_text(self._player.now_us()),
+            now_us=self._player.now_us,
             faults=faults,
             clock=clock,
         )
@@ -128,7 +131,7 @@ class Simulator:
 
     def report(self) -> dict[str, Any]:
         """Exactly what has been sent so far, ready for JSON; see ``report``."""
-        return self._delivery.tally.to_dict()
+        return self._delivery.tally.to_dict() | {"faults": self._faults.report()}
 
     def expire_tokens(self) -> None:
         """Ends every access token now."""
@@ -160,6 +163,12 @@ class Simulator:
                 return
             await self._clock.sleep(_QUIET_S / 5)
 
+    async def _commit(self, act: Act) -> None:
+        """What happens at a moment of the day."""
+        hit = self._ws.act(act, self._player.now_us())
+        if not hit:
+            self._faults.done(act.clause, self._player.now_us(), count=0)
+
     def _tell_a_new_day(self) -> None:
         self._ws.beat_now()
 
@@ -190,6 +199,5 @@ class Simulator:
         self._ws.notify(tr_id, key, notice)
 
 
-def market_time_text(ts_us: int) -> str:
-    """YYYYMMDDHHMMSS in KST of UTC microseconds."""
-    return f"{datetime.fromtimestamp(ts_us / 1e6, UTC) + timedelta(hours=9):%Y%m%d%H%M%S}"
+def _faults(config: SimulatorConfig, tape: Tape) -> Faults:
+    return ScriptedFaults(config.faults, config.fault_seed, tape) if config.faults else NoFaults()

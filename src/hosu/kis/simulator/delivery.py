@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from collections import deque
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
+from hosu.kis.simulator.faults import Treatment
 from hosu.kis.simulator.frame_kernels import websocket_messages
+from hosu.kis.simulator.outbox import Chunk, Outbox, Run
 from hosu.kis.simulator.report import LineTally, Tally
 from hosu.kis.simulator.state import MarketState
 
@@ -15,9 +18,13 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from hosu.clock import Clock
+    from hosu.kis.records import Ints
     from hosu.kis.registrations import Registration
     from hosu.kis.simulator.faults import Faults
     from hosu.kis.simulator.tape import Burst, Tape
+
+
+_LAST: Final = 1 << 62  # later than any time, behind any frame
 
 
 class Wire(Protocol):
@@ -32,6 +39,7 @@ class Line:
 
     def __init__(self, connection: int, wire: Wire, tally: LineTally) -> None:
         self.connection, self.wire, self.tally = connection, wire, tally
+        self.outbox = Outbox()
         self.writable = asyncio.Event()
         self.writable.set()
         self._numbers: set[int] = set()
@@ -65,6 +73,9 @@ class Delivery:
 
     def __init__(self, tape: Tape, clock: Clock, faults: Faults) -> None:
         self._tape, self._clock, self._faults = tape, clock, faults
+        self._chunks: deque[Chunk] = deque()
+        self._burst: Burst | None = None
+        self._serial = 0
         self.lines: dict[int, Line] = {}
         self.tally = Tally(tape)
         self.state = MarketState(tape.keys)
@@ -85,7 +96,9 @@ class Delivery:
         line = self.lines.pop(connection, None)
         if line is not None:
             line.tally.closed_us, line.tally.reason = self._clock.now_us(), reason
+            line.outbox.lose()
             line.writable.set()
+            self._count()
 
     def register(self, connection: int, key: Registration) -> None:
         """Frames of ``key`` go to the connection from now on."""
@@ -106,22 +119,77 @@ class Delivery:
         for line in list(self.lines.values()):
             await line.writable.wait()
 
+    def serial(self, burst: Burst) -> int:
+        """The number, in the day, of the burst's first frame. Bursts come in their order."""
+        if burst is not self._burst:
+            self._serial += len(self._burst) if self._burst is not None else 0
+            self._burst = burst
+        return self._serial
+
     def send(self, burst: Burst, first: int, last: int) -> None:
         """Gives out the frames from ``first`` to ``last`` of a burst."""
-        keys, frames = len(self._tape.keys), burst.frames
-        key = burst.key[first:last]
-        sent = np.zeros(last - first, np.bool_)
+        keys, key, serial = len(self._tape.keys), burst.key[first:last], self.serial(burst)
+        chunk = Chunk(burst, first, last)
+        self._chunks.append(chunk)
         for line in list(self.lines.values()):
-            if not line.registered:
-                continue
-            wanted = np.flatnonzero(line.mask(keys)[key]) + first
-            chosen = self._faults.before_send(line.connection, wanted)
-            if len(chosen):
-                line.wire.write(memoryview(websocket_messages(frames.data, frames.start, frames.end, chosen)))
-                mine = np.zeros(last - first, np.bool_)
-                mine[chosen - first] = True
-                line.tally.note(burst, first, last, mine, keys)
-                sent |= mine
-        self.tally.note(burst, first, last, sent)
+            if line.registered or line.outbox:
+                wanted = np.flatnonzero(line.mask(keys)[key]) + first
+                self._give(line, chunk, wanted, serial)
+        self._count()
         self.state.observe(burst, first, last)
         self.position_us = int(burst.at_us[last - 1])
+
+    def finish(self) -> None:
+        """Gives out what is held back, for nothing more comes that it could wait for."""
+        for line in list(self.lines.values()):
+            self._release(line, _LAST, _LAST)
+        self._count()
+
+    def lose(self, connection: int) -> None:
+        """What is held back for a connection does not go out any more."""
+        if connection in self.lines:
+            self.lines[connection].outbox.lose()
+            self._count()
+
+    def _give(self, line: Line, chunk: Chunk, wanted: Ints, serial: int) -> None:
+        chunk.asked(wanted)
+        burst = chunk.burst
+        treatment = self._faults.before_send(line.connection, burst, wanted, serial) if len(wanted) else None
+        if treatment is None and not line.outbox:
+            self._write(line, Run(chunk, burst.frames, wanted))
+            return
+        if len(wanted):
+            line.outbox.put(chunk, wanted, treatment or as_they_are(burst, wanted, serial))
+        self._release(line, int(burst.at_us[chunk.last - 1]), 2 * (serial + chunk.last - 1) + 1)
+
+    def _release(self, line: Line, at_us: int, order: int) -> None:
+        for run in line.outbox.due(at_us, order):
+            self._write(line, run)
+
+    def _write(self, line: Line, run: Run) -> None:
+        """Sends, and counts: frames that are spoiled are sent too, but nobody can say that he got what they said."""
+        if not len(run.frame):
+            return
+        frames, chunk = run.frames, run.chunk
+        line.wire.write(memoryview(websocket_messages(frames.data, frames.start, frames.end, run.frame)))
+        whole = run.frame if run.spoiled is None else run.frame[~run.spoiled]
+        once = np.zeros(chunk.last - chunk.first, np.bool_)
+        once[whole - chunk.first] = True
+        line.tally.note(chunk.burst, chunk.first, chunk.last, once, len(self._tape.keys))
+        if run.spoiled is not None:
+            again = np.bincount(whole - chunk.first, minlength=len(once)) > 1
+            line.tally.note(chunk.burst, chunk.first, chunk.last, again, len(self._tape.keys))
+        chunk.sent(whole)
+
+    def _count(self) -> None:
+        """Counts, in the order of the day, what is settled."""
+        while self._chunks and not self._chunks[0].holds:
+            chunk = self._chunks.popleft()
+            self.tally.note(chunk.burst, chunk.first, chunk.last, chunk.fate)
+
+
+def as_they_are(burst: Burst, wanted: Ints, serial: int) -> Treatment:
+    """No fault, for frames that have to wait behind others."""
+    count = len(wanted)
+    order, now_us = 2 * (serial + wanted), np.zeros(count, np.int64)
+    return Treatment(burst.frames, np.ones(count, np.uint8), np.zeros(count, np.bool_), order, now_us)

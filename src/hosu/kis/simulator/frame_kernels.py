@@ -121,20 +121,18 @@ def chain_checksums(
         checksums[which] = _crc32(data, first, end[i], checksums[which], tables)
 
 
-T_TRADES, T_SHARES, T_VALUE, T_LAST, T_REPEATED, T_REPEATED_SHARES, T_UNSENT, T_UNSENT_SHARES, T_SEEN = range(9)
-TALLY_WIDTH = 9
+T_TRADES, T_SHARES, T_VALUE, T_LAST, T_REPEATED, T_REPEATED_SHARES, T_SEEN = range(7)
+TALLY_WIDTH = 7
 
 
-@compiled("void(int64[::1], boolean[::1], int64[::1], int64[::1], int64[::1], int64[:, ::1])")
-def tally_trades(key: Any, sent: Any, price: Any, size: Any, volume: Any, tally: Any) -> Any:
-    """Counts trades by registration; value is in hundredths of a won. A trade whose cumulative volume is not new is a
-    repetition, and counted as such too."""
+@compiled("void(int64[::1], uint8[::1], int64[::1], int64[::1], int64[::1], int64[:, ::1])")
+def tally_trades(key: Any, fate: Any, price: Any, size: Any, volume: Any, tally: Any) -> Any:
+    """Counts the trades that were sent (fate 0) by registration; value is in hundredths of a won. A trade whose
+    cumulative volume is not new is a repetition, and counted as such too."""
     for i in range(len(key)):
-        row = tally[key[i]]
-        if not sent[i]:
-            row[T_UNSENT] += 1
-            row[T_UNSENT_SHARES] += size[i]
+        if fate[i] != 0:
             continue
+        row = tally[key[i]]
         row[T_TRADES] += 1
         row[T_SHARES] += size[i]
         row[T_VALUE] += price[i] * size[i]
@@ -157,16 +155,20 @@ def tally_line(key: Any, sent: Any, volume: Any, tally: Any) -> Any:
             row[2] = volume[i]
 
 
-@compiled("void(int64[::1], int64[::1], boolean[::1], int64[:, ::1])")
-def count_frames(key: Any, records: Any, sent: Any, counts: Any) -> Any:
-    """Adds to each registration's frames sent, records sent, records not sent."""
+C_FRAMES, C_RECORDS, C_WITHHELD, C_UNSENT = range(4)
+COUNT_WIDTH = 4
+
+
+@compiled("void(int64[::1], int64[::1], uint8[::1], int64[:, ::1])")
+def count_frames(key: Any, records: Any, fate: Any, counts: Any) -> Any:
+    """Adds to each registration's frames and records sent (fate 0), records withheld (1) and not asked for (2)."""
     for i in range(len(key)):
         row = counts[key[i]]
-        if sent[i]:
-            row[0] += 1
-            row[1] += records[i]
+        if fate[i] == 0:
+            row[C_FRAMES] += 1
+            row[C_RECORDS] += records[i]
         else:
-            row[2] += records[i]
+            row[C_RECORDS + fate[i]] += records[i]
 
 
 RING, RING_WIDTH, FIRST_MINUTE, MINUTES, MINUTE_WIDTH = 30, 5, 480, 720, 6

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from hosu.kis.simulator.faults import NoFaults
 from hosu.kis.simulator.pacing import MaxPacer, Pace, Pacer, RatePacer, SpeedPacer, make_pacer
 from hosu.market.calendar import business_day, instant_us
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from hosu.clock import Clock
     from hosu.kis.simulator.delivery import Delivery
+    from hosu.kis.simulator.faults import Act, Faults
     from hosu.kis.simulator.tape import Burst, Tape
 
 _LOOK_S = 0.01
@@ -59,9 +61,13 @@ class Player:
         config: PlayConfig,
         clock: Clock,
         on_new_day: Callable[[], None] = lambda: None,
+        *,
+        faults: Faults | None = None,
+        commit: Callable[[Act], Awaitable[None]] | None = None,
     ) -> None:
+        """``commit`` does what ``faults`` say should happen at a moment of the day."""
         self._tape, self._delivery, self._config, self._clock = tape, delivery, config, clock
-        self._on_new_day = on_new_day
+        self._on_new_day, self._faults, self._commit = on_new_day, faults or NoFaults(), commit
         self._midnight_us = _midnight_after_us(tape.start_us)
         self._pacer: Pacer | None = None
         self._away: RatePacer | None = None
@@ -81,21 +87,35 @@ class Player:
         async with _Prefetch(self._tape) as bursts:
             async for burst in bursts:
                 await self._play(burst, pacer)
+        self._delivery.finish()
         self.ended = True
 
     async def _play(self, burst: Burst, pacer: Pacer) -> None:
-        position = 0
+        position, serial = 0, self._delivery.serial(burst)
         while position < len(burst):
             away = await self._attend(pacer)
             last = min((away or pacer).due(burst, position), self._end_of_day(burst, position))
             if last == position:
+                await self._act(self.now_us(), serial + position - 1)
                 await self._clock.sleep((away or pacer).wait_s(burst, position))
                 continue
+            if await self._act(int(burst.at_us[position]), serial + position):
+                continue  # it may have changed who is there
+            last = min(last, self._faults.first_act(burst, position, serial))
             await self._delivery.writable()
             self._tell_a_new_day(int(burst.at_us[position]))
             self._delivery.send(burst, position, last)
             position = last
             await asyncio.sleep(0)
+
+    async def _act(self, now_us: int, frame: int) -> bool:
+        """Does what should happen by now, before frame number ``frame`` of the day; whether anything did."""
+        acts = self._faults.acts(now_us, frame)
+        for act in acts:
+            self._delivery.position_us = max(self._delivery.position_us, now_us)
+            if self._commit is not None:
+                await self._commit(act)
+        return bool(acts)
 
     # --- recordings of several days -------------------------------------------------------------------------------
 

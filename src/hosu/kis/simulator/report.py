@@ -1,4 +1,4 @@
-"""Counts exactly what was sent, and what was not because nobody had asked for it.
+"""Counts exactly what was sent, what was withheld from those who had asked for it, and what nobody had asked for.
 
 Figures of symbols and TRs count a market record once, however many connections it went to; those of connections
 count what each got. Notices are account data and counted apart.
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hosu.kis.simulator import frame_kernels as kernel
+from hosu.kis.simulator.intervals import SENT, IntervalNotes, measure
 from hosu.kis.simulator.tape import event_of
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from hosu.kis.simulator.tape import Burst, KeyTable, Tape
 
     Flags = npt.NDArray[np.bool_]
+    Fates = npt.NDArray[np.uint8]
 
 
 @dataclass(slots=True)
@@ -66,38 +68,41 @@ class Tally:
 
     def __init__(self, tape: Tape) -> None:
         self._tape = tape
-        self._counts = np.zeros((0, 3), np.int64)
+        self._counts = np.zeros((0, kernel.COUNT_WIDTH), np.int64)
+        self._intervals = IntervalNotes()
         self._trades = np.zeros((0, kernel.TALLY_WIDTH), np.int64)
         self._checksums = np.zeros(0, np.uint32)
         self._symbol_numbers = np.zeros(0, np.int64)
         self.lines: list[LineTally] = []
 
-    def note(self, burst: Burst, first: int, last: int, sent: Flags) -> None:
-        """``sent`` has one flag a frame from ``first`` to ``last``: whether it went to any connection."""
+    def note(self, burst: Burst, first: int, last: int, fate: Fates) -> None:
+        """``fate`` has one entry a frame from ``first`` to ``last``: SENT to any connection, WITHHELD or UNSENT."""
         self._grow()
         frames, key = burst.frames, burst.key[first:last]
-        kernel.count_frames(key, frames.records[first:last], sent, self._counts)
+        kernel.count_frames(key, frames.records[first:last], fate, self._counts)
         kernel.chain_checksums(
-            frames.data, frames.start, frames.end, frames.records, np.flatnonzero(sent) + first,
+            frames.data, frames.start, frames.end, frames.records, np.flatnonzero(fate == SENT) + first,
             self._symbol_numbers[burst.key], self._checksums, kernel.CRC_TABLES,
         )  # fmt: skip
         for part in _trade_parts(burst, first, last):
-            kernel.tally_trades(part.key, sent[part.frame - first], part.price, part.size, part.volume, self._trades)
+            fates = fate[part.frame - first]
+            kernel.tally_trades(part.key, fates, part.price, part.size, part.volume, self._trades)
+            self._intervals.note(part.key, fates, part.size, part.volume, len(self._counts))
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON takes it; all counts are of market records."""
         self._grow()
         keys, counts, trades = self._tape.keys, self._counts, self._trades
         by_tr: dict[str, Counter[str]] = {}
-        for number, (frames, records, _) in enumerate(counts.tolist()):
+        for number, (frames, records, *_) in enumerate(counts.tolist()):
             if frames:
                 by_tr.setdefault(keys[number].tr_id, Counter()).update(records=records, frames=frames)
         return {
             "date": self._tape.day.isoformat(),
             "source": self._tape.source,
             "seed": self._tape.seed,
-            "records": int(counts[:, 1].sum()),
-            "frames": int(counts[:, 0].sum()),
+            "records": int(counts[:, kernel.C_RECORDS].sum()),
+            "frames": int(counts[:, kernel.C_FRAMES].sum()),
             "shares": int(trades[:, kernel.T_SHARES].sum()),
             "repeated": {
                 "records": int(trades[:, kernel.T_REPEATED].sum()),
@@ -105,7 +110,7 @@ class Tally:
             },
             "by_tr": {tr_id: dict(count) for tr_id, count in sorted(by_tr.items())},
             "symbols": self._symbols(),
-            "unsent": self._unsent(),
+            **self._missing(),
             "deliveries": sum(line.records for line in self.lines),
             "notices": sum(line.notices for line in self.lines),
             "connections": [line.to_dict(keys) for line in self.lines],
@@ -115,7 +120,7 @@ class Tally:
 
     def _symbols(self) -> dict[str, dict[str, int | str]]:
         symbols: dict[str, dict[str, int | str]] = {}
-        for number, (_, records, _) in enumerate(self._counts.tolist()):
+        for number, (_, records, *_) in enumerate(self._counts.tolist()):
             if records:
                 symbol, event = _symbol(self._tape.keys, number), event_of(self._tape.keys[number].tr_id)
                 entry = symbols.setdefault(symbol, {})
@@ -131,17 +136,18 @@ class Tally:
                 symbols[symbol]["checksum"] = f"{checksum:08x}"
         return dict(sorted(symbols.items()))
 
-    def _unsent(self) -> dict[str, Any]:
-        symbols: dict[str, Counter[str]] = {}
-        for number, (_, _, unsent) in enumerate(self._counts.tolist()):
-            if unsent:
-                shares = int(self._trades[number, kernel.T_UNSENT_SHARES])
-                symbols.setdefault(_symbol(self._tape.keys, number), Counter()).update(records=unsent, shares=shares)
-        return {
-            "records": int(self._counts[:, 2].sum()),
-            "shares": int(self._trades[:, kernel.T_UNSENT_SHARES].sum()),
-            "symbols": {symbol: dict(count) for symbol, count in sorted(symbols.items())},
-        }
+    def _missing(self) -> dict[str, Any]:
+        """``withheld`` and ``unsent``: records of every kind, and of trades the shares that did not go out at all."""
+        symbols, numbers = self._tape.keys.symbols(), self._tape.keys.symbol_numbers()[: len(self._counts)]
+        intervals, nothing = self._intervals.of_symbols(numbers), np.zeros((0, 2), np.int64)
+        records = np.zeros((len(symbols), 2), np.int64)
+        np.add.at(records, numbers, self._counts[:, kernel.C_WITHHELD :])
+        missing = {"withheld": _Missing(), "unsent": _Missing()}
+        for number in sorted(np.flatnonzero(records.any(axis=1)).tolist(), key=symbols.__getitem__):
+            rows = intervals.get(number, (nothing, nothing))
+            for entry, count, those in zip(missing.values(), records[number].tolist(), rows, strict=True):
+                entry.add(symbols[number], count, those)
+        return {name: entry.to_dict() for name, entry in missing.items()}
 
     def _grow(self) -> None:
         keys = len(self._tape.keys)
@@ -150,6 +156,25 @@ class Tally:
             self._symbol_numbers = self._tape.keys.symbol_numbers()
             more = len(self._tape.keys.symbols()) - len(self._checksums)
             self._checksums = np.concatenate([self._checksums, np.zeros(max(0, more), np.uint32)])
+
+
+@dataclass(slots=True)
+class _Missing:
+    """What of the market did not go out, by symbol."""
+
+    records: int = 0
+    shares: int = 0
+    symbols: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def add(self, symbol: str, records: int, rows: Ints) -> None:
+        """Nothing is listed of symbols of which nothing is missing."""
+        if records:
+            shares = measure(rows)
+            self.records, self.shares = self.records + records, self.shares + shares
+            self.symbols[symbol] = {"records": records, "shares": shares, "intervals": rows.tolist()}
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"records": self.records, "shares": self.shares, "symbols": self.symbols}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,6 +13,7 @@ from aiohttp import web
 from hosu.errors import PortInUseError
 from hosu.kis.masters import encode_master
 from hosu.kis.simulator import oauth
+from hosu.kis.simulator.gateway_codes import GATEWAY
 from hosu.kis.simulator.rest_calls import CALLS, QUOTATIONS, BadQueryError, Call, Market, answer
 from hosu.market.instruments import Market as Listing
 
@@ -25,18 +26,7 @@ if TYPE_CHECKING:
     from hosu.kis.simulator.quota import Quota
 
 _OK: Final = {"rt_cd": "0", "msg_cd": "MCA00000", "msg1": "정상처리 되었습니다.".ljust(40)}  # padded, as the broker's
-_TEXTS: Final = {
-    "EGW00102": "AppKey는 필수입니다.",
-    "EGW00103": "유효하지 않은 AppKey입니다.",
-    "EGW00104": "AppSecret은 필수입니다.",
-    "EGW00105": "유효하지 않은 AppSecret입니다.",
-    "EGW00121": "유효하지 않은 token 입니다.",
-    "EGW00122": "token을 찾을 수 없습니다.",
-    "EGW00123": "기간이 만료된 token 입니다.",
-    "EGW00201": "초당 거래건수를 초과하였습니다.",
-    "EGW00205": "credentials_type이 유효하지 않습니다.(Bearer)",
-    "EGW00208": "유효하지 않은 custtype입니다.",
-    "EGW00213": "모의투자 tr이 아닙니다.",
+_TEXTS: Final = GATEWAY | {
     "OPSQ0002": "없는 서비스 코드 입니다",
     "OPSQ9999": "JSON PARSING ERROR : tr_id not found",
 }
@@ -182,7 +172,9 @@ class RestServer:
 
     @web.middleware
     async def _fail_on_purpose(self, request: web.Request, handler: Callable[[web.Request], Any]) -> web.StreamResponse:
-        fault = self._faults.on_rest(request.method, request.path, request.headers.get("tr_id", ""))
+        fault = self._faults.on_rest(
+            request.method, request.path, request.headers.get("tr_id", ""), "", self._market.now_us()
+        )
         if fault is None:
             answered: web.StreamResponse = await handler(request)
             return answered

@@ -12,6 +12,8 @@ from picows import WSCloseCode, WSListener, WSMsgType, ws_create_server
 
 from hosu.errors import PortInUseError
 from hosu.kis.layouts import LAYOUTS
+from hosu.kis.simulator.faults import Welcome
+from hosu.kis.simulator.market_time import market_time_text
 from hosu.kis.simulator.sessions import NOTICES, Session, Slots, pingpong
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from hosu.clock import Clock
     from hosu.kis.registrations import Registration
     from hosu.kis.simulator.delivery import Delivery, Line
-    from hosu.kis.simulator.faults import Faults
+    from hosu.kis.simulator.faults import Act, Faults
 
 _LOG: Final = logging.getLogger("hosu.simulator.ws")
 _LOG.setLevel(logging.WARNING)  # picows tells of every connection
@@ -30,6 +32,7 @@ _LOG.setLevel(logging.WARNING)  # picows tells of every connection
 _PATHS: Final = ("", "/", "/tryitout")
 _BUFFERED: Final = 1 << 20  # bytes a connection may have unread before sending waits; twice that at most is held
 _MESSAGE_MAX: Final = 64 * 1024  # requests are a few hundred bytes
+_ABNORMAL: Final = 1006  # what a client notes where no close frame came
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +56,13 @@ class WsServer:
         delivery: Delivery,
         *,
         appkey_of: Callable[[str], str | None],
-        market_time: Callable[[], str],
+        now_us: Callable[[], int],
         faults: Faults,
         clock: Clock,
     ) -> None:
-        """``market_time`` gives the market's KST time as YYYYMMDDHHMMSS."""
+        """``now_us`` gives the market's time, UTC microseconds."""
         self.config, self.slots, self.delivery, self.faults, self.clock = config, slots, delivery, faults, clock
-        self.appkey_of, self._market_time = appkey_of, market_time
+        self.appkey_of, self._now_us = appkey_of, now_us
         self.listeners: dict[int, _Listener] = {}
         self._server: asyncio.Server | None = None
         self._port: int | None = None
@@ -94,7 +97,7 @@ class WsServer:
 
     def beat_now(self) -> None:
         """Sends one PINGPONG to everybody, and cuts off who has not answered for too long."""
-        text = pingpong(self._market_time())
+        text = pingpong(market_time_text(self._now_us()))
         for listener in list(self.listeners.values()):
             listener.beat(text)
 
@@ -121,12 +124,21 @@ class WsServer:
         while self.listeners:  # noqa: ASYNC110  they end within a turn or two of the loop
             await asyncio.sleep(0)
 
+    def act(self, act: Act, now_us: int) -> int:
+        """Does to every connection what a fault asks for; returns how many there were."""
+        listeners = list(self.listeners.values())
+        for listener in listeners:
+            if act.kind == "close":
+                listener.cut(int(act.number))
+            self.faults.done(act.clause, now_us, listener.connection)
+        return len(listeners)
+
     def _accept(self, request: WSUpgradeRequest) -> WSListener | None:
         path = request.path.decode("ascii", "replace").split("?", 1)[0]
         if path not in _PATHS and path.removeprefix("/tryitout/") not in LAYOUTS:
             return None
         self._connections += 1
-        if not self.faults.on_connect(self._connections, path):
+        if self.faults.on_connect(self._connections, self._now_us()) is not Welcome.COME_IN:
             return None
         return _Listener(self._connections, self)
 
@@ -135,12 +147,13 @@ class _Listener(WSListener):
     """One client's connection."""
 
     def __init__(self, connection: int, server: WsServer) -> None:
-        self._connection, self._server = connection, server
+        self.connection, self._server = connection, server
         self._session = Session(connection, server.slots, frozenset(LAYOUTS), server.appkey_of)
         self._transport: WSTransport | None = None
         self._line: Line | None = None
         self._answered_s = server.clock.monotonic()
         self._closing: str | None = None
+        self._abrupt = False
 
     def write(self, messages: memoryview) -> None:
         """As ``delivery.Wire``; goes past picows, which frames one message at a time."""
@@ -151,8 +164,8 @@ class _Listener(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._transport = transport
         transport.underlying_transport.set_write_buffer_limits(high=_BUFFERED, low=_BUFFERED // 4)
-        self._line = self._server.delivery.open(self._connection, self)
-        self._server.listeners[self._connection] = self
+        self._line = self._server.delivery.open(self.connection, self)
+        self._server.listeners[self.connection] = self
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if frame.msg_type in {WSMsgType.PING, WSMsgType.PONG}:
@@ -168,10 +181,12 @@ class _Listener(WSListener):
             self._take(bytes(frame.get_payload_as_bytes()))
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002  the library's signature
-        self._server.listeners.pop(self._connection, None)
-        self._server.delivery.close(self._connection, self._closing or "broken off")
+        self._server.listeners.pop(self.connection, None)
+        self._server.delivery.close(self.connection, self._closing or "broken off")
         if self._session.appkey is not None:
-            self._server.slots.leave(self._session.appkey, self._connection, abrupt=self._closing is None)
+            self._server.slots.leave(
+                self._session.appkey, self.connection, abrupt=self._closing is None or self._abrupt
+            )
 
     def pause_writing(self) -> None:
         if self._line is not None:
@@ -185,7 +200,7 @@ class _Listener(WSListener):
         """One heartbeat, or the end of a client that has not answered."""
         if self._server.clock.monotonic() - self._answered_s > self._server.config.cut_after_s:
             self.abort("PINGPONG not answered")
-        elif self._server.faults.before_ping(self._connection):
+        else:
             self._send(text)
 
     def notify(self, tr_id: str, key: str, encrypted: Callable[[str, str], bytes]) -> None:
@@ -208,8 +223,22 @@ class _Listener(WSListener):
     def abort(self, reason: str) -> None:
         """The end without a close."""
         if self._transport is not None:
-            self._closing = reason
+            self._leave(reason)
             self._transport.disconnect(graceful=False)
+
+    def cut(self, code: int) -> None:
+        """The end by a fault: everything sent so far still arrives, then comes a close of this code; 1006 is none."""
+        if self._transport is None or self._closing is not None:
+            return
+        self._leave(f"fault: closed with {code}", abrupt=code == _ABNORMAL)
+        if not self._abrupt:
+            self._transport.send_close(WSCloseCode(code))
+        self._transport.disconnect()
+
+    def _leave(self, reason: str, *, abrupt: bool = False) -> None:
+        """From now on nothing more counts as sent."""
+        self._closing, self._abrupt = reason, abrupt
+        self._server.delivery.close(self.connection, reason)
 
     def _take(self, raw: bytes) -> None:
         try:
@@ -219,15 +248,11 @@ class _Listener(WSListener):
         if answer.code == "PINGPONG":
             self._answered_s = self._server.clock.monotonic()
         if answer.text is not None:
-            delay_s = self._server.faults.before_ack(self._connection, answer.text)
-            if delay_s > 0:
-                asyncio.get_running_loop().call_later(delay_s, self._send, answer.text)
-            else:
-                self._send(answer.text)
+            self._send(answer.text)
         if answer.registered is not None:
-            self._server.delivery.register(self._connection, answer.registered)
+            self._server.delivery.register(self.connection, answer.registered)
         if answer.released is not None:
-            self._server.delivery.release(self._connection, answer.released)
+            self._server.delivery.release(self.connection, answer.released)
 
     def _send(self, text: bytes) -> None:
         if self._transport is not None and self._closing is None:
