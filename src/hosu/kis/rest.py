@@ -70,9 +70,14 @@ class RestReply:
 
 @dataclass(frozen=True, slots=True)
 class RestConfig:
-    """``tries`` counts all attempts of a call, for each kind of trouble; delays in seconds."""
+    """``tries`` counts all attempts of a call, for each kind of trouble; delays in seconds.
+
+    ``refused_tries`` counts those that are refused for pace: each slows everybody down, so that who is in no hurry
+    rather tries once; None: as many as ``tries``.
+    """
 
     tries: int = 5
+    refused_tries: int | None = None
     backoff_min_s: float = 0.2
     backoff_max_s: float = 5.0
 
@@ -318,6 +323,7 @@ class RestClient:
         config = self._config
         backoff = Backoff(config.backoff_min_s, config.backoff_max_s, self._random)
         renewed = broken = False
+        refused = 0
         for left in reversed(range(config.tries)):
             token = await self._auth.access_token()
             await self._governor.acquire(priority)
@@ -333,7 +339,13 @@ class RestClient:
                 what = verdict(error.code)
                 if what is Verdict.SLOW_DOWN:
                     self._governor.refused()
-                if not left or not may_succeed_later(error) or (renewed and what is Verdict.NEW_TOKEN):
+                    refused += 1
+                if (
+                    refused == config.refused_tries
+                    or not left
+                    or not may_succeed_later(error)
+                    or (renewed and what is Verdict.NEW_TOKEN)
+                ):
                     raise
                 if what is Verdict.NEW_TOKEN:
                     renewed = True
