@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hosu.errors import MarketError
@@ -71,7 +72,7 @@ class Simulator:
         self._rest = RestServer(config.rest, market, accounts=self._accounts, quota=quota, faults=faults, clock=clock)
         self._ws = WsServer(
             config.ws,
-            Slots(config.slots, clock),
+            self._slots(config, clock),
             self._delivery,
             appkey_of=self._accounts.appkey_of,
             now_us=self._player.now_us,
@@ -137,6 +138,17 @@ class Simulator:
         """Ends every access token now."""
         self._accounts.expire_tokens()
 
+    def _slots(self, config: SimulatorConfig, clock: Clock) -> Slots:
+        slots = Slots(config.slots, clock)
+        for number, clause in enumerate(config.faults):
+            if clause.kind == "held":
+                slots = Slots(replace(config.slots, held_s=clause.number), clock)
+                slots.on_held = partial(self._note_held, number)
+        return slots
+
+    def _note_held(self, clause: int) -> None:
+        self._faults.done(clause, self._player.now_us())
+
     async def _serve(self) -> None:
         await self._player.run()
         self._tell_the_end()
@@ -164,10 +176,25 @@ class Simulator:
             await self._clock.sleep(_QUIET_S / 5)
 
     async def _commit(self, act: Act) -> None:
-        """What happens at a moment of the day."""
-        hit = self._ws.act(act, self._player.now_us())
-        if not hit:
-            self._faults.done(act.clause, self._player.now_us(), count=0)
+        """What happens at a moment of the day, or is over then."""
+        now_us = self._player.now_us()
+        match act.kind, act.over:
+            case "burst", over:
+                self._player.hurry(1.0 if over else act.number)
+            case (("mute" | "restart"), True):
+                await self._ws.open()
+            case "mute", False:
+                self._ws.mute()
+            case "expire", _:
+                self._accounts.expire_tokens()
+        hit = [] if act.over else self._ws.act(act)
+        if act.kind == "restart" and not act.over:
+            self._ws.shut()
+        for connection in hit:
+            self._faults.done(act.clause, now_us, connection)
+        if not hit and not act.over:
+            nobody = act.kind in {"close", "silence"}
+            self._faults.done(act.clause, now_us, count=0 if nobody else 1)
 
     def _tell_a_new_day(self) -> None:
         self._ws.beat_now()

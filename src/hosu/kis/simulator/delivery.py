@@ -40,6 +40,8 @@ class Line:
     def __init__(self, connection: int, wire: Wire, tally: LineTally) -> None:
         self.connection, self.wire, self.tally = connection, wire, tally
         self.outbox = Outbox()
+        self.silent_until_us = 0
+        """Before this time (the market's) nothing goes out, although the connection stands."""
         self.writable = asyncio.Event()
         self.writable.set()
         self._numbers: set[int] = set()
@@ -145,15 +147,19 @@ class Delivery:
             self._release(line, _LAST, _LAST)
         self._count()
 
-    def lose(self, connection: int) -> None:
-        """What is held back for a connection does not go out any more."""
-        if connection in self.lines:
-            self.lines[connection].outbox.lose()
+    def silence(self, connection: int, until_us: int) -> None:
+        """Nothing goes out on a connection before that time (the market's), and what is held back for it is lost."""
+        line = self.lines.get(connection)
+        if line is not None:
+            line.silent_until_us = until_us
+            line.outbox.lose()
             self._count()
 
     def _give(self, line: Line, chunk: Chunk, wanted: Ints, serial: int) -> None:
         chunk.asked(wanted)
         burst = chunk.burst
+        if line.silent_until_us:
+            wanted = wanted[burst.at_us[wanted] >= line.silent_until_us]
         treatment = self._faults.before_send(line.connection, burst, wanted, serial) if len(wanted) else None
         if treatment is None and not line.outbox:
             self._write(line, Run(chunk, burst.frames, wanted))

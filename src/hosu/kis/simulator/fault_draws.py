@@ -42,6 +42,10 @@ class Dice:
         """Whether this number is hit."""
         return bool(self.strikes(np.array([number], np.int64), rate)[0])
 
+    def number(self, number: int) -> int:
+        """Some random bits for this number, apart from those that decide whether it is hit."""
+        return int(self.bits(np.array([number], np.int64), 1)[0])
+
 
 def _mixed(z: int) -> int:
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK

@@ -14,6 +14,7 @@ class Kind:
 
     ``at`` names the events it may be tied to, beside the market's time (``time``); ``must`` says that it has to be
     tied to something. A fault that ``lasts`` goes on for a span of the market's time, another one happens at a moment.
+    Spans are of the market's time, delays of the server's clock, which at speed 1 are the same.
     ``value`` is what stands behind ``=``, with its ``default`` (None: it has to be given). ``rated`` faults strike by
     chance where a rate is given, and always where not. ``only`` says what ``[...]`` may narrow it down to.
     """
@@ -48,8 +49,10 @@ _ALL: Final = (
     Kind("silence", "connections that stand stay open, and nothing more comes", ("time", "frame"), must=True,
          rated=False),
     Kind("restart", "every connection drops, and none is taken until the span is over", must=True, rated=False),
-    Kind("noconnect", "a connection is refused with HTTP 404", _DOOR),
-    Kind("mute", "a connection is taken and its handshake never answered", _DOOR, rated=False),
+    Kind("noconnect", "connections are refused with HTTP 503", _DOOR),
+    Kind("mute", "connections are taken and their handshake is never answered", must=True, rated=False),
+    Kind("held", "the place of a session that broke off stays taken for so long", (), lasts=False, value="seconds",
+         default=None, rated=False),
     Kind("deaf", "answers to PINGPONG are not heard, and the connection is cut for it", rated=False),
     Kind("ackdelay", "acknowledgements come so much later", _TALK, value="seconds", default=None, only="requests"),
     Kind("noack", "requests are carried out but not acknowledged", _TALK, only="requests"),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hosu.kis.simulator.fault_frames import Span
     from hosu.kis.simulator.tape import Burst
 
-_KINDS = ("close", "silence", "restart", "expire", "burst")
+_KINDS = ("close", "silence", "restart", "mute", "expire", "burst", "nodata", "layout")
 _MOST_NUMBERED = 10_000  # moments of one clause: connections are not closed a million times
 
 
@@ -77,16 +77,13 @@ def _by_chance(span: Span) -> bool:
     return span.clause.kind == "close" and span.clause.at_s is None and span.clause.event is None
 
 
-def _act(span: Span) -> Act:
-    number = span.clause.number
-    return Act(span.clause.kind, span.number, number, span.until_us)  # type: ignore[arg-type]  # one of _KINDS
+def _act(span: Span, *, over: bool = False) -> Act:
+    return Act(span.clause.kind, span.number, span.clause.number, span.until_us, over)
 
 
 def _moments(span: Span) -> list[tuple[int, Act]]:
     begin = (span.from_us, _act(span))
-    if span.clause.kind == "burst":
-        return [begin, (span.until_us, Act("burst", span.number, 1.0, span.until_us))]
-    return [begin]
+    return [begin] if span.until_us == NEVER_US else [begin, (span.until_us, _act(span, over=True))]
 
 
 def _numbers(span: Span) -> list[tuple[int, Act]]:

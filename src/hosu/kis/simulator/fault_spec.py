@@ -106,8 +106,10 @@ def _parsed(text: str) -> Clause:
         raise _FaultyError("says no time", f"write {kind.name}@HH:MM")
     if kind.name in {"stall", "restart", "burst"} and "span_s" not in facts:
         raise _FaultyError("says no span, and would never end", f"write {kind.name}@HH:MM+30s")
-    if kind.name == "close" and len(facts) == (facts.get("rate") is None):
-        raise _FaultyError("says neither when nor how often", "write close@HH:MM, close@frame:N or close=1/1000")
+    if kind.name == "close" and len({"at_s", "event", "rate"} & facts.keys()) != 1:
+        raise _FaultyError(
+            "says neither when nor how often, or both", "write close@HH:MM, close@frame:N or close=1/1000"
+        )
     return Clause(text, kind.name, **facts)  # type: ignore[arg-type]  # by name, as the readers below make them
 
 
@@ -172,7 +174,7 @@ def _value(kind: Kind, text: str | None) -> Facts:
     if kind.value and not rest and kind.default is None:
         raise _FaultyError("has no value", f"write {kind.name}={_EXAMPLES[kind.value]}")
     if len(rest) > bool(kind.value):
-        takes = [_EXAMPLES[kind.value]] * bool(kind.value) + ["a rate such as 1/1000"] * kind.rated
+        takes = [each for each in (_EXAMPLES.get(kind.value), "a rate such as 1/1000" if kind.rated else None) if each]
         raise _FaultyError(f"{', '.join(rest)!r} is not what it takes", f"it takes {' and '.join(takes) or 'nothing'}")
     if kind.value:
         facts |= _READERS[kind.value](rest[0] if rest else str(kind.default))

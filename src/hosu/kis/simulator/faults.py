@@ -7,8 +7,7 @@ all is well. Times are the market's, UTC microseconds.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,31 +25,24 @@ class RestFault:
     """An answer given instead of the right one, or in front of it.
 
     ``status`` None answers rightly after the delay, 0 cuts the connection without an answer. The delay is of the
-    server's clock.
+    server's clock. Where ``expires`` is set, every access token ends before the call is looked at.
     """
 
     status: int | None
     body: str = ""
     delay_s: float = 0.0
+    expires: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class AckFault:
     """What becomes of a request: refused with ``code`` if there is one; its answer comes ``delay_s`` later (of the
-    server's clock), or not at all where it is ``lost``."""
+    server's clock), or not at all where it is ``lost``; with ``close`` the connection ends with that code instead."""
 
     code: str | None = None
     delay_s: float = 0.0
     lost: bool = False
-
-
-class Welcome(Enum):
-    """What happens to somebody who connects."""
-
-    COME_IN = auto()
-    REFUSED = auto()  # HTTP 404
-    CUT = auto()  # no answer, and the connection ends
-    IGNORED = auto()  # no answer, and the connection stays
+    close: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,19 +63,21 @@ class Treatment:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Something that happens at a moment. ``number`` is a close code or a factor, ``until_us`` the end of its span."""
+    """Something that happens at a moment. ``number`` is a close code or a factor, ``until_us`` the end of its span;
+    ``over`` says that this is that end."""
 
-    kind: Literal["close", "silence", "deaf", "expire", "burst", "restart"]
+    kind: str
     clause: int
     number: float = 0.0
     until_us: int = NEVER_US
+    over: bool = False
 
 
 class Faults(Protocol):
     """Asked before each act of the server; every method is cheap and does no I/O."""
 
-    def on_connect(self, connection: int, now_us: int) -> Welcome:
-        """How the client that connects as ``connection`` is received."""
+    def on_connect(self, connection: int, now_us: int) -> bool:
+        """False refuses the WebSocket connection with HTTP 503."""
 
     def before_ack(self, connection: int, tr_id: str, key: str, now_us: int) -> AckFault | None:
         """What becomes of a request; None does what it asks."""
@@ -100,7 +94,7 @@ class Faults(Protocol):
     def hears(self, connection: int, now_us: int) -> bool:
         """Whether an answer to PINGPONG counts."""
 
-    def on_rest(self, method: str, path: str, tr_id: str, symbol: str, now_us: int) -> RestFault | None:
+    def on_rest(self, path: str, tr_id: str, symbol: str, now_us: int) -> RestFault | None:
         """None answers rightly."""
 
     def first_act(self, burst: Burst, position: int, serial: int) -> int:
@@ -109,8 +103,11 @@ class Faults(Protocol):
     def acts(self, now_us: int, frame: int) -> list[Act]:
         """What happens now: before frame number ``frame`` of the day, which is of the time ``now_us``. Once each."""
 
-    def closed_until_us(self) -> int:
-        """Until when nobody can connect, so that the day must go on without anybody; 0 when somebody can."""
+    def closed(self, now_us: int) -> bool:
+        """Whether nobody can connect, so that the day must go on without anybody."""
+
+    def prepare(self, burst: Burst) -> Burst:
+        """The burst as it is sent. Called in the order of the day, in the thread that reads the tape."""
 
     def trades(self, now_us: int) -> bool:
         """Whether anything is traded."""
@@ -125,8 +122,8 @@ class Faults(Protocol):
 class NoFaults:
     """All is well."""
 
-    def on_connect(self, connection: int, now_us: int) -> Welcome:  # noqa: ARG002  the protocol's names
-        return Welcome.COME_IN
+    def on_connect(self, connection: int, now_us: int) -> bool:  # noqa: ARG002  the protocol's names
+        return True
 
     def before_ack(self, connection: int, tr_id: str, key: str, now_us: int) -> AckFault | None:  # noqa: ARG002
         return None
@@ -140,7 +137,7 @@ class NoFaults:
     def hears(self, connection: int, now_us: int) -> bool:  # noqa: ARG002
         return True
 
-    def on_rest(self, method: str, path: str, tr_id: str, symbol: str, now_us: int) -> RestFault | None:  # noqa: ARG002
+    def on_rest(self, path: str, tr_id: str, symbol: str, now_us: int) -> RestFault | None:  # noqa: ARG002
         return None
 
     def first_act(self, burst: Burst, position: int, serial: int) -> int:  # noqa: ARG002
@@ -149,8 +146,11 @@ class NoFaults:
     def acts(self, now_us: int, frame: int) -> list[Act]:  # noqa: ARG002
         return []
 
-    def closed_until_us(self) -> int:
-        return 0
+    def closed(self, now_us: int) -> bool:  # noqa: ARG002
+        return False
+
+    def prepare(self, burst: Burst) -> Burst:
+        return burst
 
     def trades(self, now_us: int) -> bool:  # noqa: ARG002
         return True

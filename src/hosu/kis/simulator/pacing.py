@@ -44,6 +44,13 @@ def parse_speed(text: str) -> Pace:
         raise InputError(f"speed {text}", "is no number", "give a number above 0, or max") from None
 
 
+class Ticking(Protocol):
+    """What a pacer asks of a clock."""
+
+    def monotonic(self) -> float:
+        """Seconds since an arbitrary start."""
+
+
 class Pacer(Protocol):
     """Says how much of a burst is due."""
 
@@ -60,7 +67,7 @@ class Pacer(Protocol):
 class SpeedPacer:
     """The market's clock runs at a constant multiple of ours."""
 
-    def __init__(self, clock: Clock, start_us: int, speed: float) -> None:
+    def __init__(self, clock: Ticking, start_us: int, speed: float) -> None:
         self._clock, self._speed = clock, speed
         self._start_us, self._anchor_s = start_us, clock.monotonic()
 
@@ -82,7 +89,7 @@ class SpeedPacer:
 class RatePacer:
     """So many records a second, whatever the market's time; what a slow reader delays is caught up with."""
 
-    def __init__(self, clock: Clock, rate: float) -> None:
+    def __init__(self, clock: Ticking, rate: float) -> None:
         self._clock, self._rate = clock, rate
         self._anchor_s = clock.monotonic()
         self._given = 0
@@ -120,7 +127,25 @@ class MaxPacer:
         pass
 
 
-def make_pacer(pace: Pace, clock: Clock, start_us: int) -> Pacer:
+class Pulse:
+    """Seconds that pass at a multiple of a clock's, for days that have busy hours."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._anchor_s = self._base_s = clock.monotonic()
+        self.factor = 1.0
+
+    def monotonic(self) -> float:
+        """Seconds since an arbitrary start."""
+        return self._base_s + (self._clock.monotonic() - self._anchor_s) * self.factor
+
+    def hurry(self, factor: float) -> None:
+        """From now on so many seconds pass in one."""
+        self._base_s, self._anchor_s = self.monotonic(), self._clock.monotonic()
+        self.factor = factor
+
+
+def make_pacer(pace: Pace, clock: Ticking, start_us: int) -> Pacer:
     """A pacer whose day begins now."""
     if pace.kind == "speed":
         return SpeedPacer(clock, start_us, pace.value)

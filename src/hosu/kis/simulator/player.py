@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from hosu.kis.simulator.faults import NoFaults
-from hosu.kis.simulator.pacing import MaxPacer, Pace, Pacer, RatePacer, SpeedPacer, make_pacer
+from hosu.kis.simulator.pacing import MaxPacer, Pace, Pacer, Pulse, RatePacer, SpeedPacer, make_pacer
 from hosu.market.calendar import business_day, instant_us
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from hosu.clock import Clock
     from hosu.kis.simulator.delivery import Delivery
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hosu.kis.simulator.tape import Burst, Tape
 
 _LOOK_S = 0.01
+_DOZE_S = 1.0  # what should happen at a moment may come long before the next frame
 
 
 def _midnight_after_us(ts_us: int) -> int:
@@ -70,6 +71,7 @@ class Player:
         self._on_new_day, self._faults, self._commit = on_new_day, faults or NoFaults(), commit
         self._midnight_us = _midnight_after_us(tape.start_us)
         self._pacer: Pacer | None = None
+        self._pulse = Pulse(clock)
         self._away: RatePacer | None = None
         self.ended = False
 
@@ -79,12 +81,16 @@ class Player:
             return max(self._delivery.position_us, self._pacer.now_us())
         return self._delivery.position_us
 
+    def hurry(self, factor: float) -> None:
+        """From now on the day passes so many times as fast as it would; at ``max`` that changes nothing."""
+        self._pulse.hurry(factor)
+
     async def run(self) -> None:
         """Returns when everything has been given out. Cancelling leaves the rest unsent."""
         if self._config.pace.kind != "speed":
             await self._gathered()
-        pacer = self._pacer = make_pacer(self._config.pace, self._clock, self._tape.start_us)
-        async with _Prefetch(self._tape) as bursts:
+        pacer = self._pacer = make_pacer(self._config.pace, self._pulse, self._tape.start_us)
+        async with _Prefetch(map(self._faults.prepare, self._tape)) as bursts:
             async for burst in bursts:
                 await self._play(burst, pacer)
         self._delivery.finish()
@@ -97,25 +103,28 @@ class Player:
             last = min((away or pacer).due(burst, position), self._end_of_day(burst, position))
             if last == position:
                 await self._act(self.now_us(), serial + position - 1)
-                await self._clock.sleep((away or pacer).wait_s(burst, position))
+                await self._clock.sleep(min((away or pacer).wait_s(burst, position) / self._pulse.factor, _DOZE_S))
                 continue
-            if await self._act(int(burst.at_us[position]), serial + position):
+            until = self._faults.first_act(burst, position, serial)
+            if until == position:
+                await self._act(int(burst.at_us[position]), serial + position)
                 continue  # it may have changed who is there
-            last = min(last, self._faults.first_act(burst, position, serial))
+            last = min(last, until)
             await self._delivery.writable()
             self._tell_a_new_day(int(burst.at_us[position]))
-            self._delivery.send(burst, position, last)
+            if self._faults.trades(int(burst.at_us[position])):
+                self._delivery.send(burst, position, last)
+            else:
+                self._delivery.position_us = int(burst.at_us[last - 1])
             position = last
             await asyncio.sleep(0)
 
-    async def _act(self, now_us: int, frame: int) -> bool:
-        """Does what should happen by now, before frame number ``frame`` of the day; whether anything did."""
-        acts = self._faults.acts(now_us, frame)
-        for act in acts:
+    async def _act(self, now_us: int, frame: int) -> None:
+        """Does what should happen by now, before frame number ``frame`` of the day."""
+        for act in self._faults.acts(now_us, frame):
             self._delivery.position_us = max(self._delivery.position_us, now_us)
             if self._commit is not None:
                 await self._commit(act)
-        return bool(acts)
 
     # --- recordings of several days -------------------------------------------------------------------------------
 
@@ -139,15 +148,16 @@ class Player:
         if self._delivery.registrations() and not self._unsettled(pacer):
             self._away = None
             return None
-        if self._config.away == "hold" or self._delivery.registrations():
-            began = self._clock.monotonic()
+        alone = self._faults.closed(self.now_us())
+        if (self._config.away == "hold" and not alone) or self._delivery.registrations():
+            began = self._pulse.monotonic()
             await self._gathered()
-            pacer.hold(self._clock.monotonic() - began)
+            pacer.hold(self._pulse.monotonic() - began)
             return None
         if not isinstance(pacer, MaxPacer):
             return None
         if self._away is None:
-            if await self._came_back():
+            if not alone and await self._came_back():
                 return None
             self._away = RatePacer(self._clock, self._config.away_rate)
         return self._away
@@ -176,8 +186,8 @@ class Player:
 class _Prefetch:
     """Reads the tape one burst ahead, in a thread: what is drawn and encoded there runs beside the sending."""
 
-    def __init__(self, tape: Tape) -> None:
-        self._iterator = iter(tape)
+    def __init__(self, bursts: Iterator[Burst]) -> None:
+        self._iterator = bursts
         self._thread = ThreadPoolExecutor(1, "simulator-tape")
 
     async def __aenter__(self) -> AsyncIterator[Burst]:

@@ -172,13 +172,16 @@ class RestServer:
 
     @web.middleware
     async def _fail_on_purpose(self, request: web.Request, handler: Callable[[web.Request], Any]) -> web.StreamResponse:
-        fault = self._faults.on_rest(
-            request.method, request.path, request.headers.get("tr_id", ""), "", self._market.now_us()
-        )
-        if fault is None:
+        named = {name.upper(): value for name, value in request.query.items()}
+        symbol, tr_id = named.get("FID_INPUT_ISCD", ""), request.headers.get("tr_id", "")
+        fault = self._faults.on_rest(request.path, tr_id, symbol, self._market.now_us())
+        if fault is not None:
+            if fault.expires:
+                self._accounts.expire_tokens()
+            await self._clock.sleep(fault.delay_s)
+        if fault is None or fault.status is None:
             answered: web.StreamResponse = await handler(request)
             return answered
-        await self._clock.sleep(fault.delay_s)
         if fault.status == 0 and request.transport is not None:
             request.transport.abort()
         return web.Response(status=fault.status or 500, text=fault.body, content_type="application/json")

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from hosu.kis.registrations import Registration
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hosu.clock import Clock
+    from hosu.kis.simulator.faults import AckFault
 
 MESSAGES: Final[dict[str, str]] = {
     "OPSP0000": "SUBSCRIBE SUCCESS",
@@ -86,6 +87,8 @@ class Slots:
     clock: Clock
     holders: dict[str, int] = field(default_factory=dict)
     held_until: dict[str, float] = field(default_factory=dict)
+    on_held: Callable[[], None] = lambda: None
+    """Told of everybody who is turned away because a place is still held."""
 
     def claim(self, appkey: str, connection: int) -> bool:
         """Whether ``connection`` now is, or already was, the session of ``appkey``."""
@@ -93,6 +96,7 @@ class Slots:
         if holder is not None:
             return holder == connection
         if self.held_until.get(appkey, 0.0) > self.clock.monotonic():
+            self.on_held()
             return False
         self.holders[appkey] = connection
         return True
@@ -114,6 +118,7 @@ class Answer:
     code: str
     registered: Registration | None = None
     released: Registration | None = None
+    fault: AckFault | None = None
 
 
 class _RefusedError(Exception):
@@ -132,6 +137,7 @@ class Session:
     slots: Slots
     tr_ids: frozenset[str]
     appkey_of: Callable[[str], str | None]
+    fault_of: Callable[[str, str], AckFault | None] = lambda tr_id, key: None  # noqa: ARG005  all is well
     appkey: str | None = None
     registrations: dict[Registration, tuple[str, str]] = field(default_factory=dict)
     """Registered keys, with the iv and key of their ack."""
@@ -139,6 +145,7 @@ class Session:
     def answer(self, text: str) -> Answer:
         """What the broker answers to one text message; the echo of a PINGPONG is taken without an answer."""
         tr_id = tr_key = ""
+        fault: AckFault | None = None
         try:
             request = _parse(text)
             header = _part(request, "header", "OPSP9998")
@@ -147,12 +154,14 @@ class Session:
             asked = _part(_part(request, "body", "OPSP9992"), "input", "OPSP9991")
             tr_id, tr_key = _text(asked, "tr_id"), _text(asked, "tr_key")
             self._check_header(header)
+            fault = self.fault_of(tr_id, tr_key)
+            _refuse_on_purpose(fault)
             self._check_key(asked, tr_id, tr_key)
             self._claim(_text(header, "approval_key"))
             act = self._register if header.get("tr_type") == "1" else self._release
-            return act(Registration(tr_id, tr_key))
+            return replace(act(Registration(tr_id, tr_key)), fault=fault)
         except _RefusedError as refused:
-            return Answer(_refusal(refused.code, tr_id, tr_key), refused.code)
+            return Answer(_refusal(refused.code, tr_id, tr_key), refused.code, fault=fault)
 
     def _check_header(self, header: dict[str, Any]) -> None:
         if header.get("tr_type") not in {"1", "2"}:
@@ -192,6 +201,11 @@ class Session:
         if self.registrations.pop(key, None) is None:
             raise _RefusedError("OPSP0003")
         return Answer(_ack("OPSP0001", key), "OPSP0001", released=key)
+
+
+def _refuse_on_purpose(fault: AckFault | None) -> None:
+    if fault is not None and fault.code is not None:
+        raise _RefusedError(fault.code)
 
 
 def pingpong(datetime_kst: str) -> bytes:
