@@ -1,6 +1,7 @@
 """The ledger beside a model that knows every share, whatever comes in whatever order and cut."""
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -142,7 +143,7 @@ def test_it_does_not_matter_how_trades_are_cut_nor_where_the_state_is_laid_down(
 
     bounds = sorted({0, len(rows), *(cut for cut in [*cuts, resume_at] if cut < len(rows))})
     state = LogState("w")
-    for low, high in zip(bounds, bounds[1:], strict=False):
+    for low, high in pairwise(bounds):
         if low == resume_at:
             state = unpack(pack(state), "test")
         state.table.take_trades(rows.slice(low, high - low))
@@ -189,7 +190,7 @@ NUMBERS = st.one_of(
 @given(
     st.lists(
         st.fixed_dictionaries(
-            {name: NUMBERS for name in ("cum_volume", "size", "cum_value", "buy_count", "sell_count")}
+            dict.fromkeys(("cum_volume", "size", "cum_value", "buy_count", "sell_count"), NUMBERS)
             | {"price": st.one_of(st.none(), st.floats(width=64)), "second": st.one_of(st.none(), st.integers(0, 3))}
             | {"source": st.sampled_from(["ws", "rest", None]), "side": st.sampled_from(["buy", "sell", "9", None])}
         ),
@@ -214,7 +215,7 @@ def test_no_record_however_absurd_breaks_the_state(records: list[dict[str, Any]]
     row, holes = table.rows[0], holes_of(table)
     assert 0 <= row[kernel.HI] <= kernel.MAX_VOLUME
     assert all(low < high for low, high in holes)
-    assert all(high <= low for (_, high), (low, _) in zip(holes, holes[1:], strict=False))
+    assert all(high <= low for (_, high), (low, _) in pairwise(holes))
     assert not holes or (holes[0][0] >= 0 and holes[-1][1] <= row[kernel.HI])
     assert row[kernel.MISSING] == sum(high - low for low, high in holes)
     assert row[kernel.HOLES] == len(holes)

@@ -177,13 +177,18 @@ class LedgerSink:
 
     def _begin_dates(self, batch: EventBatch) -> None:
         state = self._state
+        first: dict[str, int] = {}
         for name in _WITNESSES:
             rows = batch.tables.get(name)
             if rows is None or not len(rows):
                 continue
-            for date in pc.unique(rows.column("date")).to_pylist():
+            column, lsn = rows.column("date"), rows.column("lsn")
+            for date in pc.unique(column).to_pylist():
                 if date is not None and date not in state.began and date not in state.closed:
-                    self._begin(date, max(state.lsn + 1, batch.first_lsn))
+                    at = int(lsn[pc.index(column.cast(pa.string()), date).as_py()].as_py())
+                    first[date] = min(at, first.get(date, at))
+        for date in sorted(first):
+            self._begin(date, first[date])
 
     def _begin(self, date: str, lsn: int) -> None:
         """A date that the log tells of for the first time; the oldest of too many is told in full and let go."""

@@ -26,6 +26,7 @@ _BREAKS: Final = frozenset(
     {"connected", "disconnected", "silence", "unreachable", "capped", "in_use", NUMBERS_SKIPPED, COLLECTION_ENDS}
 )
 _NOTED: Final = _BREAKS | {"paused", "resumed", "refused", "unanswered", "slots", "reconnecting"}
+_ENDS_OR_BEGINS: Final = frozenset({"connected", "disconnected", COLLECTION_ENDS})
 _OUTAGE: Final = frozenset({"unreachable", "capped", "in_use", COLLECTION_ENDS})
 
 
@@ -93,6 +94,10 @@ class Timeline:
             long_us: how much time lies between the records.
         """
         events = [note for note in _between(self._events, after_lsn, before_lsn) if _concerns(note, scope, symbol)]
+        if at_begin and not self._connected_at(after_lsn):
+            # The first connection is no break; only what comes behind it is.
+            connected = next((i for i, note in enumerate(events) if note.name == "connected"), -1)
+            events = events[connected + 1 :]
         unread = list(_between(self._unread, after_lsn - 1, before_lsn + 1))  # a frame may hold good records and bad
         mine = [note for note in unread if note.what == f"{scope}:{symbol}"]
         names = [note.name for note in events]
@@ -114,6 +119,11 @@ class Timeline:
         return Cause.UNKNOWN, f"no session event lies between; {_story(events)}" if events else (
             "the connection stood and nothing was reported"
         )
+
+    def _connected_at(self, lsn: int) -> bool:
+        before = [note.name for note in self._events[: bisect_right(self._events, lsn, key=lambda note: note.lsn)]]
+        last = next((name for name in reversed(before) if name in _ENDS_OR_BEGINS), "")
+        return last == "connected"
 
     def _of_break(self, events: Sequence[Note], names: Sequence[str], *, long_us: int) -> tuple[Cause, str]:
         unsaid = "disconnected" not in names

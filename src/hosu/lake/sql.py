@@ -162,7 +162,8 @@ def sorted_batches(
     """The rows of ``files`` in ``order``, sorted within ``config.memory_mib`` and, beyond it, on disk. What is ordered
     by need not be among the columns."""
     with _rows_of(storage, table, files, list(dict.fromkeys([*columns, *order])), config) as duck:
-        ordered = f"SELECT {', '.join(columns)} FROM rows ORDER BY {', '.join(order)}"  # noqa: S608 - our own columns
+        chosen, by = (", ".join(f'"{name}"' for name in names) for names in (columns, order))
+        ordered = f"SELECT {chosen} FROM rows ORDER BY {by}"  # noqa: S608 - our own columns
         yield from duck.sql(ordered).to_arrow_reader(BATCH_ROWS)
 
 
