@@ -42,6 +42,7 @@ def collect(
     ] = None,
     bars: Annotated[bool, typer.Option("--bars/--no-bars", help="Build bars when the day is over.")] = True,
     poll: Annotated[bool, typer.Option("--poll/--no-poll", help="Take REST snapshots too.")] = True,
+    repair: Annotated[bool, typer.Option("--repair/--no-repair", help="Ask for missing trades over REST.")] = True,
     durable_fd: Annotated[
         int | None,
         typer.Option("--durable-fd", metavar="N", help="Write each durable LSN as a line to this descriptor."),
@@ -81,6 +82,7 @@ def collect(
         until_idle_s=until_idle,
         poll=poll and kis != "paper",
         durable_fd=durable_fd,
+        repair=repair,
     )
     if len(plan.registrations) > slots:
         note(f"hosu: {len(plan.registrations)} registrations wanted, {slots} slots: the first {slots} are covered")
@@ -89,6 +91,8 @@ def collect(
         emit_json(last)
     else:
         stdout().print(block(last))
+    if repair and not str(last.get("reason", "")).startswith("SIG"):
+        _repair(plan, opened, folder, settings, keys, last.get("business_date"))
     if bars and not str(last.get("reason", "")).startswith("SIG"):
         _build_bars(opened)
 
@@ -135,6 +139,17 @@ async def _draw(live: Any, collector: Collector) -> None:
     while True:
         await asyncio.sleep(0.5)
         live.update(block(collector.status()))
+
+
+def _repair(
+    plan: Plan, lake: Lake, state: Path, settings: CollectSettings, keys: KisSettings, date: int | None
+) -> None:
+    from hosu.cli.ledger_repair import repair_after_the_close
+    from hosu.cli.repair_station import Means
+    from hosu.collect.dates import day_text
+
+    if date is not None:
+        repair_after_the_close(Means(plan.host, plan.credentials, lake, state, settings, keys), day_text(date))
 
 
 def _build_bars(lake: Lake) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import shutil
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from hosu.errors import InputError
@@ -44,6 +44,7 @@ class Plan:
     until_idle_s: float | None = None
     poll: bool = True
     durable_fd: int | None = None
+    repair: bool = False
 
 
 def registrations_of(symbols: Sequence[str], feeds: Sequence[str], scope: str) -> list[Registration]:
@@ -106,6 +107,7 @@ async def station(
         LockedError: another process collects with this log.
         LogError, LakeError: what is there cannot be used.
     """
+    from hosu.cli.repair_station import Means, watch_of
     from hosu.clock import SystemClock
     from hosu.collect.collector import Collector, CollectorConfig, Source
     from hosu.collect.leaving import close_within
@@ -131,6 +133,10 @@ async def station(
             ledger = LakeLedgerStore(lake, reserve_bytes=reserve)
             begin_ledger(lake, ledger, log)
             feed, outside = _towards_the_broker(plan, recorder, http, clock, settings, kis, state)
+            ledger_sink = LedgerSink(ledger, clock=clock)
+            if plan.repair:
+                means = Means(plan.host, plan.credentials, lake, state, settings, kis)
+                outside = replace(outside, repair=watch_of(means, recorder, http, clock, ledger_sink).run)
             yield Collector(
                 CollectorConfig(
                     status_path=state / "status.json",
@@ -145,7 +151,7 @@ async def station(
                 [Source(feed, plan.registrations)],
                 sinks=[
                     LakeSink(lake, WriterConfig(reserve_bytes=reserve), clock),
-                    LedgerSink(ledger, clock=clock),
+                    ledger_sink,
                 ],
                 archive=FramesArchive(lake, reserve_bytes=reserve),
                 clock=clock,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from hosu.collect.pump import PumpConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
     from pathlib import Path
 
     from hosu.kis.registrations import Registration
@@ -61,11 +61,13 @@ class CollectorConfig:
 class Outside:
     """What the collector asks of the world, each part optional.
 
-    ``poll`` runs one round of REST polling. ``session_over(now_us)`` says that the market's day is over.
-    ``free_bytes`` is the room on the log's disk. ``clock_offset_us`` is how far the system's clock is ahead of ours.
+    ``poll`` runs one round of REST polling. ``session_over(now_us)`` says that the market's day is over. ``repair``
+    fills holes for as long as it is let; cancelling it loses nothing. ``free_bytes`` is the room on the log's disk.
+    ``clock_offset_us`` is how far the system's clock is ahead of ours.
     """
 
     poll: Callable[[], Awaitable[None]] | None = None
     session_over: Callable[[int], bool] | None = None
+    repair: Callable[[], Coroutine[object, object, object]] | None = None
     free_bytes: Callable[[], int] | None = None
     clock_offset_us: Callable[[], int] | None = None

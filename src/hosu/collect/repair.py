@@ -204,7 +204,7 @@ class Repairer:
             gap = next(gap for gap in work.gaps if gap.from_volume <= each.begin and each.end <= gap.to_volume)
             if each.why is Why.CROWDED:
                 hole = (each.begin, each.end)
-                told.append(_event(gap, GapEvent.UNREPAIRABLE, self._clock.now_us(), _sentence(each), hole))
+                told.append(event_of(gap, GapEvent.UNREPAIRABLE, self._clock.now_us(), _sentence(each), hole))
         if told:
             await self._note(told)
         for gap in work.gaps:
@@ -273,7 +273,7 @@ class Repairer:
     async def _tell(self, facts: Sequence[tuple[Gap, GapEvent, str]]) -> None:
         now_us = self._clock.now_us()
         if facts:
-            await self._note([_event(gap, event, now_us, detail) for gap, event, detail in facts])
+            await self._note([event_of(gap, event, now_us, detail) for gap, event, detail in facts])
 
     def _outcomes(self, gaps: Iterable[Gap], sentence: str) -> None:
         for gap in gaps:
@@ -326,7 +326,8 @@ def _outcome(gap: Gap, pager: Pager) -> str:
     return f"{gap.shares - left - gone:,} of {gap.shares:,} shares were found: {why}"
 
 
-def _event(gap: Gap, event: GapEvent, at_us: int, detail: str, hole: tuple[int, int] | None = None) -> dict[str, Any]:
+def event_of(gap: Gap, event: GapEvent, at_us: int, detail: str, hole: tuple[int, int] | None = None) -> dict[str, Any]:
+    """A row of ``gap_events`` on a gap, or on a part of it."""
     begin, end = hole if hole is not None else (gap.from_volume, gap.to_volume)
     return {
         "date": gap.date,
