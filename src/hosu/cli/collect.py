@@ -15,8 +15,10 @@ from hosu.cli.output import Format, emit_json, note, stderr, stdout
 from hosu.cli.status import block
 
 if TYPE_CHECKING:
+    from hosu.cli.station import Plan as KeyPlan
     from hosu.kis.rest import Scope
     from hosu.lake.lake import Lake
+    from hosu.settings import CollectSettings, KisSettings
 
 
 def collect(
@@ -52,6 +54,7 @@ def collect(
     poll_every: Annotated[
         float, typer.Option("--poll-every", metavar="S", min=0.1, help="Interval of polls of what finds no slot.")
     ] = 1.0,
+    repair: Annotated[bool, typer.Option("--repair/--no-repair", help="Ask for missing trades over REST.")] = True,
     durable_fd: Annotated[
         int | None,
         typer.Option("--durable-fd", metavar="N", help="Write each durable LSN as a line to this descriptor."),
@@ -100,6 +103,7 @@ def collect(
         poll_every_s=poll_every,
         exchanges=exchanges,
         durable_fd=durable_fd,
+        repair=repair,
     )
     work = planned(wish, folder, manners)
     if opened is None:
@@ -116,6 +120,8 @@ def collect(
         emit_json(last)
     else:
         stdout().print(block(last))
+    if repair and not str(last.get("reason", "")).startswith("SIG"):
+        _repair(work.keys[0], opened, folder, settings, manners, last.get("business_date"))
     if bars and not str(last.get("reason", "")).startswith("SIG"):
         _build_bars(opened)
     if failed is not None:
@@ -165,6 +171,17 @@ async def _draw(live: Any, collector: Watched) -> None:
     while True:
         await asyncio.sleep(0.5)
         live.update(block(collector.status()))
+
+
+def _repair(
+    plan: KeyPlan, lake: Lake, state: Path, settings: CollectSettings, manners: KisSettings, date: int | None
+) -> None:
+    from hosu.cli.ledger_repair import repair_after_the_close
+    from hosu.cli.repair_station import Means
+    from hosu.collect.dates import day_text
+
+    if date is not None:
+        repair_after_the_close(Means(plan.host, plan.credentials, lake, state, settings, manners), day_text(date))
 
 
 def _build_bars(lake: Lake) -> None:

@@ -38,6 +38,7 @@ class Wish:
     poll_every_s: float = 1.0
     exchanges: int = 0
     durable_fd: int | None = None
+    repair: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ def planned(wish: Wish, state: Path, manners: KisSettings) -> Work:
             poll_every_s=wish.poll_every_s,
             exchanges=wish.exchanges,
             reserve=share.reserve,
+            repair=wish.repair,
         )
         for credentials, share in zip(wish.credentials, plan.shares, strict=True)
     ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hosu.cli import ledger_repair
 from hosu.cli.options import FormatOption, LakeOption, day_of, open_lake, sql_config
 from hosu.cli.output import Format, emit_rows, note, progress
 
@@ -23,6 +24,8 @@ DateOption = Annotated[
 ]
 SymbolOption = Annotated[str | None, typer.Option("--symbol", help="Only this symbol.")]
 ScopeOption = Annotated[str | None, typer.Option("--scope", metavar="KRX|NXT|UN", help="Only this scope.")]
+
+app.command()(ledger_repair.repair)
 
 _SHOWN = ("symbol", "scope", "state", "missing_shares", "gaps", "shares", "last_volume", "witness", "why")
 _GAPS_SHOWN = (

@@ -41,6 +41,7 @@ class Job:
     poll: bool
     poll_every_s: float
     exchanges: int
+    repair: bool
     lake: str
     state: str
 
@@ -63,6 +64,7 @@ class Job:
             plan.poll,
             plan.poll_every_s,
             plan.exchanges,
+            plan.repair,
             lake,
             str(state),
         )
@@ -98,6 +100,7 @@ class Job:
             poll_every_s=self.poll_every_s,
             exchanges=self.exchanges,
             reserve=[Registration(tr_id, symbol) for tr_id, symbol in self.reserve],
+            repair=self.repair,
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import shutil
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from hosu.errors import InputError
@@ -55,6 +55,7 @@ class Plan:
     poll_every_s: float = 1.0
     exchanges: int = 0
     reserve: Sequence[Registration] = ()
+    repair: bool = False
 
 
 def registrations_of(symbols: Sequence[str], feeds: Sequence[str], scope: str) -> list[Registration]:
@@ -117,6 +118,7 @@ async def station(
         LockedError: another process collects with this log.
         LogError, LakeError: what is there cannot be used.
     """
+    from hosu.cli.repair_station import Means, watch_of
     from hosu.clock import SystemClock
     from hosu.collect.collector import Collector, CollectorConfig, Source
     from hosu.collect.leaving import close_within
@@ -142,6 +144,10 @@ async def station(
             ledger = LakeLedgerStore(lake, reserve_bytes=reserve)
             begin_ledger(lake, ledger, log)
             feed, outside, desired = _towards_the_broker(plan, recorder, http, clock, settings, kis, state)
+            ledger_sink = LedgerSink(ledger, clock=clock)
+            if plan.repair:
+                means = Means(plan.host, plan.credentials, lake, state, settings, kis)
+                outside = replace(outside, repair=watch_of(means, recorder, http, clock, ledger_sink).run)
             yield Collector(
                 CollectorConfig(
                     status_path=state / "status.json",
@@ -157,7 +163,7 @@ async def station(
                 [Source(feed, desired)],
                 sinks=[
                     LakeSink(lake, WriterConfig(reserve_bytes=reserve), clock),
-                    LedgerSink(ledger, clock=clock),
+                    ledger_sink,
                 ],
                 archive=FramesArchive(lake, reserve_bytes=reserve),
                 clock=clock,

@@ -176,6 +176,7 @@ class Collector:
                 ("status", self._report()),
                 ("clock", self._log_clock()),
                 ("poll", self._poll()),
+                ("repair", self._repair()),
             )
         ]
         await self._stopping.wait()
@@ -257,6 +258,10 @@ class Collector:
         while self._outside.poll is not None and not self._stopping.is_set():
             await self._outside.poll()
             await self._clock.sleep(self._config.poll_s)
+
+    async def _repair(self) -> None:
+        if self._outside.repair is not None:
+            await finished(self._outside.repair(), self._stopping.is_set)
 
     # --- the end ------------------------------------------------------------------------------------------------
 

@@ -64,13 +64,15 @@ class Outside:
 
     ``poll`` runs one round of REST polling, every ``poll_s`` and once at an orderly end. ``polling``, where there is
     one, polls by its own rules until cancelled, and ``poll`` is left for the end. ``coverage`` is what the status says
-    of slots and polls. ``session_over(now_us)`` says that the market's day is over.
-    ``free_bytes`` is the room on the log's disk. ``clock_offset_us`` is how far the system's clock is ahead of ours.
+    of slots and polls. ``session_over(now_us)`` says that the market's day is over. ``repair`` fills holes for as long
+    as it is let; cancelling it loses nothing. ``free_bytes`` is the room on the log's disk. ``clock_offset_us`` is how
+    far the system's clock is ahead of ours.
     """
 
     poll: Callable[[], Awaitable[None]] | None = None
     polling: Callable[[], Coroutine[Any, Any, None]] | None = None
     coverage: Callable[[], dict[str, Any]] | None = None
     session_over: Callable[[int], bool] | None = None
+    repair: Callable[[], Coroutine[object, object, object]] | None = None
     free_bytes: Callable[[], int] | None = None
     clock_offset_us: Callable[[], int] | None = None

@@ -98,7 +98,8 @@ def _number(value: object) -> int:
 
 
 def rest_reply(payload: bytes) -> dict[str, Any] | None:
-    """A REST record's content (tr_id, path, params, status, body); None if it is none."""
+    """A REST record's content (tr_id, path, params, status, body, and the ``day`` that whoever asked knows it to be of,
+    where it says none); None if it is none."""
     content = session_event(payload)
     params = content.get("params")
     well_formed = (
@@ -107,6 +108,7 @@ def rest_reply(payload: bytes) -> dict[str, Any] | None:
         and all(isinstance(value, str) for value in params.values())
         and isinstance(content.get("status"), int)
         and isinstance(content.get("body"), str)
+        and isinstance(content.get("day", ""), str)
     )
     return content if well_formed else None
 

@@ -13,11 +13,13 @@ from hosu.collect import control
 from hosu.collect.batches import Quarantined, in_log_order, misfit, quarantine_batch, snapshot_batch
 from hosu.collect.block import RecordKind
 from hosu.collect.dates import HOLD_BYTES, HOLD_US, REST, UNKNOWN, BusinessDates, Facts, in_force, ordinal
+from hosu.collect.rest_trades import read_prints, trade_batch
 from hosu.collect.runs import join_blocks, slice_block
 from hosu.collect.sinks import EventBatch, SessionNote
 from hosu.collect.trust import BrokerClock, plausible, reach
 from hosu.errors import HosuError
 from hosu.kis.codec import parse, to_events
+from hosu.kis.conclusions import CONCLUSIONS_TR
 from hosu.kis.records import Envelope, unpack
 from hosu.kis.snapshots import snapshot_rows
 
@@ -46,6 +48,7 @@ class _Work:
     ping_begins: dict[int, Told]
     records: list[Records] = field(default_factory=list)
     quarantined: list[Quarantined] = field(default_factory=list)
+    prints: list[tuple[int, list[dict[str, Any]]]] = field(default_factory=list)  # trades asked for, by place
     snapshots: list[tuple[int, list[dict[str, Any]]]] = field(default_factory=list)
     sessions: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     clock: list[tuple[int, int]] = field(default_factory=list)  # place and UTC microseconds of believed PINGPONGs
@@ -79,7 +82,7 @@ class Decoder:
 
         Counts are of market records: one a record or reject, one a frame or message that is broken as a whole, and
         those that no table takes. So ``records`` is the sum of ``unfiled`` and the rows of all tables, snapshots
-        excepted.
+        and trades asked for over REST excepted.
         """
         if self._held and not self._may_settle(block):
             self._held.append(block)
@@ -187,6 +190,9 @@ class Decoder:
         quarantined = [each for each in work.quarantined if each.place < count]
         if quarantined:
             batches["quarantine"].append(quarantine_batch(block, dates, quarantined))
+        prints = [each for each in work.prints if each[0] < count]
+        if prints:
+            batches["trades"].append(trade_batch(block, prints))
         snapshots = [each for each in work.snapshots if each[0] < count]
         if snapshots:
             batches["snapshots"].append(snapshot_batch(block, dates, snapshots))
@@ -241,6 +247,9 @@ def _read_rest(work: _Work) -> None:
                 Quarantined(place, None, "", None, "a REST record without tr_id, status or body", "", payload)
             )
             continue
+        if reply["tr_id"] == CONCLUSIONS_TR:
+            _read_prints(work, place, reply)
+            continue
         try:
             rows = snapshot_rows(reply["tr_id"], reply["params"], reply["body"]) if reply["status"] == 200 else []
         except HosuError as error:
@@ -251,6 +260,15 @@ def _read_rest(work: _Work) -> None:
         elif rows:
             work.snapshots.append((place, rows))
             work.facts.needs[place] = True
+
+
+def _read_prints(work: _Work, place: int, reply: dict[str, Any]) -> None:
+    """Trades asked for, which have their day and so wait for none."""
+    rows, quarantined = read_prints(reply, place, work.block.payload(place))
+    if rows:
+        work.prints.append((place, rows))
+    for found in quarantined:
+        work.quarantine(found)
 
 
 def _misdated(work: _Work, records: Records, i: int, clock: int) -> Quarantined:

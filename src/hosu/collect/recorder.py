@@ -17,6 +17,7 @@ from hosu.errors import LogError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import date
 
     from hosu.clock import Clock
     from hosu.collect.wal import Log
@@ -62,6 +63,8 @@ class Reply(Protocol):
     def body(self) -> str: ...
     @property
     def ts_recv_us(self) -> int: ...
+    @property
+    def day(self) -> date | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +172,8 @@ class Recorder:
             "status": reply.status,
             "body": reply.body,
         }
+        if reply.day is not None:
+            content["day"] = reply.day.isoformat()
         payload = json.dumps(content, ensure_ascii=False).encode()
         self._append(RecordKind.REST, 0, reply.ts_recv_us, [payload])
 

@@ -158,7 +158,8 @@ class AskingPrice:
 @dataclass(frozen=True, slots=True)
 class Conclusion:
     """One trade: a row of inquire-ccnl (FHKST01010300, no cumulative volume, ask or bid) or of
-    inquire-time-itemconclusion (FHPST01060000). Several trades share a second and none has a number."""
+    inquire-time-itemconclusion (FHPST01060000). Several trades share a second and none has a number; of the second
+    call the cumulative volume tells them apart, of the first nothing does, so that it repairs nothing."""
 
     time: str | None
     price: float | None

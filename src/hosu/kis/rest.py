@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from hosu.errors import BrokerReplyError, BrokerUnreachableError, FrameError, InputError
 from hosu.kis.codes import Verdict, error_of, may_succeed_later, verdict
+from hosu.kis.conclusions import CONCLUSIONS_TR
 from hosu.kis.limits import Priority
 from hosu.kis.reconnects import Backoff
 from hosu.kis.replies import (
@@ -53,7 +54,10 @@ MASTERS: Final = "https://new.real.download.dws.co.kr/common/master"
 
 @dataclass(frozen=True, slots=True)
 class RestReply:
-    """One reply as it goes to the log: what was asked, without keys or token, and what came back."""
+    """One reply as it goes to the log: what was asked, without keys or token, and what came back.
+
+    ``day`` is the business date the caller knows the reply to be of, where the reply itself says none.
+    """
 
     tr_id: str
     path: str
@@ -61,13 +65,19 @@ class RestReply:
     status: int
     body: str = field(repr=False)
     ts_recv_us: int
+    day: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RestConfig:
-    """``tries`` counts all attempts of a call, for each kind of trouble; delays in seconds."""
+    """``tries`` counts all attempts of a call, for each kind of trouble; delays in seconds.
+
+    ``refused_tries`` counts those that are refused for pace: each slows everybody down, so that who is in no hurry
+    rather tries once; None: as many as ``tries``.
+    """
 
     tries: int = 5
+    refused_tries: int | None = None
     backoff_min_s: float = 0.2
     backoff_max_s: float = 5.0
 
@@ -120,16 +130,31 @@ class RestClient:
     async def conclusions(
         self, symbol: str, scope: Scope = "KRX", *, priority: Priority = Priority.LIVE
     ) -> list[Conclusion]:
-        """The last 30 trades at most, newest first (inquire-ccnl)."""
+        """The last 30 trades at most, newest first (inquire-ccnl).
+
+        Good for a look, not for repair: no row has a cumulative volume, so none has the identity of a trade, and
+        there is no way to the trades before the last thirty. ``time_conclusions`` has both.
+        """
         message = await self._quotation("FHKST01010300", "inquire-ccnl", _asked(symbol, scope), priority)
         return [Conclusion.read(row) for row in rows_of(message, "output")]
 
     async def time_conclusions(
-        self, symbol: str, until: time, scope: Scope = "KRX", *, priority: Priority = Priority.LIVE
+        self,
+        symbol: str,
+        until: time,
+        scope: Scope = "KRX",
+        *,
+        day: date | None = None,
+        priority: Priority = Priority.LIVE,
     ) -> list[Conclusion]:
-        """Trades of today up to ``until`` (KST), newest first, with cumulative volume (inquire-time-itemconclusion)."""
+        """A page of today's trades up to ``until`` (KST), newest first, with cumulative volume
+        (inquire-time-itemconclusion).
+
+        Neither rows nor reply name a date. ``day`` is the one that the broker is known to answer for (of
+        ``minute_chart`` its rows say it): only then do the rows become trades, of that day.
+        """
         params = {**_asked(symbol, scope), "FID_INPUT_HOUR_1": f"{until:%H%M%S}"}
-        message = await self._quotation("FHPST01060000", "inquire-time-itemconclusion", params, priority)
+        message = await self._quotation(CONCLUSIONS_TR, "inquire-time-itemconclusion", params, priority, day=day)
         return [Conclusion.read(row) for row in rows_of(message, "output2")]
 
     async def multi_price(
@@ -278,22 +303,34 @@ class RestClient:
         message = await self._quotation("FHPST01710000", "volume-rank", params, Priority.BACKFILL)
         return [VolumeRank.read(row) for row in rows_of(message, "output")]
 
-    async def _quotation(self, tr_id: str, path: str, params: dict[str, str], priority: Priority) -> dict[str, Any]:
-        message, _ = await self._call(tr_id, f"{_QUOTATIONS}/{path}", params, priority)
+    async def _quotation(
+        self, tr_id: str, path: str, params: dict[str, str], priority: Priority, *, day: date | None = None
+    ) -> dict[str, Any]:
+        message, _ = await self._call(tr_id, f"{_QUOTATIONS}/{path}", params, priority, day=day)
         return message
 
     async def _call(
-        self, tr_id: str, path: str, params: Mapping[str, str], priority: Priority, *, tr_cont: str = ""
+        self,
+        tr_id: str,
+        path: str,
+        params: Mapping[str, str],
+        priority: Priority,
+        *,
+        tr_cont: str = "",
+        day: date | None = None,
     ) -> tuple[dict[str, Any], str]:
         """The reply's JSON and its ``tr_cont``; tries again as the class says."""
         config = self._config
         backoff = Backoff(config.backoff_min_s, config.backoff_max_s, self._random)
         renewed = broken = False
+        refused = 0
         for left in reversed(range(config.tries)):
             token = await self._auth.access_token()
             await self._governor.acquire(priority)
             try:
-                message, cont = await self._once(tr_id, path, params, token, tr_cont=tr_cont, new_connection=broken)
+                message, cont = await self._once(
+                    tr_id, path, params, token, tr_cont=tr_cont, new_connection=broken, day=day
+                )
             except BrokerUnreachableError:
                 broken = True
                 if not left:
@@ -302,7 +339,13 @@ class RestClient:
                 what = verdict(error.code)
                 if what is Verdict.SLOW_DOWN:
                     self._governor.refused()
-                if not left or not may_succeed_later(error) or (renewed and what is Verdict.NEW_TOKEN):
+                    refused += 1
+                if (
+                    refused == config.refused_tries
+                    or not left
+                    or not may_succeed_later(error)
+                    or (renewed and what is Verdict.NEW_TOKEN)
+                ):
                     raise
                 if what is Verdict.NEW_TOKEN:
                     renewed = True
@@ -314,7 +357,15 @@ class RestClient:
         raise AssertionError("the last try returns or raises")
 
     async def _once(
-        self, tr_id: str, path: str, params: Mapping[str, str], token: str, *, tr_cont: str, new_connection: bool
+        self,
+        tr_id: str,
+        path: str,
+        params: Mapping[str, str],
+        token: str,
+        *,
+        tr_cont: str,
+        new_connection: bool,
+        day: date | None,
     ) -> tuple[dict[str, Any], str]:
         headers = {
             "content-type": "application/json; charset=utf-8",
@@ -330,7 +381,7 @@ class RestClient:
         ts_recv_us = self._clock.now_us()
         body = self._censored(reply.body.decode(errors="replace"), token)
         if self._on_reply is not None:
-            self._on_reply(RestReply(tr_id, path, dict(params), reply.status, body, ts_recv_us))
+            self._on_reply(RestReply(tr_id, path, dict(params), reply.status, body, ts_recv_us, day))
         return _accepted(reply.status, body, f"{path} {tr_id}", address), reply.headers.get("tr_cont", "").strip()
 
     def _censored(self, body: str, token: str) -> str:
