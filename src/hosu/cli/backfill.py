@@ -157,7 +157,7 @@ def _ask(
     clock = SystemClock()
     settings = load(CollectSettings, {"state": state})
     folder = state_folder(lake_root(lake_name), settings) / "backfill"
-    logs.configure(load(LogSettings).level, folder.parent / "hosu.log", quiet=sys.stderr.isatty())
+    logs.configure(load(LogSettings).level, folder / "hosu.log", quiet=sys.stderr.isatty())
     broker = broker_of(kis, rest, load(KisSettings), settings.cache, folder, clock)
     lake = open_lake(lake_name, create=True)
     chosen = _symbols(symbols, lake, rest if kis == "simulator" else None)
@@ -174,7 +174,7 @@ def _ask(
             return
         result = _run(todo, broker, lake, folder, done, clock)
     if bars:
-        _build(lake)
+        build_bars(lake)
     _finish(todo, result, report or folder / f"missing-{kind.value}.jsonl", chosen, format_)
 
 
@@ -248,7 +248,8 @@ def _run(plan: Plan, broker: Broker, lake: Lake, folder: Path, done: Progress, c
         )
 
 
-def _build(lake: Lake) -> None:
+def build_bars(lake: Lake) -> None:
+    """Builds the bars of all dates whose sources have changed."""
     from hosu.lake.ohlcv import build
 
     with progress_bar() as shown:
