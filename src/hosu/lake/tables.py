@@ -29,7 +29,7 @@ _BARS: Final = pa.schema(
         pa.field("volume", pa.int64()),  # shares
         pa.field("value", pa.float64()),  # won, the sum of price x size
         pa.field("vwap", pa.float64()),  # value / volume
-        pa.field("data_points", pa.int64()),  # trades; of polls snapshots, of others 0
+        pa.field("data_points", pa.int64()),  # trades, or snapshots of polled symbols; else null
         pa.field("source", pa.string()),  # market.bars.BarSource, of polls with a flag behind a colon
         pa.field("revision", pa.int64()),  # 1, and one more with each rebuild of the date
     ]

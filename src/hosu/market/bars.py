@@ -28,6 +28,8 @@ POLL_SINCE_OPEN: Final = "poll:since_open"
 """A minute that holds all that was traded before the first snapshot of the day."""
 POLL_LATE: Final = "poll:late"
 """A minute that also holds what was traded in the minutes before, of which there is no snapshot."""
+POLL_PARTIAL: Final = "poll:partial"
+"""A day whose last snapshot came before its close."""
 
 DAILY: Final = "bars_daily_external"
 MINUTES: Final = "bars_1m_external"
