@@ -10,7 +10,21 @@ from pathlib import Path
 import typer
 
 from hosu import __version__
-from hosu.cli import collect, coverage, decode, demo, doctor, instruments, lake, ledger, replay, simulator, sql, status
+from hosu.cli import (
+    backfill,
+    collect,
+    coverage,
+    decode,
+    demo,
+    doctor,
+    instruments,
+    lake,
+    ledger,
+    replay,
+    simulator,
+    sql,
+    status,
+)
 from hosu.cli.output import note
 from hosu.errors import HosuError
 
@@ -41,6 +55,7 @@ app.command("demo")(demo.demo)
 app.command("simulator")(simulator.simulator)
 app.command("collect")(collect.collect)
 app.command("replay")(replay.replay)
+app.command("backfill")(backfill.backfill)
 app.command("decode")(decode.decode)
 app.command("sql")(sql.sql)
 app.command("coverage")(coverage.coverage)

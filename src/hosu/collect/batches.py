@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from hosu.collect.dates import day_text
+from hosu.market.bars import BAR_SCHEMAS
 from hosu.market.events import EVENT_SCHEMAS, in_memory
 
 if TYPE_CHECKING:
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from hosu.collect.dates import Ints
     from hosu.kis.records import Reject
 
-_SCHEMAS: Final = {name: in_memory(EVENT_SCHEMAS[name]) for name in ("quarantine", "snapshots")}
+_SCHEMAS: Final = {name: in_memory(EVENT_SCHEMAS[name]) for name in ("quarantine", "snapshots")} | {
+    name: in_memory(schema) for name, schema in BAR_SCHEMAS.items()
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,17 @@ def snapshot_batch(block: Block, dates: Ints, snapshots: Sequence[tuple[int, lis
         for number, row in enumerate(replied)
     ]
     return _batch("snapshots", rows)
+
+
+def bar_batch(block: Block, table: str, charts: Sequence[tuple[int, list[dict[str, Any]]]]) -> pa.RecordBatch:
+    """Rows of a table of external bars, which carry their own dates; ``record_no`` counts the bars of one reply."""
+    rows = []
+    for place, replied in charts:
+        received_us = int(block.ts_recv_us[place])
+        origin = {"wal_id": block.wal_id, "lsn": int(block.lsn[place])}
+        stamps = {"fetched_at": received_us, "revision": received_us}
+        rows += [{**row, **origin, **stamps, "record_no": number} for number, row in enumerate(replied)]
+    return _batch(table, rows)
 
 
 def misfit(table: str, rows: list[dict[str, Any]]) -> str | None:

@@ -10,7 +10,7 @@ import numpy as np
 import structlog
 
 from hosu.collect import control
-from hosu.collect.batches import Quarantined, in_log_order, misfit, quarantine_batch, snapshot_batch
+from hosu.collect.batches import Quarantined, bar_batch, in_log_order, misfit, quarantine_batch, snapshot_batch
 from hosu.collect.block import RecordKind
 from hosu.collect.dates import HOLD_BYTES, HOLD_US, REST, UNKNOWN, BusinessDates, Facts, in_force, ordinal
 from hosu.collect.rest_trades import read_prints, trade_batch
@@ -18,6 +18,7 @@ from hosu.collect.runs import join_blocks, slice_block
 from hosu.collect.sinks import EventBatch, SessionNote
 from hosu.collect.trust import BrokerClock, plausible, reach
 from hosu.errors import HosuError
+from hosu.kis.charts import chart_bars
 from hosu.kis.codec import parse, to_events
 from hosu.kis.conclusions import CONCLUSIONS_TR
 from hosu.kis.records import Envelope, unpack
@@ -52,6 +53,7 @@ class _Work:
     snapshots: list[tuple[int, list[dict[str, Any]]]] = field(default_factory=list)
     sessions: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     clock: list[tuple[int, int]] = field(default_factory=list)  # place and UTC microseconds of believed PINGPONGs
+    charts: dict[str, list[tuple[int, list[dict[str, Any]]]]] = field(default_factory=dict)
 
     def quarantine(self, found: Quarantined) -> None:
         self.quarantined.append(found)
@@ -82,7 +84,8 @@ class Decoder:
 
         Counts are of market records: one a record or reject, one a frame or message that is broken as a whole, and
         those that no table takes. So ``records`` is the sum of ``unfiled`` and the rows of all tables, snapshots
-        and trades asked for over REST excepted.
+        those that no table takes. So ``records`` is the sum of ``unfiled`` and the rows of all tables, snapshots,
+        external bars and trades asked for over REST excepted.
         """
         if self._held and not self._may_settle(block):
             self._held.append(block)
@@ -196,6 +199,8 @@ class Decoder:
         snapshots = [each for each in work.snapshots if each[0] < count]
         if snapshots:
             batches["snapshots"].append(snapshot_batch(block, dates, snapshots))
+        for name, charts in work.charts.items():
+            batches[name].append(bar_batch(block, name, [each for each in charts if each[0] < count]))
         unfiled = _unfiled(work, count)
         return EventBatch(
             self._wal_id,
@@ -260,6 +265,25 @@ def _read_rest(work: _Work) -> None:
         elif rows:
             work.snapshots.append((place, rows))
             work.facts.needs[place] = True
+        elif reply["status"] == 200:
+            _read_chart(work, place, reply)
+
+
+def _read_chart(work: _Work, place: int, reply: dict[str, Any]) -> None:
+    """The bars of a chart reply; they carry their own dates and so wait for none."""
+    try:
+        bars = chart_bars(reply["tr_id"], reply["params"], reply["body"])
+    except HosuError as error:
+        work.quarantine(Quarantined(place, None, reply["tr_id"], None, str(error), "", work.block.payload(place)))
+        return
+    if bars is None:
+        return
+    fault = misfit(bars.table, bars.rows)
+    if bars.rows and fault is None:
+        work.charts.setdefault(bars.table, []).append((place, bars.rows))
+    if fault is not None or bars.unreadable:
+        why, payload = fault or f"{bars.unreadable} of its bars cannot be read", work.block.payload(place)
+        work.quarantine(Quarantined(place, None, reply["tr_id"], None, why, "", payload))
 
 
 def _read_prints(work: _Work, place: int, reply: dict[str, Any]) -> None:

@@ -16,7 +16,8 @@ MULTI_PRICE_TR: Final = "FHKST11300006"
 SNAPSHOT_TRS: Final = frozenset({PRICE_TR, MULTI_PRICE_TR})
 """The calls whose replies hold snapshots."""
 
-_SCOPES: Final = {"J": "KRX", "NX": "NXT", "UN": "UN"}
+SCOPES: Final = {"J": "KRX", "NX": "NXT", "UN": "UN"}
+"""Scopes by the code that a request names them by."""
 _FROM_LOG: Final = {field.name for field in ORIGIN} | {"ts_recv"}
 COLUMNS: Final = tuple(name for name in SNAPSHOTS.names if name not in _FROM_LOG)
 """The columns of a row: those of the table that a reply tells; the log tells the others."""
@@ -39,7 +40,7 @@ def snapshot_rows(tr_id: str, params: Mapping[str, str], body: str) -> list[dict
     asked = {name.upper(): value.strip() for name, value in params.items()}
     rows = rows_of(message, "output")
     if tr_id == PRICE_TR:
-        scope = _SCOPES.get(asked.get("FID_COND_MRKT_DIV_CODE", ""))
+        scope = SCOPES.get(asked.get("FID_COND_MRKT_DIV_CODE", ""))
         symbol = asked.get("FID_INPUT_ISCD")
         found = [(scope, {"symbol": symbol, **_present(asdict(Price.read(row)))}) for row in rows[:1]]
     else:
@@ -61,4 +62,4 @@ def _present(values: dict[str, Any]) -> dict[str, Any]:
 def _scopes_by_symbol(asked: Mapping[str, str]) -> dict[str, str | None]:
     prefix = "FID_INPUT_ISCD_"
     numbers = {name.removeprefix(prefix): symbol for name, symbol in asked.items() if name.startswith(prefix)}
-    return {symbol: _SCOPES.get(asked.get(f"FID_COND_MRKT_DIV_CODE_{n}", "")) for n, symbol in numbers.items()}
+    return {symbol: SCOPES.get(asked.get(f"FID_COND_MRKT_DIV_CODE_{n}", "")) for n, symbol in numbers.items()}

@@ -1,4 +1,6 @@
-"""Daily and one-minute bars from trades, one date at a time, each date replaced as a whole.
+"""Daily and one-minute bars, one date at a time, each date replaced as a whole.
+
+They are made from trades; where there are none, from the next best source (``lake.best_bars``).
 
 A trade counts once, by its identity (date, scope, symbol, cumulative volume), whatever was received twice. Within a
 symbol and scope trades are ordered by cumulative volume: the first is the open, the last the close. Which session a
@@ -8,9 +10,10 @@ A minute bar holds the trades with ``ts <= ts_event < ts + 60 s``: the closing a
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date as Date  # noqa: N812 - `date` is the partition's name everywhere here
 from functools import partial
 from itertools import islice
@@ -22,6 +25,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hosu.errors import MarketError, TableCorruptError
+from hosu.lake.bar_sources import DAY_BARS, MINUTE_BARS, SOURCES, BarSources
+from hosu.lake.best_bars import best_bars
 from hosu.lake.compact import is_compact
 from hosu.lake.derived import replace_date
 from hosu.lake.sql import SqlConfig, sorted_batches
@@ -30,7 +35,7 @@ from hosu.market.day_plan import Scope, Session
 from hosu.market.events import TIMESTAMP
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -51,7 +56,8 @@ _READ_AHEAD: Final = 3  # row groups, about 15 MB each
 class BarsBuilt:
     """What was built of one date. ``trades`` went into bars; ``duplicates`` and ``incomplete`` did not.
 
-    A trade is incomplete without price, size, time or cumulative volume.
+    A trade is incomplete without price, size, time or cumulative volume. ``sources`` counts the bars, of minutes and
+    of the day, by where they come from; a table whose sources had not changed was left as it was and counts nothing.
     """
 
     date: str
@@ -61,6 +67,7 @@ class BarsBuilt:
     minute_bars: int
     day_bars: int
     revision: int
+    sources: dict[str, int] = field(default_factory=dict)
 
 
 def build(
@@ -71,7 +78,7 @@ def build(
     clock: Clock | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> list[BarsBuilt]:
-    """Builds ``processed_ohlcv_1m`` and ``processed_ohlcv`` of these dates, or of all whose trades have changed.
+    """Builds ``processed_ohlcv_1m`` and ``processed_ohlcv`` of these dates, or of all whose sources have changed.
 
     Memory: the bars of one date, and the sort of its trades where they are not compacted yet (``sort``).
 
@@ -79,47 +86,64 @@ def build(
         LockedError: somebody else is building now.
         TableCorruptError: a data file cannot be read.
     """
-    trades = lake.find("trades")
-    if trades is None:
-        return []
-    chosen = _stale(lake, trades) if dates is None else sorted(set(dates))
+    sources = BarSources.open(lake)
+    chosen = sources.stale() if dates is None else {date: list(SOURCES) for date in sorted(set(dates))}
+    job = _Job(lake, sources, sort or SqlConfig(), clock)
     built = []
-    for date in chosen:
+    for date, names in chosen.items():
         if progress is not None:
             progress(date)
-        built.append(_build_date(lake, trades, date, sort or SqlConfig(), clock))
+        built.append(job.run(date, names))
+    job.finish()
     return built
 
 
-def _read_mark(date: str) -> str:
-    # Application id under which a bar table keeps how many rows of trades its bars of a date were built from.
-    return f"hosu:trades:{date}"
+class _Job:
+    """Builds date after date; ``finish`` notes those that came out without a bar, all in one commit."""
 
+    def __init__(self, lake: Lake, sources: BarSources, sort: SqlConfig, clock: Clock | None) -> None:
+        self._lake, self._sources, self._sort, self._clock = lake, sources, sort, clock
+        self._empty: dict[str, dict[str, int]] = {}
 
-def _stale(lake: Lake, trades: Table) -> list[str]:
-    rows: dict[str, int] = {}
-    for file in trades.files():
-        rows[file.date] = rows.get(file.date, 0) + file.rows
-    bars = [lake.table(name) for name in ("processed_ohlcv_1m", "processed_ohlcv")]
-    return sorted(date for date, n in rows.items() if any(table.covered(_read_mark(date)) != n for table in bars))
+    def run(self, date: str, names: Sequence[str]) -> BarsBuilt:
+        """Builds these tables' bars of a date."""
+        trades, files = self._sources.table("trades"), self._sources.files("trades", date)
+        bars = bars_of(self._lake, trades, date, files, self._sort) if trades is not None and files else Bars(date)
+        revision = 1 + max(self._sources.revision(name, date) for name in names)
+        made: dict[str, int] = {}
+        counts: Counter[str] = Counter()
+        for name in names:
+            rows = self._rows(name, date, bars, revision)
+            made[name] = rows.num_rows
+            counts.update({row["values"]: row["counts"] for row in pc.value_counts(rows.column("source")).to_pylist()})
+        return BarsBuilt(
+            date,
+            bars.trades,
+            bars.duplicates,
+            bars.incomplete,
+            made.get(MINUTE_BARS, 0),
+            made.get(DAY_BARS, 0),
+            revision=revision,
+            sources=dict(counts),
+        )
 
+    def _rows(self, name: str, date: str, bars: Bars, revision: int) -> pa.Table:
+        ours = bars.minutes(revision) if name == MINUTE_BARS else bars.days(revision)
+        sources, marks = self._sources, self._sources.marks(name, date)
+        rows = best_bars(self._lake, name, date, ours, sources=sources, revision=revision, config=self._sort)
+        if rows.num_rows or sources.files(name, date):
+            replace_date(self._lake, name, date, rows, clock=self._clock, covers=marks)
+        else:
+            self._empty.setdefault(name, {}).update(marks)
+        return rows
 
-def _build_date(lake: Lake, trades: Table, date: str, sort: SqlConfig, clock: Clock | None) -> BarsBuilt:
-    files = trades.files(date)
-    bars = bars_of(lake, trades, date, files, sort)
-    covers = {_read_mark(date): sum(file.rows for file in files)}
-    revision = 1 + max(_revision(lake, name, date) for name in ("processed_ohlcv_1m", "processed_ohlcv"))
-    for name, table in (("processed_ohlcv_1m", bars.minutes(revision)), ("processed_ohlcv", bars.days(revision))):
-        replace_date(lake, name, date, table, clock=clock, covers=covers)
-    return BarsBuilt(
-        date, bars.trades, bars.duplicates, bars.incomplete, bars.n_minutes, bars.n_days, revision=revision
-    )
-
-
-def _revision(lake: Lake, name: str, date: str) -> int:
-    table = lake.find(name)
-    files = [] if table is None else table.files(date, bounds=True)
-    return max((int(file.greatest.get("revision", 0)) for file in files), default=0)
+    def finish(self) -> None:
+        """Notes the dates without a bar as done."""
+        for name, marks in self._empty.items():
+            if marks:
+                table = self._lake.table(name)
+                table.append([], marks)
+                table.sync()
 
 
 def bars_of(lake: Lake, trades: Table, date: str, files: list[DataFile], sort: SqlConfig) -> Bars:

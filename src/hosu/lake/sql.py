@@ -191,6 +191,53 @@ def query_files(
         return list(duck.sql(sql).to_arrow_table().to_pylist())
 
 
+def combine(
+    storage: Storage,
+    sql: str,
+    *,
+    files: Mapping[str, tuple[Table, Sequence[DataFile]]],
+    beside: Mapping[str, pa.Table],
+    config: SqlConfig,
+) -> pa.Table:
+    """The result of a query over parts of tables and tables in memory, which it calls by these names.
+
+    Args:
+        files: tables of the lake, and which of their files.
+        beside: tables in memory.
+    """
+    with tempfile.TemporaryDirectory(prefix="hosu-sql-", dir=config.temp_dir) as temp:
+        duck = connect(config, temp)
+        try:
+            for name, (table, chosen) in files.items():
+                if not chosen:
+                    duck.register(name, table.spec.schema.empty_table())
+                elif not storage.is_local:
+                    duck.register(name, _dataset(table, chosen).replace_schema(table.spec.schema))
+                else:
+                    with _as_table_error(table, temp):
+                        scan = _scan(storage, table, chosen, table.spec.schema.names)
+                        duck.execute(f"CREATE VIEW {name} AS {scan}")
+            for name, rows in beside.items():
+                duck.register(name, rows)
+            with _as_combine_error(temp):
+                return duck.sql(sql).to_arrow_table()
+        finally:
+            duck.close()
+
+
+@contextmanager
+def _as_combine_error(temp: str) -> Iterator[None]:
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        fault = str(error).splitlines()[0]
+        if "No space left" in fault:
+            raise LakeFullError(temp) from error
+        raise QueryError(fault) from error
+
+
 @contextmanager
 def _rows_of(
     storage: Storage, table: Table, files: Sequence[DataFile], columns: Sequence[str], config: SqlConfig

@@ -11,6 +11,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from hosu.market.bars import BAR_SCHEMAS
 from hosu.market.events import EVENT_SCHEMAS, TIMESTAMP
 from hosu.market.instruments import INSTRUMENTS
 from hosu.market.ledger import LEDGER_SCHEMAS
@@ -29,8 +30,8 @@ _BARS: Final = pa.schema(
         pa.field("volume", pa.int64()),  # shares
         pa.field("value", pa.float64()),  # won, the sum of price x size
         pa.field("vwap", pa.float64()),  # value / volume
-        pa.field("data_points", pa.int64()),  # trades
-        pa.field("source", pa.string()),  # trades
+        pa.field("data_points", pa.int64()),  # trades, or snapshots of polled symbols; else null
+        pa.field("source", pa.string()),  # market.bars.BarSource, of polls with a flag behind a colon
         pa.field("revision", pa.int64()),  # 1, and one more with each rebuild of the date
     ]
 )
@@ -96,6 +97,18 @@ def _ledger(name: str, order: tuple[str, ...]) -> TableSpec:
     )
 
 
+def _external(name: str) -> TableSpec:
+    return TableSpec(
+        name=name,
+        location=f"raw/{name}",
+        schema=BAR_SCHEMAS[name],
+        order=("symbol", "scope", "ts", "revision"),
+        retention_days=1095,
+        statistics=("symbol", "ts", "fetched_at", "wal_id", "lsn"),
+        log_hours=30 * 24,
+    )
+
+
 _SPECS: Final = (
     # Scope before cum_volume: a unified series counts its own volume, so only (scope, symbol) is monotonic.
     _event("trades", ("symbol", "scope", "cum_volume", "wal_id", "lsn", "record_no")),
@@ -117,6 +130,8 @@ _SPECS: Final = (
     _ledger("gaps", ("from_volume", "to_volume", "revision")),
     _ledger("gap_events", ("from_volume", "to_volume", "at")),
     _ledger("coverage_days", ("revision", "built_at")),
+    _external("bars_daily_external"),
+    _external("bars_1m_external"),
     TableSpec(
         name="processed_ohlcv",
         location="processed/ohlcv",
@@ -139,6 +154,9 @@ _SPECS: Final = (
 
 TABLES: Final[dict[str, TableSpec]] = {spec.name: spec for spec in _SPECS}
 """Every table by name."""
+
+BAR_TABLES: Final[tuple[str, ...]] = tuple(BAR_SCHEMAS)
+"""The tables of bars from outside: filled from chart replies in the log, and from files."""
 
 EVENT_TABLES: Final[tuple[str, ...]] = tuple(name for name, spec in TABLES.items() if spec.is_event_table)
 """The tables the collector fills."""

@@ -13,6 +13,14 @@ QUALIFY cum_volume IS NULL
      OR row_number() OVER (PARTITION BY date, scope, symbol, cum_volume ORDER BY ts_recv, wal_id, lsn, record_no) = 1
 """
 
+_BARS_LATEST: Final = """
+-- One row a bar that somebody else made: the broker's before a file's, of these the one fetched last.
+-- Grain: (date, scope, symbol, ts, adjusted).
+SELECT * FROM {table}
+QUALIFY row_number() OVER (PARTITION BY date, scope, symbol, ts, adjusted
+                           ORDER BY source LIKE 'kis:%' DESC, revision DESC, lsn DESC, record_no DESC) = 1
+"""
+
 RAW_STOCK_DATA: Final = """
 -- Trades, quotes and snapshots in the one raw schema that came before this lake. Grain: a row of each of them.
 -- timestamp: when it happened at the exchange; of a snapshot, when we received it.
@@ -106,5 +114,7 @@ VIEWS: Final[dict[str, str]] = {
     "coverage": COVERAGE,
     "gaps_latest": GAPS_LATEST,
     "coverage_share": COVERAGE_SHARE,
+    "bars_daily_latest": _BARS_LATEST.format(table="bars_daily_external"),
+    "bars_1m_latest": _BARS_LATEST.format(table="bars_1m_external"),
 }
 """The SQL of each view by name."""

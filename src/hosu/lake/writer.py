@@ -3,6 +3,9 @@
 Every commit to a table carries the last log number that this table covers. After a crash some tables may be ahead
 of others; the log is then read again from the least of them, and each table skips what it already has. A table that
 gets no rows would hold the log back, so now and then it gets a commit without files that only says how far it is.
+
+The tables of external bars get rows from few logs only, and no such commits. Instead their rows are committed and
+synced before any other table says that it covers the records they came from; so they never hold a log back.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import pyarrow.compute as pc
 from hosu.clock import SystemClock
 from hosu.errors import LakeFullError, LogGapError
 from hosu.lake.parquet import encode, live_name
-from hosu.lake.tables import EVENT_TABLES
+from hosu.lake.tables import BAR_TABLES, EVENT_TABLES
 from hosu.market.events import in_memory
 
 if TYPE_CHECKING:
@@ -62,6 +65,7 @@ class LakeSink:
         self._config = config or WriterConfig()
         self._clock = clock or SystemClock()
         self._buffers = [_Buffer(lake.table(name), self._clock.monotonic()) for name in EVENT_TABLES]
+        self._bars: dict[str, _Buffer] = {}  # opened when they get their first row
         self._reached: dict[str, int] = {}
         self._held_since: float | None = None
         self._wal_id: str | None = None
@@ -72,12 +76,17 @@ class LakeSink:
     @property
     def rows_held(self) -> int:
         """Rows taken and not yet committed."""
-        return sum(buffer.rows for buffer in self._buffers)
+        return sum(buffer.rows for buffer in self._holding)
 
     @property
     def bytes_held(self) -> int:
         """Bytes in memory of the rows taken and not yet committed."""
-        return sum(buffer.size for buffer in self._buffers)
+        return sum(buffer.size for buffer in self._holding)
+
+    @property
+    def _holding(self) -> list[_Buffer]:
+        """Every buffer, in the order in which they are committed."""
+        return [*self._bars.values(), *self._buffers]
 
     def resume_after(self, wal_id: str) -> int:
         """The highest number of that log which every table covers; -1 when there is none."""
@@ -101,7 +110,10 @@ class LakeSink:
             return
         if self._held_since is None:
             self._held_since = self._clock.monotonic()
-        for buffer in self._buffers:
+        for name in BAR_TABLES:
+            if name in batch.tables and name not in self._bars:
+                self._bars[name] = _Buffer(self._lake.table(name), self._clock.monotonic())
+        for buffer in self._holding:
             rows = batch.tables.get(buffer.table.spec.name)
             if rows is not None and len(rows):
                 buffer.take(batch, rows, reached)
@@ -125,6 +137,10 @@ class LakeSink:
             LakeFullError: less room than the reserve.
         """
         self._require_room()
+        for buffer in self._bars.values():
+            if buffer.rows:
+                self._commit(buffer)
+                buffer.table.sync()
         for buffer in self._buffers:
             if buffer.rows:
                 self._commit(buffer)
