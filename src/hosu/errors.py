@@ -7,6 +7,7 @@
     ├── InputError                  a file or argument from outside is not what it should be
     ├── LockedError                 another process owns what only one may own
     ├── PortInUseError
+    ├── ShardsFailedError           one of several collecting processes was given up
     ├── MarketError
     │   ├── CalendarRangeError      a date outside the known calendar
     │   └── NoSessionError          a date on which the venue does not trade
@@ -85,6 +86,18 @@ class PortInUseError(HosuError):
     def __init__(self, host: str, port: int) -> None:
         self.host, self.port = host, port
         super().__init__(f"port {port} on {host} is in use; choose another, or 0 for a free one")
+
+
+class ShardsFailedError(HosuError):
+    """One or more of several collecting processes failed again and again, and were given up."""
+
+    def __init__(self, causes: dict[int, str], shards: int) -> None:
+        self.causes, self.shards = causes, shards
+        told = "; ".join(f"[{number}] {cause}" for number, cause in causes.items())
+        super().__init__(
+            f"{len(causes)} of {shards} shards failed again and again: {told}; what they received is in their logs, "
+            "start again once the cause is mended"
+        )
 
 
 # --- market -----------------------------------------------------------------------------------------------------

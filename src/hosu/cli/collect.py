@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, cast
 
 import typer
 
@@ -15,13 +15,8 @@ from hosu.cli.output import Format, emit_json, note, stderr, stdout
 from hosu.cli.status import block
 
 if TYPE_CHECKING:
-    from hosu.cli.station import Plan
-    from hosu.collect.collector import Collector
     from hosu.kis.rest import Scope
     from hosu.lake.lake import Lake
-    from hosu.settings import CollectSettings, KisSettings
-
-_LONGEST_NAME = 255
 
 
 def collect(
@@ -30,22 +25,38 @@ def collect(
     ws: Annotated[str | None, typer.Option("--ws", metavar="URL", help="A simulator's WebSocket address.")] = None,
     symbols: Annotated[
         str,
-        typer.Option("--symbols", metavar="A,B|FILE|all", help="A list, a file of one a line, or all of the universe."),
+        typer.Option(
+            "--symbols",
+            metavar="A,B|FILE|market:M|top:N|all",
+            help="A list, a file of one a line, a market, the most traded, or all; what comes first is streamed first.",
+        ),
     ] = "all",
     feeds: Annotated[
         str, typer.Option("--feeds", metavar="A,B", help="Of trades, quotes, expected, market_events.")
     ] = "trades,quotes",
     scope: Annotated[str, typer.Option("--scope", metavar="KRX|NXT|UN", help="Which venue, or both as one.")] = "KRX",
-    slots: Annotated[int, typer.Option("--slots", min=1, help="Registrations the session may hold.")] = 41,
+    keys: Annotated[
+        str | None,
+        typer.Option("--keys", metavar="N|FILE", help="How many of the keys set, or a file of keys; default: all set."),
+    ] = None,
+    slots: Annotated[int, typer.Option("--slots", min=1, help="Registrations the session of a key may hold.")] = 41,
+    exchanges: Annotated[
+        int,
+        typer.Option("--exchanges", min=0, max=60, help="Slots an hour and key that may go to symbols trading more."),
+    ] = 0,
     until_idle: Annotated[
         float | None, typer.Option("--until-idle", metavar="S", min=0.1, help="End after so many seconds without data.")
     ] = None,
     bars: Annotated[bool, typer.Option("--bars/--no-bars", help="Build bars when the day is over.")] = True,
     poll: Annotated[bool, typer.Option("--poll/--no-poll", help="Take REST snapshots too.")] = True,
+    poll_every: Annotated[
+        float, typer.Option("--poll-every", metavar="S", min=0.1, help="Interval of polls of what finds no slot.")
+    ] = 1.0,
     durable_fd: Annotated[
         int | None,
         typer.Option("--durable-fd", metavar="N", help="Write each durable LSN as a line to this descriptor."),
     ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what would be covered how.")] = False,
     state: Annotated[Path | None, typer.Option("--state", help="Folder of log and status (HOSU_STATE).")] = None,
     lake: LakeOption = None,
     format_: FormatOption = Format.table,
@@ -53,38 +64,49 @@ def collect(
     """From the broker into the lake, until the day is over, a signal comes, or --until-idle.
 
     The first Ctrl-C stops receiving and commits what came; a second leaves at once. Nothing durable is lost either way:
-    the next start goes on from the log.
+    the next start goes on from the log. With several keys (LIVE_KIS_APP_KEY_2 and so on) each is a process of its own.
     """
     from hosu import logs
+    from hosu.cli.collecting import Wish, collect_all, planned
+    from hosu.cli.coverage import emit_plan
+    from hosu.cli.keys import keys_of
     from hosu.cli.options import lake_root
-    from hosu.cli.station import Plan, credentials_of, host_of, registrations_of
+    from hosu.cli.station import host_of
+    from hosu.cli.universe import symbols_of
     from hosu.settings import CollectSettings, KisSettings, LogSettings, load
 
     if scope not in ("KRX", "NXT", "UN"):
         raise typer.BadParameter("--scope is KRX, NXT or UN")
     if durable_fd is not None and not _is_open(durable_fd):
         raise typer.BadParameter(f"--durable-fd {durable_fd} is not open in this process")
-    keys = load(KisSettings)
-    host, credentials = host_of(kis, rest, ws), credentials_of(kis, keys)
+    manners = load(KisSettings)
+    host, credentials = host_of(kis, rest, ws), keys_of(kis, manners, keys)
+    if durable_fd is not None and len(credentials) > 1:
+        raise typer.BadParameter("--durable-fd needs a single key: each has a log of its own")
     settings = load(CollectSettings, {"state": state})
     opened = open_lake(lake, create=True)
     folder = state_folder(lake_root(lake), settings)
-    logs.configure(load(LogSettings).level, folder / "hosu.log", quiet=sys.stderr.isatty())
-    chosen = _symbols(symbols, opened, host.rest if kis == "simulator" else None)
-    plan = Plan(
+    chosen = symbols_of(symbols, opened, host.rest if kis == "simulator" else None)
+    wish = Wish(
         host,
         credentials,
-        registrations_of(chosen, [feed.strip() for feed in feeds.split(",")], scope),
         chosen,
-        scope=cast("Scope", scope),
-        slots=slots,
+        tuple(feed.strip() for feed in feeds.split(",")),
+        cast("Scope", scope),
+        slots,
         until_idle_s=until_idle,
         poll=poll and kis != "paper",
+        poll_every_s=poll_every,
+        exchanges=exchanges,
         durable_fd=durable_fd,
     )
-    if len(plan.registrations) > slots:
-        note(f"hosu: {len(plan.registrations)} registrations wanted, {slots} slots: the first {slots} are covered")
-    last = run_loop(_collect(plan, opened, folder, settings, keys))
+    work = planned(wish, folder, manners)
+    if plan:
+        emit_plan(work.plan, wish.poll_every_s, format_)
+        return
+    logs.configure(load(LogSettings).level, folder / "hosu.log", quiet=sys.stderr.isatty())
+    note(f"hosu: {work.said}")
+    last = collect_all(work, opened, folder, settings, manners)
     if format_ is Format.json:
         emit_json(last)
     else:
@@ -110,14 +132,15 @@ def run_loop(job: Any) -> Any:
     return uvloop.run(job)
 
 
-async def _collect(plan: Plan, lake: Lake, state: Path, settings: CollectSettings, keys: KisSettings) -> dict[str, Any]:
-    from hosu.cli.station import station
+class Watched(Protocol):
+    """What runs and tells how it stands: a collector, or several."""
 
-    async with station(plan, lake, state, settings, keys, handle_signals=True) as collector:
-        return await watched(collector)
+    async def run(self) -> dict[str, Any]: ...
+
+    def status(self) -> dict[str, Any]: ...
 
 
-async def watched(collector: Collector) -> dict[str, Any]:
+async def watched(collector: Watched) -> dict[str, Any]:
     """Runs a collector with its status block on the terminal, if stderr is one. Returns the last status."""
     if not sys.stderr.isatty():
         return await collector.run()
@@ -131,7 +154,7 @@ async def watched(collector: Collector) -> dict[str, Any]:
             drawing.cancel()
 
 
-async def _draw(live: Any, collector: Collector) -> None:
+async def _draw(live: Any, collector: Watched) -> None:
     while True:
         await asyncio.sleep(0.5)
         live.update(block(collector.status()))
@@ -142,47 +165,3 @@ def _build_bars(lake: Lake) -> None:
 
     for built in build(lake, sort=sql_config()):
         note(f"bars of {built.date}: {built.minute_bars:,} one-minute and {built.day_bars:,} daily ones")
-
-
-def _symbols(text: str, lake: Lake, simulator: str | None) -> list[str]:
-    """The symbols meant by ``--symbols``, in order, each once.
-
-    Raises:
-        InputError: no such file, no universe, or something that is no symbol.
-    """
-    from hosu.market.instruments import validate_symbol
-
-    if text == "all":
-        listed = _universe(lake, simulator)
-    elif (
-        "," not in text and len(text) < _LONGEST_NAME and Path(text).is_file()
-    ):  # a long list is no file name, and the system says so
-        listed = _lines(Path(text))
-    else:
-        listed = [part.strip() for part in text.split(",")]
-    chosen = list(dict.fromkeys(validate_symbol(symbol) for symbol in listed if symbol))
-    if not chosen:
-        raise typer.BadParameter("--symbols names none")
-    return chosen
-
-
-def _lines(file: Path) -> list[str]:
-    from hosu.errors import InputError
-
-    try:
-        return [line.split("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines()]
-    except UnicodeDecodeError as error:
-        raise InputError(str(file), f"is not UTF-8 text (byte {error.start})", "give one symbol a line") from None
-
-
-def _universe(lake: Lake, simulator: str | None) -> list[str]:
-    from hosu.cli.instruments import fetch
-    from hosu.errors import InputError
-    from hosu.lake.instruments import universe
-
-    if simulator is not None:
-        return [instrument.symbol for instrument in fetch(simulator)]
-    known = universe(lake, "9999-12-31")
-    if not known.num_rows:
-        raise InputError("--symbols all", "the lake knows no instruments", "run: hosu instruments sync")
-    return [str(symbol) for symbol in known.column("symbol").to_pylist()]

@@ -10,7 +10,7 @@ from pathlib import Path
 import typer
 
 from hosu import __version__
-from hosu.cli import collect, decode, demo, doctor, instruments, lake, replay, simulator, sql, status
+from hosu.cli import collect, coverage, decode, demo, doctor, instruments, lake, replay, simulator, sql, status
 from hosu.cli.output import note
 from hosu.errors import HosuError
 
@@ -43,6 +43,7 @@ app.command("collect")(collect.collect)
 app.command("replay")(replay.replay)
 app.command("decode")(decode.decode)
 app.command("sql")(sql.sql)
+app.command("coverage")(coverage.coverage)
 app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
 app.add_typer(instruments.app, name="instruments")

@@ -84,6 +84,9 @@ def simulator(
     token_interval: Annotated[
         float, typer.Option("--token-interval", min=0, help="Seconds between two tokens of a key.")
     ] = 60.0,
+    quota: Annotated[
+        str, typer.Option("--quota", metavar="N|KIND", help="REST calls a second of a key, or a kind of account.")
+    ] = "live",
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE", help="Where the report goes; default: stdout.")
     ] = None,
@@ -103,18 +106,19 @@ def simulator(
         raise typer.BadParameter("--away is run or hold")
     on, of = (None if text is None else day_of(text) for text in (day, layouts))
     source = Source(bars, frames, on, symbols, records, books, of, fills, seed, feeds)
-    config = _config(slots, speed, rate, port, expect, away, token_interval)
+    config = _config(slots, speed, rate, port, expect, away, token_interval, quota)
     if report is not None and not report.parent.is_dir():
         raise InputError(str(report), "its folder does not exist", "make the folder first")
     asyncio.run(_serve(config, tape_maker(source), report))
 
 
 def _config(
-    slots: int, speed: str, rate: float | None, port: int, expect: int, away: str, token_interval_s: float
+    slots: int, speed: str, rate: float | None, port: int, expect: int, away: str, token_interval_s: float, quota: str
 ) -> SimulatorConfig:
     from hosu.kis.simulator.app import SimulatorConfig
     from hosu.kis.simulator.pacing import Pace, parse_speed
     from hosu.kis.simulator.player import PlayConfig
+    from hosu.kis.simulator.quota import parse_quota
     from hosu.kis.simulator.rest import RestConfig
     from hosu.kis.simulator.sessions import SlotConfig
     from hosu.kis.simulator.ws import WsConfig
@@ -125,6 +129,7 @@ def _config(
         slots=SlotConfig(registrations=slots),
         rest=RestConfig(port=port),
         ws=WsConfig(port=port + 1 if port else 0),
+        calls_per_s=parse_quota(quota),
         token_interval_s=token_interval_s,
     )
 

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hosu.collect.collector import Collector, Outside
+    from hosu.collect.coverage import Coverage
     from hosu.collect.recorder import Recorder
+    from hosu.collect.subscriptions import Share
     from hosu.kis.hosts import Credentials, Host
+    from hosu.kis.limits import Governor, Pace
     from hosu.kis.registrations import Registration
     from hosu.kis.rest import Scope
     from hosu.lake.lake import Lake
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
 FEEDS: Final = ("trades", "quotes", "expected", "market_events")
 _LOG_CLOSE_S: Final = 0.5
+_LAST_POLL_S: Final = 30.0
+"""How long the last round of polls may take at the end of a day; a second signal ends it."""
 _AFTER_CLOSE_S: Final = 600
 """The broker's last frames of a day come after its close; who leaves on the second misses them."""
 
@@ -32,7 +37,10 @@ _AFTER_CLOSE_S: Final = 600
 class Plan:
     """What is collected, from where, and until when.
 
-    ``registrations`` are in order of priority; those beyond ``slots`` are not covered, and reported so.
+    ``registrations`` are in order of priority, at most ``slots``; those in ``reserve`` take the places of refused
+    ones. ``symbols`` are all that this key covers: what is not streamed of them is polled every ``poll_every_s``,
+    what is streamed now and then. ``exchanges`` is how many streamed symbols an hour may give their slots to ones
+    that trade more.
     """
 
     host: Host
@@ -44,6 +52,9 @@ class Plan:
     until_idle_s: float | None = None
     poll: bool = True
     durable_fd: int | None = None
+    poll_every_s: float = 1.0
+    exchanges: int = 0
+    reserve: Sequence[Registration] = ()
 
 
 def registrations_of(symbols: Sequence[str], feeds: Sequence[str], scope: str) -> list[Registration]:
@@ -125,7 +136,7 @@ async def station(
             log.on_durable(durable_lines(plan.durable_fd))
         recorder = Recorder(log, clock)
         async with Http(HttpConfig(user_agent=kis.user_agent)) as http:
-            feed, outside = _towards_the_broker(plan, recorder, http, clock, settings, kis, state)
+            feed, outside, desired = _towards_the_broker(plan, recorder, http, clock, settings, kis, state)
             yield Collector(
                 CollectorConfig(
                     status_path=state / "status.json",
@@ -133,11 +144,12 @@ async def station(
                     until_idle_s=plan.until_idle_s,
                     sink_reserve_bytes=reserve,
                     log_reserve_bytes=reserve // 4,
+                    last_poll_s=_LAST_POLL_S,
                     handle_signals=handle_signals,
                 ),
                 log,
                 recorder,
-                [Source(feed, plan.registrations)],
+                [Source(feed, desired)],
                 sinks=[LakeSink(lake, WriterConfig(reserve_bytes=reserve), clock)],
                 archive=FramesArchive(lake, reserve_bytes=reserve),
                 clock=clock,
@@ -149,26 +161,23 @@ async def station(
 
 def _towards_the_broker(
     plan: Plan, recorder: Recorder, http: Any, clock: Any, settings: CollectSettings, kis: KisSettings, state: Path
-) -> tuple[Any, Outside]:
+) -> tuple[Any, Outside, Sequence[Registration]]:
     from random import Random
 
     from hosu.collect.collector import Outside
-    from hosu.collect.poll import price_poll
     from hosu.kis.auth import Auth
     from hosu.kis.feed import Feed, FeedConfig
-    from hosu.kis.limits import Governor, Pace, pace_on
+    from hosu.kis.limits import Governor
     from hosu.kis.rest import RestClient
     from hosu.market.calendar import business_day
 
     today, _ = business_day(clock.now_us())
-    pace = pace_on(today, plan.host.name)
-    if kis.calls_per_second is not None:
-        wanted = kis.calls_per_second
-        pace = Pace(max(1, int(wanted)), window_s=max(1.0, 1 / wanted), gap_s=0.5 / wanted)
     simulated = plan.host.name == "simulator"
     # A session at a simulator is nobody's account, and several may run on one machine: nothing of it is shared.
     cache = state / "cache" if simulated else settings.cache
-    governor = Governor(cache / f"calls-{plan.host.name}-{plan.credentials.fingerprint}", pace, clock)
+    governor = Governor(
+        cache / f"calls-{plan.host.name}-{plan.credentials.fingerprint}", pace_of(today, plan.host, kis), clock
+    )
     auth = Auth(plan.host, plan.credentials, http, governor, cache_dir=cache, clock=clock)
     rest = RestClient(
         plan.host, plan.credentials, auth, governor, http, clock=clock, random=Random(), on_reply=recorder.reply
@@ -187,12 +196,98 @@ def _towards_the_broker(
         expects_data=(lambda _: True) if simulated else _market_open(plan.scope),
         random=Random(),
     )
-    return feed, Outside(
-        poll=price_poll(rest, [(plan.scope, symbol) for symbol in plan.symbols]) if plan.poll else None,
-        session_over=None if simulated else _day_over(today, plan.scope),
-        free_bytes=lambda: shutil.disk_usage(state).free,
-        clock_offset_us=clock.offset_us,
+    coverage = _coverage(plan, feed, rest, governor, recorder, clock, settings, state)
+    return (
+        feed,
+        Outside(
+            poll=coverage.sweep if plan.poll else None,
+            polling=coverage.run,
+            coverage=coverage.status,
+            session_over=None if simulated else _day_over(today, plan.scope),
+            free_bytes=lambda: shutil.disk_usage(state).free,
+            clock_offset_us=clock.offset_us,
+        ),
+        coverage.desired,
     )
+
+
+def pace_of(today: dt.date, host: Host, kis: KisSettings) -> Pace:
+    """Our pace with one key: HOSU_CALLS_PER_SECOND, else the broker's dated limit less some headroom."""
+    from hosu.kis.limits import Pace, pace_on
+
+    wanted = kis.calls_per_second
+    if wanted is None:
+        return pace_on(today, host.name)
+    return Pace(max(1, int(wanted)), window_s=max(1.0, 1 / wanted), gap_s=0.5 / wanted)
+
+
+def _coverage(
+    plan: Plan,
+    feed: Any,
+    rest: Any,
+    governor: Governor,
+    recorder: Recorder,
+    clock: Any,
+    settings: CollectSettings,
+    state: Path,
+) -> Coverage:
+    from hosu.collect.coverage import Coverage, CoverageConfig
+    from hosu.collect.polling import Poller, Rotation
+    from hosu.collect.status import StatusFile
+    from hosu.collect.subscriptions import ExchangeConfig
+
+    share = _share_of(plan)
+    poller = None
+    if plan.poll and share.symbols:
+        rotation = Rotation(share.symbols, clock.monotonic(), plan.poll_every_s)
+        poller = Poller(rest, rotation, plan.scope, clock, calls_per_s=governor.calls_per_s)
+    coverage = Coverage(
+        CoverageConfig(
+            poll_every_s=plan.poll_every_s,
+            witness_every_s=max(settings.poll_seconds, plan.poll_every_s),
+            exchange=ExchangeConfig(plan.exchanges),
+        ),
+        share,
+        feed,
+        poller,
+        clock,
+        calls_per_s=governor.calls_per_s,
+        connected=lambda: bool(recorder.connections),
+        active=(lambda _: True) if plan.host.name == "simulator" else _in_session(plan.scope),
+        write=StatusFile(state / "coverage.json").write,
+    )
+    if poller is not None:
+        poller.on_prices = coverage.take_prices
+    return coverage
+
+
+def _share_of(plan: Plan) -> Share:
+    """What the plan says, in the words of coverage."""
+    from hosu.collect.subscriptions import Key, Share
+
+    streamed = tuple(dict.fromkeys(each.key for each in plan.registrations))
+    tr_ids = tuple(dict.fromkeys(each.tr_id for each in plan.registrations))
+    among = set(streamed)
+    polled = tuple(symbol for symbol in plan.symbols if symbol not in among)
+    key = Key(plan.credentials.fingerprint, plan.slots)
+    return Share(key, tr_ids, tuple(plan.registrations), tuple(plan.reserve), streamed, polled)
+
+
+def _in_session(scope: str) -> Callable[[int], bool]:
+    """Whether any phase of the day runs; a date that the calendar does not know counts as one."""
+    from hosu.errors import CalendarRangeError
+    from hosu.market.calendar import phase_at
+    from hosu.market.day_plan import Scope
+
+    venue = Scope(scope)
+
+    def in_session(now_us: int) -> bool:
+        try:
+            return phase_at(now_us, venue) is not None
+        except CalendarRangeError:
+            return True
+
+    return in_session
 
 
 def _market_open(scope: str) -> Callable[[int], bool]:

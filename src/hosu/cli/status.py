@@ -91,6 +91,7 @@ def _left(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("quarantined", f"{found['quarantined']:,}"),
         ("socket to durable", " / ".join(_ms(latency.get(name)) for name in ("p50", "p99", "max"))),
         ("business date", _date(found)),
+        ("streamed / polled / not", _covered(found)),
     ]
 
 
@@ -106,12 +107,35 @@ def _right(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("behind the log", lag or "-"),
         ("registrations", f"{registered:,}"),
         ("reconnects", f"{found['reconnects']:,}"),
+        ("polled every", _polled_every(found)),
     ]
 
 
 def _sinks(found: dict[str, Any]) -> str:
     counts = found.get("sinks", {}).values()
     return "; ".join(f"{each['commits']:,} commits, {size(each['bytes'])}" for each in counts) or "-"
+
+
+def _covered(found: dict[str, Any]) -> str:
+    """Symbols by how they are covered, and how the shards are where there are several."""
+    coverage = found.get("coverage") or {}
+    if not coverage:
+        return "-"
+    said = " / ".join(f"{coverage[name]:,}" for name in ("streamed", "polled", "not_covered"))
+    states = [str(shard["state"]) for shard in found.get("shards", ())]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    return f"{said} ({len(states)} shards: {counts})" if states else said
+
+
+def _polled_every(found: dict[str, Any]) -> str:
+    """Median and longest interval of the last polls; says when the calls do not suffice for the interval wanted."""
+    coverage = found.get("coverage") or {}
+    polls = coverage if "median_s" in coverage else (coverage.get("polls") or {}).get("polled") or {}
+    if polls.get("median_s") is None:
+        return "-"
+    times = coverage.get("expected_times") or 1.0
+    short = f", calls allow {times:,.1f} times what is wanted" if times > 1 else ""
+    return f"{polls['median_s']:,.1f} s, longest {polls['max_s']:,.1f} s{short}"
 
 
 def _duration(seconds: float) -> str:

@@ -251,6 +251,9 @@ class Collector:
             await self._clock.sleep(self._config.clock_every_s)
 
     async def _poll(self) -> None:
+        if self._outside.polling is not None:
+            await finished(self._outside.polling(), self._stopping.is_set)
+            return
         while self._outside.poll is not None and not self._stopping.is_set():
             await self._outside.poll()
             await self._clock.sleep(self._config.poll_s)
@@ -264,7 +267,7 @@ class Collector:
             goodbye_s = self._now_s() + self._config.feed_stop_s
             await finished(asyncio.wait(feeds), lambda: self._time_is_up() or self._now_s() >= goodbye_s)
         if self._outside.poll is not None and not self._bounded:
-            enough_s = self._now_s() + self._config.stop_s
+            enough_s = self._now_s() + self._config.last_poll_s
             await finished(self._last_poll(), lambda: self._bounded or self._now_s() >= enough_s)
         self._recorder.ended()
 
@@ -323,9 +326,10 @@ class Collector:
 
     def status(self) -> dict[str, Any]:
         """What the collector can say of itself now, ready for JSON; see ``StatusReport``."""
-        return self._report_now.of(
+        report = self._report_now.of(
             state=self.state, reason=self.reason, disk_low=self._disk_low, last_error=self._last_error
         )
+        return report if self._outside.coverage is None else {**report, "coverage": self._outside.coverage()}
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

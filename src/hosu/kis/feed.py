@@ -14,7 +14,7 @@ from hosu.kis.codes import Verdict, error_of, may_succeed_later
 from hosu.kis.connection import Connection, End, Receiver, connect
 from hosu.kis.messages import registration_message
 from hosu.kis.reconnects import Backoff, HourlyCap
-from hosu.kis.registrations import SLOTS, Registration, Registrations
+from hosu.kis.registrations import RELEASED, SLOTS, Registration, Registrations
 from hosu.locks import FileLock
 
 if TYPE_CHECKING:
@@ -64,11 +64,11 @@ class Feed:
     ``expects_data(now_us)`` says whether the market is open as far as silence is concerned.
 
     Session events, by ``event["event"]``: ``connected`` (address), ``registered`` and ``refused`` (tr_id, key, code,
-    text), ``unanswered`` (tr_id, key), ``settled`` (registered, refused, unanswered as counts; not_covered as list of
-    [tr_id, key] for which no slot is left), ``slots`` (limit, learnt from a refusal), ``in_use`` (text),
-    ``approval_refused`` (code, text), ``silence`` (seconds), ``paused``, ``resumed``, ``disconnected`` (code, cause,
-    seconds), ``unreachable`` (address, cause), ``reconnecting`` (delay_s), ``capped`` (connections, seconds: the hourly
-    cap is reached, and nobody is asked for so long).
+    text), ``released`` (tr_id, key, code), ``unanswered`` (tr_id, key), ``settled`` (registered, refused, unanswered
+    as counts; not_covered as list of [tr_id, key] for which no slot is left), ``slots`` (limit, learnt from a
+    refusal), ``in_use`` (text), ``approval_refused`` (code, text), ``silence`` (seconds), ``paused``, ``resumed``,
+    ``disconnected`` (code, cause, seconds), ``unreachable`` (address, cause), ``reconnecting`` (delay_s), ``capped``
+    (connections, seconds: the hourly cap is reached, and nobody is asked for so long).
     """
 
     def __init__(
@@ -90,6 +90,7 @@ class Feed:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._session: Connection | None = None
         self._renewed_approval = self._settled = False
+        self._changed = asyncio.Event()
         self.registrations = Registrations((), config.slots)
 
     async def run(self, desired: Iterable[Registration]) -> None:
@@ -110,6 +111,14 @@ class Feed:
         history = None if self._host.name == "simulator" else folder / f"connections-{name}.json"
         with FileLock(folder / f"session-{name}.lock", f"the appkey {self._fingerprint}"):
             await self._run_sessions(HourlyCap(history, self._config.reconnects_per_hour, self._clock))
+
+    def want(self, desired: Iterable[Registration]) -> None:
+        """Desires something else from now on, in order of priority, while ``run`` goes on: releases first, then
+        registers. Each call may cost the broker a release and a registration; endless loops of these get a key
+        blocked (KIS notice of 2026-02-24), so whoever calls it bounds how often."""
+        self.registrations.change(desired)
+        self._settled = False
+        self._changed.set()
 
     def resume(self) -> None:
         """Reads on after ``Receiver.frame`` returned False. May be called from any thread, at any time."""
@@ -215,20 +224,34 @@ class Feed:
 
     async def _register(self, session: Connection, approval: str) -> None:
         config, registrations, clock = self._config, self.registrations, self._clock
-        custtype = self._auth.credentials.custtype
         while True:
-            for late in registrations.overdue(clock.monotonic(), config.ack_timeout_s):
-                session.event("unanswered", tr_id=late.tr_id, key=late.key)
-            registration = registrations.due()
-            if registration is not None:
-                session.send(registration_message(registration.tr_id, registration.key, approval, custtype))
+            self._changed.clear()
+            self._note_overdue(session)
+            released, registration = registrations.release_due(), registrations.due()
+            if released is not None:
+                self._ask(session, released, approval, release=True)
+                registrations.release_sent(released, clock.monotonic())
+                await clock.sleep(config.register_interval_s)
+            elif registration is not None:
+                self._ask(session, registration, approval)
                 registrations.sent(registration, clock.monotonic())
                 await clock.sleep(config.register_interval_s)
-            elif registrations.pending:
+            elif registrations.pending or registrations.releasing:
                 await clock.sleep(min(config.ack_timeout_s / 4, 0.1))
             else:
                 self._settle(session)
-                return
+                await self._changed.wait()
+
+    def _note_overdue(self, session: Connection) -> None:
+        now_s, timeout_s = self._clock.monotonic(), self._config.ack_timeout_s
+        for late in self.registrations.overdue(now_s, timeout_s):
+            session.event("unanswered", tr_id=late.tr_id, key=late.key)
+        for gone in self.registrations.release_overdue(now_s, timeout_s):
+            session.event("released", tr_id=gone.tr_id, key=gone.key, code="")
+
+    def _ask(self, session: Connection, registration: Registration, approval: str, *, release: bool = False) -> None:
+        custtype = self._auth.credentials.custtype
+        session.send(registration_message(registration.tr_id, registration.key, approval, custtype, release=release))
 
     def _settle(self, session: Connection) -> None:
         if self._settled:
@@ -270,6 +293,8 @@ class Feed:
         if asked is not None:
             facts |= {"tr_id": asked.tr_id, "key": asked.key}
         match answer.verdict:
+            case Verdict.DONE if ack.code in RELEASED:
+                session.event("released", tr_id=facts["tr_id"], key=facts["key"], code=ack.code)
             case Verdict.DONE:
                 self._renewed_approval = False
                 session.event("registered", **facts)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import heapq
 import os
 import struct
+from collections import deque
 from dataclasses import dataclass
 from datetime import date
 from enum import IntEnum
@@ -74,18 +74,19 @@ def pace_on(day: date, host: HostName, account_age_days: int | None = None) -> P
 
 
 class Priority(IntEnum):
-    """Who goes first when calls queue."""
+    """Who goes first when calls queue: LIVE; the other two share what it leaves."""
 
     LIVE = 0
     BACKFILL = 1
+    POLL = 2
 
 
-_HEAD: Final = struct.Struct("<4sfqq")  # magic, slowness, time of the last refusal, free
-_MAGIC: Final = b"HGV1"
+_HEAD: Final = struct.Struct("<4sfqqq")  # magic, slowness, times: last refusal, last wait of other calls and of polls
+_MAGIC: Final = b"HGV2"
 _MAX_SLOWNESS: Final = 8.0
 _SLOWER: Final = 1.5
 _RECOVERY_S: Final = 60.0
-_KEPT: Final = 64  # grants remembered; more than any limit allows in a second
+_KEPT: Final = 64  # grants remembered; more than any limit allows in four seconds of one call or one second of twenty
 _SKEW_US: Final = 5_000_000  # clocks of two processes differ by less, or one was set
 
 
@@ -93,7 +94,9 @@ _SKEW_US: Final = 5_000_000  # clocks of two processes differ by less, or one wa
 class _State:
     slowness: float
     refused_us: int
-    grants_us: list[int]  # oldest first
+    grants: list[tuple[int, int]]  # (time, priority), oldest first
+    waited_us: int = 0  # when a call other than a poll last had to wait
+    polls_waited_us: int = 0
 
 
 class Governor:
@@ -101,47 +104,51 @@ class Governor:
 
     The file is locked only while a grant is looked up and written; waiting happens outside the lock. A refusal by
     the broker slows every process down by half; each quiet minute takes one such step back. Back-fill leaves a
-    quarter of the calls to live work. Times in the file are wall-clock microseconds; what lies seconds in the
-    future (a clock set back) does not count.
+    quarter of the calls to live work. Polls take whatever nobody else wants, and leave a quarter while anybody,
+    in whatever process, has to wait: it goes to live calls first, then to back-fill. Back-fill in turn takes no more
+    than that quarter while polls wait. Times in the file are wall-clock microseconds; what lies seconds in the future (a clock set
+    back) does not count.
     """
 
     def __init__(self, path: Path, pace: Pace, clock: Clock) -> None:
-        self._path, self._pace, self._clock = path, pace, clock
-        self._queue: list[tuple[int, int, asyncio.Event]] = []
-        self._serial = 0
+        self._path, self.pace, self._clock = path, pace, clock
+        self._queues: dict[Priority, deque[asyncio.Event]] = {priority: deque() for priority in Priority}
 
     async def acquire(self, priority: Priority = Priority.LIVE) -> int:
         """Waits for its turn; returns the time of the grant, UTC microseconds. Cancelling gives the turn up."""
-        self._serial += 1
         turn = asyncio.Event()
-        ticket = (int(priority), self._serial, turn)
-        heapq.heappush(self._queue, ticket)
+        self._queues[priority].append(turn)
         try:
-            return await self._wait(ticket, priority)
+            return await self._wait(turn, priority)
         finally:
-            self._queue.remove(ticket)
-            heapq.heapify(self._queue)
-            if self._queue:
-                self._queue[0][2].set()
+            self._queues[priority].remove(turn)
+            for queue in self._queues.values():
+                if queue:
+                    queue[0].set()
 
-    async def _wait(self, ticket: tuple[int, int, asyncio.Event], priority: Priority) -> int:
+    async def _wait(self, turn: asyncio.Event, priority: Priority) -> int:
         while True:
-            if self._queue[0] is not ticket:
-                ticket[2].clear()
-                await ticket[2].wait()
+            if not self._is_next(turn, priority):
+                turn.clear()
+                await turn.wait()
                 continue
             granted_us, wait_us = self._try_grant(priority)
             if granted_us is not None:
                 return granted_us
             await self._clock.sleep(wait_us / 1e6)
 
+    def _is_next(self, turn: asyncio.Event, priority: Priority) -> bool:
+        if priority is not Priority.LIVE and self._queues[Priority.LIVE]:
+            return False
+        return self._queues[priority][0] is turn
+
     def refused(self) -> None:
         """Notes that the broker refused a call for its pace (EGW00201): everybody goes slower for a while."""
         with _locked(self._path) as descriptor:
             now = self._clock.now_us()
             state = _read(descriptor, now)
-            slowness = min(_MAX_SLOWNESS, _recovered(state, now) * _SLOWER)
-            _write(descriptor, _State(slowness, now, state.grants_us))
+            state.slowness, state.refused_us = min(_MAX_SLOWNESS, _recovered(state, now) * _SLOWER), now
+            _write(descriptor, state)
 
     def slowness(self) -> float:
         """By how much the pace is stretched now; 1.0 when the broker is content."""
@@ -149,28 +156,56 @@ class Governor:
             now = self._clock.now_us()
             return _recovered(_read(descriptor, now), now)
 
+    def calls_per_s(self) -> float:
+        """Calls a second that are granted at present, all processes together."""
+        return self.pace.calls / (self.pace.window_s * self.slowness())
+
     def _try_grant(self, priority: Priority) -> tuple[int | None, int]:
         # The time is taken under the lock, or a process that waited for it would write grants out of order.
         with _locked(self._path) as descriptor:
             now = self._clock.now_us()
             state = _read(descriptor, now)
-            wait_us = _wait_us(state, self._pace, now, priority)
+            wait_us = _wait_us(state, self.pace, now, priority)
             if wait_us > 0:
+                if priority is Priority.POLL:
+                    state.polls_waited_us = now
+                else:
+                    state.waited_us = now
+                _write(descriptor, state)
                 return None, wait_us
-            _write(descriptor, _State(state.slowness, state.refused_us, [*state.grants_us, now][-_KEPT:]))
+            state.grants = [*state.grants, (now, int(priority))][-_KEPT:]
+            _write(descriptor, state)
             return now, 0
 
 
 def _wait_us(state: _State, pace: Pace, now: int, priority: Priority) -> int:
+    """Microseconds until a call of that priority may be made; 0 or less: now."""
     slowness = _recovered(state, now)
-    calls = pace.calls if priority is Priority.LIVE else max(1, pace.calls * 3 // 4)
-    waits = [0]
-    if state.grants_us:
-        waits.append(state.grants_us[-1] + round(pace.gap_s * slowness * 1e6) - now)
-    if len(state.grants_us) >= calls:
-        # One microsecond more, so that a window closed at both ends never holds one call too many.
-        waits.append(state.grants_us[-calls] + round(pace.window_s * slowness * 1e6) + 1 - now)
+    window_us = round(pace.window_s * slowness * 1e6)
+    waits = [0, _until_room([at for at, _ in state.grants], pace.calls, window_us, now)]
+    if state.grants:
+        waits.append(state.grants[-1][0] + round(pace.gap_s * slowness * 1e6) - now)
+    # Shares are counted over so many windows that a quarter of them is a whole call.
+    windows = -(-4 // pace.calls)
+    span_us = windows * window_us
+    own = [at for at, kind in state.grants if kind == priority]
+    if priority is Priority.POLL:
+        yielded = _until_room(own, max(1, windows * pace.calls * 3 // 4), span_us, now)
+        waits.append(min(yielded, state.waited_us + span_us - now))
+    elif priority is Priority.BACKFILL:
+        others = [at for at, kind in state.grants if kind != Priority.POLL]
+        waits.append(_until_room(others, max(1, pace.calls * 3 // 4), window_us, now))
+        yielded = _until_room(own, max(1, windows * pace.calls // 4), span_us, now)
+        waits.append(min(yielded, state.polls_waited_us + span_us - now))
     return max(waits)
+
+
+def _until_room(grants_us: list[int], calls: int, window_us: int, now: int) -> int:
+    """Microseconds until fewer than ``calls`` of these lie in the window before then."""
+    if len(grants_us) < calls:
+        return 0
+    # One microsecond more, so that a window closed at both ends never holds one call too many.
+    return grants_us[-calls] + window_us + 1 - now
 
 
 def _recovered(state: _State, now: int) -> float:
@@ -180,8 +215,11 @@ def _recovered(state: _State, now: int) -> float:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[int]:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)  # held for microseconds, so it may block the loop
         yield descriptor
@@ -193,14 +231,17 @@ def _read(descriptor: int, now: int) -> _State:
     raw = os.pread(descriptor, 4096, 0)
     if len(raw) < _HEAD.size or raw[:4] != _MAGIC:
         return _State(1.0, 0, [])
-    _, slowness, refused_us, _ = _HEAD.unpack_from(raw)
-    grants = struct.unpack_from(f"<{(len(raw) - _HEAD.size) // 8}q", raw, _HEAD.size)
+    _, slowness, refused_us, waited_us, polls_waited_us = _HEAD.unpack_from(raw)
+    packed = struct.unpack_from(f"<{(len(raw) - _HEAD.size) // 8}q", raw, _HEAD.size)
+    grants = [(each >> 2, each & 3) for each in packed]
     sane = slowness if 1.0 <= slowness <= _MAX_SLOWNESS else 1.0
-    return _State(sane, min(refused_us, now), [at for at in grants if 0 < at <= now + _SKEW_US])
+    sound = [each for each in grants if 0 < each[0] <= now + _SKEW_US]
+    return _State(sane, min(refused_us, now), sound, min(waited_us, now), min(polls_waited_us, now))
 
 
 def _write(descriptor: int, state: _State) -> None:
-    head = _HEAD.pack(_MAGIC, state.slowness, state.refused_us, 0)
-    content = head + struct.pack(f"<{len(state.grants_us)}q", *state.grants_us)
+    head = _HEAD.pack(_MAGIC, state.slowness, state.refused_us, state.waited_us, state.polls_waited_us)
+    packed = [at << 2 | kind for at, kind in state.grants]
+    content = head + struct.pack(f"<{len(packed)}q", *packed)
     os.pwrite(descriptor, content, 0)
     os.ftruncate(descriptor, len(content))

@@ -53,10 +53,11 @@ class PingPong:
     datetime: str
 
 
-def registration_message(tr_id: str, key: str, approval_key: str, custtype: str) -> bytes:
-    """The request to register ``key`` (a short code, an index code, an HTS id) with a TR; it holds the approval key
-    and must not be logged."""
-    header = {"approval_key": approval_key, "custtype": custtype, "tr_type": "1", "content-type": "utf-8"}
+def registration_message(tr_id: str, key: str, approval_key: str, custtype: str, *, release: bool = False) -> bytes:
+    """The request to register ``key`` (a short code, an index code, an HTS id) with a TR, or to release it; it holds
+    the approval key and must not be logged."""
+    tr_type = "2" if release else "1"
+    header = {"approval_key": approval_key, "custtype": custtype, "tr_type": tr_type, "content-type": "utf-8"}
     body = {"input": {"tr_id": tr_id, "tr_key": key}}
     return json.dumps({"header": header, "body": body}, separators=(",", ":")).encode()
 

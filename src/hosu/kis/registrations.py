@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 SLOTS: Final = 41
 """Registrations a session may hold (KIS notice; measured: the 42nd is refused)."""
 
+RELEASED: Final = frozenset({"OPSP0001", "OPSP0003"})
+"""Codes after which something is not registered, whether it was before or not."""
+
 MAX_TRIES: Final = 3
 """How often one registration is sent on one session before it counts as unanswered or refused."""
 
@@ -44,15 +47,28 @@ class Registrations:
     """The state of one session's registrations; ``new_session`` starts it over and keeps what was refused for good.
 
     ``desired`` is in order of priority: when slots are short, the later ones are left out and named in
-    ``not_covered``. Nothing is ever released to make room: release-and-register loops get a key blocked.
+    ``not_covered``. Nothing is released to make room by itself: release-and-register loops get a key blocked. Only
+    ``change`` makes something due for release, and whoever calls it answers for how often.
     """
 
     def __init__(self, desired: Iterable[Registration], slots: int = SLOTS) -> None:
-        self.desired: tuple[Registration, ...] = tuple(dict.fromkeys(desired))
         self.slots = slots
-        self._rank = {registration: rank for rank, registration in enumerate(self.desired)}
         self._refused: dict[Registration, str] = {}
+        self._unanswered: list[Registration] = []
+        self._want(desired)
         self.new_session()
+
+    def _want(self, desired: Iterable[Registration]) -> None:
+        self.desired: tuple[Registration, ...] = tuple(dict.fromkeys(desired))
+        self._rank = {registration: rank for rank, registration in enumerate(self.desired)}
+
+    def change(self, desired: Iterable[Registration]) -> None:
+        """Desires something else from now on: what is registered and no longer desired is due for release, what is
+        desired and new is due for registration as slots become free."""
+        self._want(desired)
+        settled = {*self.acknowledged, *self._sent_at, *self._unanswered, *self._refused}
+        self._unanswered = [each for each in self._unanswered if each in self._rank]
+        self._waiting = [rank for rank, wanted in enumerate(self.desired) if wanted not in settled]
 
     def new_session(self) -> None:
         """Forgets everything acknowledged, and the limit learnt: a limit met once may have been the slots that a
@@ -61,7 +77,8 @@ class Registrations:
         self.acknowledged: set[Registration] = set()
         self._sent_at: dict[Registration, float] = {}
         self._tries: dict[Registration, int] = {}
-        self._unanswered: list[Registration] = []
+        self._unanswered = []
+        self._releasing: dict[Registration, float] = {}
         self._waiting = [rank for rank, wanted in enumerate(self.desired) if wanted not in self._refused]
 
     @property
@@ -83,6 +100,28 @@ class Registrations:
     def not_covered(self) -> tuple[Registration, ...]:
         """Desired but without a slot, by priority."""
         return tuple(self.desired[rank] for rank in sorted(self._waiting))
+
+    def release_due(self) -> Registration | None:
+        """The next one to release; None while nothing is registered that is not desired."""
+        leaving = (each for each in self.acknowledged if each not in self._rank and each not in self._releasing)
+        return next(leaving, None)
+
+    def release_sent(self, registration: Registration, now_s: float) -> None:
+        """Notes that its release was sent at ``now_s``."""
+        self._releasing[registration] = now_s
+
+    def release_overdue(self, now_s: float, timeout_s: float) -> list[Registration]:
+        """Those whose release was sent ``timeout_s`` ago or longer without an answer: they count as released. Should
+        one be registered still, the broker's refusal of another teaches the limit."""
+        late = [registration for registration, at in self._releasing.items() if now_s - at >= timeout_s]
+        for registration in late:
+            self._release(registration)
+        return late
+
+    @property
+    def releasing(self) -> bool:
+        """Whether a release is unanswered."""
+        return bool(self._releasing)
 
     def due(self) -> Registration | None:
         """The next one to send; None while no slot is free or nothing is left."""
@@ -108,7 +147,10 @@ class Registrations:
         found, what = self._find(ack), verdict(ack.code)
         if found is None:
             return Answer(None, what)
-        if what is Verdict.DONE:
+        if found in self._releasing or ack.code in RELEASED:
+            if ack.code in RELEASED and found in self._releasing:
+                self._release(found)
+        elif what is Verdict.DONE:
             self._acknowledge(found)
         elif what is Verdict.NO_SLOT:
             self._requeue(found)
@@ -123,7 +165,8 @@ class Registrations:
     def _find(self, ack: Ack) -> Registration | None:
         exact = Registration(ack.tr_id, ack.key)
         if ack.key:  # also one that we gave up on: an answer may be late
-            return exact if exact in self._rank else None
+            known = exact in self._rank or exact in self._sent_at or exact in self._releasing
+            return exact if known else None
         same_tr = (pending for pending in self._sent_at if ack.tr_id in ("", pending.tr_id))
         return next(same_tr, None)
 
@@ -135,18 +178,26 @@ class Registrations:
         self.acknowledged.add(registration)
         self.limit = max(self.limit, len(self.acknowledged))
 
+    def _release(self, registration: Registration) -> None:
+        self._releasing.pop(registration, None)
+        self.acknowledged.discard(registration)
+        if registration in self._rank:  # wanted again meanwhile
+            heapq.heappush(self._waiting, self._rank[registration])
+
     def _try_again(self, registration: Registration) -> None:
         if self._tries.get(registration, 0) < MAX_TRIES:
             self._requeue(registration)
-        elif self._sent_at.pop(registration, None) is not None:
+        elif self._sent_at.pop(registration, None) is not None and registration in self._rank:
             self._unanswered.append(registration)
 
     def _requeue(self, registration: Registration) -> None:
-        if self._sent_at.pop(registration, None) is not None:
+        if self._sent_at.pop(registration, None) is not None and registration in self._rank:
             heapq.heappush(self._waiting, self._rank[registration])
 
     def _drop_waiting(self, registration: Registration) -> None:
-        rank = self._rank[registration]
+        rank = self._rank.get(registration)
+        if rank is None:
+            return
         if self._waiting and self._waiting[0] == rank:
             heapq.heappop(self._waiting)
         elif rank in self._waiting:

@@ -11,7 +11,7 @@ from collect_parts import MemoryArchive, MemorySink
 
 from hosu.clock import SystemClock
 from hosu.collect.collector import Collector, CollectorConfig, Outside, Source
-from hosu.collect.poll import price_poll
+from hosu.collect.polling import Poller, Rotation
 from hosu.collect.recorder import Recorder
 from hosu.collect.wal import Log
 from hosu.kis.auth import Auth
@@ -57,6 +57,8 @@ async def collect(folder: Path) -> tuple[dict, dict, MemorySink]:
             expects_data=lambda now_us: True,
             random=random,
         )
+        rotation = Rotation(SYMBOLS, clock.monotonic(), 60.0)
+        poller = Poller(rest, rotation, "KRX", clock, calls_per_s=governor.calls_per_s)
         collector = Collector(
             CollectorConfig(status_path=folder / "status.json"),
             log,
@@ -65,9 +67,7 @@ async def collect(folder: Path) -> tuple[dict, dict, MemorySink]:
             sinks=[sink],
             archive=MemoryArchive(),
             clock=clock,
-            outside=Outside(
-                poll=price_poll(rest, [("KRX", symbol) for symbol in SYMBOLS]), clock_offset_us=clock.offset_us
-            ),
+            outside=Outside(poll=poller.sweep, clock_offset_us=clock.offset_us),
         )
         status = await collector.run()
         report = simulator.report()

@@ -189,3 +189,84 @@ def test_two_processes_together_never_exceed_the_rate(tmp_path):
     assert len(times) == 120
     # A time is taken by each process's own clock; two clocks of one machine agree to well under 2 ms.
     assert most_in_any_second(sorted(times), 198_000) <= 20
+
+
+def counts(clock, paths_of, seconds):
+    """Runs one caller a class, each its own process as far as the file is concerned, and counts their grants."""
+
+    async def main():
+        got = dict.fromkeys(paths_of, 0)
+
+        async def ask(priority, governor):
+            while True:
+                await governor.acquire(priority)
+                got[priority] += 1
+
+        tasks = [asyncio.create_task(ask(priority, governor)) for priority, governor in paths_of.items()]
+        for _ in range(seconds * 100):
+            await clock.advance(0.01)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return got
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("pace", "classes", "least"),
+    [
+        (Pace(12, 1.0, 0.03), (Priority.POLL,), {Priority.POLL: 12}),
+        (Pace(12, 1.0, 0.03), (Priority.POLL, Priority.BACKFILL), {Priority.POLL: 8.5, Priority.BACKFILL: 3}),
+        (Pace(12, 1.0, 0.03), (Priority.POLL, Priority.LIVE), {Priority.LIVE: 3}),
+        (Pace(2, 1.0, 0.2), (Priority.POLL, Priority.BACKFILL), {Priority.POLL: 1.4, Priority.BACKFILL: 0.5}),
+        (Pace(1, 1.0), (Priority.POLL, Priority.BACKFILL), {Priority.POLL: 0.7, Priority.BACKFILL: 0.25}),
+    ],
+    ids=["alone", "backfill", "live", "new account", "paper"],
+)
+def test_endless_polls_take_what_is_left_and_yield_a_quarter_to_whoever_waits(tmp_path, pace, classes, least):
+    clock = SimulatedClock(START_US)
+    governors = {each: Governor(tmp_path / "governor", pace, clock) for each in classes}  # each as its own process
+    got = counts(clock, governors, 40)
+    for priority, per_second in least.items():
+        assert got[priority] >= per_second * 40 - pace.calls
+    assert pace.calls * 40 * 0.95 <= sum(got.values()) <= pace.calls * 41
+
+
+def test_within_one_process_backfill_gets_on_beside_endless_polls(tmp_path):
+    clock = SimulatedClock(START_US)
+    shared = Governor(tmp_path / "governor", Pace(12, 1.0, gap_s=0.03), clock)
+    got = counts(clock, {Priority.POLL: shared, Priority.BACKFILL: shared}, 20)
+    assert got[Priority.BACKFILL] >= 20 * 3 - 12
+    assert got[Priority.POLL] >= 20 * 8.5 - 12
+
+
+def test_live_calls_wait_less_than_a_second_for_polls_that_fill_every_window(tmp_path):
+    async def main():
+        clock, waits = SimulatedClock(START_US), []
+        polls, live = (Governor(tmp_path / "governor", Pace(12, 1.0, 0.03), clock) for _ in range(2))
+
+        async def poll():
+            while True:
+                await polls.acquire(Priority.POLL)
+
+        polling = asyncio.create_task(poll())
+        await clock.advance(5.0)
+        for _ in range(10):
+            asked = clock.now_us()
+            call = asyncio.create_task(live.acquire())
+            while not call.done():
+                await clock.advance(0.01)
+            waits.append((call.result() - asked) / 1e6)
+            await clock.advance(1.7)
+        polling.cancel()
+        return waits
+
+    assert max(asyncio.run(main())) < 1.0
+
+
+def test_what_is_granted_a_second_follows_the_pace_and_the_brokers_refusals(tmp_path):
+    governor = Governor(tmp_path / "governor", pace_on(date(2026, 5, 1), "paper"), SimulatedClock(START_US))
+    assert governor.calls_per_s() == pytest.approx(1 / 1.1)
+    governor.refused()
+    assert governor.calls_per_s() == pytest.approx(1 / 1.65)

@@ -113,6 +113,82 @@ def test_an_answer_without_a_key_belongs_to_the_oldest_of_its_tr():
     assert state.pending == (B,)
 
 
+def test_a_change_releases_what_is_no_longer_desired_and_then_registers_what_is_new():
+    state = Registrations([A, B], slots=2)
+    send_all(state)
+    state.answer(ack(A))
+    state.answer(ack(B))
+    state.change([A, C])
+    assert state.due() is None  # no slot is free yet
+    assert state.release_due() == B
+    state.release_sent(B, 1.0)
+    assert (state.release_due(), state.releasing, state.due()) == (None, True, None)
+    assert state.answer(ack(B, "OPSP0001")).registration == B
+    assert (state.acknowledged, state.releasing) == ({A}, False)
+    assert send_all(state) == [C]
+    state.answer(ack(C))
+    assert state.acknowledged == {A, C}
+
+
+def test_a_release_that_is_not_answered_counts_as_done_after_a_while():
+    state = Registrations([A], slots=1)
+    send_all(state)
+    state.answer(ack(A))
+    state.change([B])
+    state.release_sent(A, 1.0)
+    assert state.release_overdue(5.9, 5.0) == []
+    assert state.release_overdue(6.0, 5.0) == [A]
+    assert send_all(state) == [B]
+
+
+def test_what_is_wanted_again_while_its_release_is_under_way_is_registered_again():
+    state = Registrations([A], slots=1)
+    send_all(state)
+    state.answer(ack(A))
+    state.change([])
+    state.release_sent(A, 1.0)
+    state.change([A])
+    state.answer(ack(A, "OPSP0003"))
+    assert send_all(state) == [A]
+
+
+def test_a_registration_under_way_that_is_no_longer_desired_is_released_once_it_is_acknowledged():
+    state = Registrations([A], slots=1)
+    send_all(state)
+    state.change([B])
+    assert state.release_due() is None
+    state.answer(ack(A))
+    assert state.release_due() == A
+
+
+@given(st.lists(st.tuples(st.sets(st.integers(0, 5)), st.integers(0, 5), st.sampled_from(["OPSP0000", "OPSP0001"]))))
+def test_however_it_changes_the_slots_are_kept_and_it_settles_on_what_is_desired(steps):
+    every = [Registration("H0STCNT0", f"{n:06d}") for n in range(6)]
+    state = Registrations(every[:2], slots=3)
+
+    def work(now_s):
+        if (released := state.release_due()) is not None:
+            state.release_sent(released, now_s)
+        if (due := state.due()) is not None:
+            state.sent(due, now_s)
+        assert len(state.acknowledged) + len(state.pending) <= 3
+
+    for step, (wanted, which, code) in enumerate(steps):
+        state.change([every[n] for n in sorted(wanted)][:3])
+        work(float(step))
+        asked = every[which]
+        if code == "OPSP0001" or asked in state.pending:
+            state.answer(ack(asked, code))
+    for round_ in range(20):
+        work(1000.0 + round_)
+        for asked in list(state.pending):
+            state.answer(ack(asked))
+        for asked in every:
+            state.answer(ack(asked, "OPSP0001"))
+        state.overdue(1000.0 + round_, 0.5)
+    assert state.acknowledged == set(state.desired)
+
+
 CODES = st.sampled_from(["OPSP0000", "OPSP0002", "OPSP0008", "OPSP0007", "OPSP8992", "OPSP9999", ""])
 
 

@@ -59,7 +59,7 @@ class Simulator:
         self._delivery = Delivery(self._tape, clock, faults)
         self._player = Player(self._tape, self._delivery, config.play, clock, self._tell_a_new_day)
         market = Market(self._tape, self._delivery.state, self._player.now_us)
-        quota = Quota(config.calls_per_s)
+        self._quota = quota = Quota(config.calls_per_s)
         self._rest = RestServer(config.rest, market, accounts=self._accounts, quota=quota, faults=faults, clock=clock)
         self._ws = WsServer(
             config.ws,
@@ -122,8 +122,11 @@ class Simulator:
         await self._rest.stop()
 
     def report(self) -> dict[str, Any]:
-        """Exactly what has been sent so far, ready for JSON; see ``report``."""
-        return self._delivery.tally.to_dict()
+        """Exactly what has been sent so far, ready for JSON; see ``report``. ``refusals`` counts what went beyond the
+        limits of calls and registrations, and every other refusal on WebSocket, by the broker's code."""
+        refusals = {"EGW00201": self._quota.refused, **self._ws.refusals}
+        counted = {code: count for code, count in sorted(refusals.items()) if count}
+        return {**self._delivery.tally.to_dict(), "refusals": counted}
 
     def expire_tokens(self) -> None:
         """Ends every access token now."""

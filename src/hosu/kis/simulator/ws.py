@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _LOG: Final = logging.getLogger("hosu.simulator.ws")
 _LOG.setLevel(logging.WARNING)  # picows tells of every connection
 
+_CONTENT: Final = frozenset({"PINGPONG", "OPSP0000", "OPSP0001"})
 _PATHS: Final = ("", "/", "/tryitout")
 _BUFFERED: Final = 1 << 20  # bytes a connection may have unread before sending waits; twice that at most is held
 _MESSAGE_MAX: Final = 64 * 1024  # requests are a few hundred bytes
@@ -61,6 +63,7 @@ class WsServer:
         self.config, self.slots, self.delivery, self.faults, self.clock = config, slots, delivery, faults, clock
         self.appkey_of, self._market_time = appkey_of, market_time
         self.listeners: dict[int, _Listener] = {}
+        self.refusals: Counter[str] = Counter()
         self._server: asyncio.Server | None = None
         self._port: int | None = None
         self._connections = 0
@@ -216,6 +219,8 @@ class _Listener(WSListener):
             answer = self._session.answer(raw.decode())
         except UnicodeDecodeError:
             answer = self._session.answer("")
+        if answer.code not in _CONTENT:
+            self._server.refusals[answer.code] += 1
         if answer.code == "PINGPONG":
             self._answered_s = self._server.clock.monotonic()
         if answer.text is not None:
