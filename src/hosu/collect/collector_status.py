@@ -87,6 +87,7 @@ class StatusReport:
                 sink.name: {"commits": sink.commits, "rows": sink.rows, "bytes": sink.bytes_written}
                 for sink in self._sinks
             },
+            "beats": {pump.name: pump.beats for pump in self._pumps},
             "archived_segments": self._archivist.stored if self._archivist is not None else 0,
             "reconnects": self._recorder.reconnects,
             "connections": {str(number): facts for number, facts in list(self._recorder.connections.items())},
