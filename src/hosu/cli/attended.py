@@ -113,7 +113,7 @@ class Attendant:
         self.take(collector.status())
         telling = asyncio.create_task(self._tell(collector), name="attendant")
         try:
-            return await watched(collector)
+            return await watched(_Seconded(collector, self))
         finally:
             telling.cancel()
             self.take(collector.status())
@@ -209,6 +209,20 @@ class Attendant:
         if interval_s is not None and health.alive and now_s - self._pinged_s >= min(interval_s / 3, _PING_S):
             self._pinged_s = now_s
             self._notifier.send(WATCHDOG=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seconded:
+    """A collector whose status has its health beside it, for the view on a terminal."""
+
+    collector: Watched
+    attendant: Attendant
+
+    async def run(self) -> dict[str, Any]:
+        return await self.collector.run()
+
+    def status(self) -> dict[str, Any]:
+        return {**self.collector.status(), "health": self.attendant.health().as_json()}
 
 
 def read_health(path: Path) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import typer
 
 from hosu import __version__
-from hosu.cli import collect, coverage, decode, demo, doctor, instruments, lake, replay, simulator, sql, status
+from hosu.cli import collect, coverage, decode, demo, doctor, instruments, lake, replay, service, simulator, sql, status
 from hosu.cli.output import note
 from hosu.errors import HosuError
 
@@ -48,6 +48,7 @@ app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
 app.add_typer(instruments.app, name="instruments")
 app.add_typer(lake.app, name="lake")
+app.add_typer(service.app, name="service")
 
 
 def run() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import sys
 from contextlib import ExitStack, contextmanager
@@ -110,9 +111,12 @@ def _surroundings(operation: Operation, work: Work) -> Iterator[Attendant]:
     scope, simulated = Scope(work.wish.scope), work.wish.host.name == "simulator"
     budget = DiskConfig(settings.disk_reserve_mb << 20, settings.disk_warn_days, settings.raw_budget_bytes)
     disk = DiskWatch(state, operation.lake, budget, SystemClock())
+    notifier = Notifier.of_environment(os.environ)
+    if notifier.watchdog_s is not None:
+        faulthandler.enable()  # the watchdog ends us by SIGABRT: the journal shall have what hung where
     attendant = Attendant(
         state / FILE,
-        Notifier.of_environment(os.environ),
+        notifier,
         SystemClock(),
         open_for=(lambda _: None) if simulated else lambda now_us: trading_for_s(now_us, scope),
         disk=lambda: disk.report,

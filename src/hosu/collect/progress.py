@@ -43,6 +43,8 @@ class Progress:
             return
         for shard in shards:
             name, own = f"shard {shard['number']}: ", shard.get("status") or {}
+            if own.get("pid") != shard.get("pid"):  # of the life before this one
+                own = {}
             mark = (shard.get("pid"), own.get("updated_us")) if shard.get("state") == "running" else None
             limit_s = self._config.stuck_s if own else self._config.start_s
             yield self._unless_moved(f"{name}its event loop", mark, now_s, limit_s)
