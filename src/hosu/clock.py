@@ -59,6 +59,19 @@ class SystemClock:
         return time.time_ns() // 1000 - self.now_us()
 
 
+class WallClock(SystemClock):
+    """The system's wall clock as it is set now, steps included: for waiting until a time of day.
+
+    A process that lives for weeks must believe a clock that was corrected; only receive times must not jump.
+    """
+
+    def now_us(self) -> int:
+        return time.time_ns() // 1000
+
+    def offset_us(self) -> int:
+        return 0
+
+
 class SimulatedClock:
     """A clock that moves only when told to; sleepers wake in the order of their deadlines."""
 

@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import fcntl
 import os
-from typing import TYPE_CHECKING, Self
+import re
+import socket
+import sys
+from itertools import takewhile
+from pathlib import Path
+from typing import Final, Self
 
 from hosu.errors import LockedError
 
-if TYPE_CHECKING:
-    from pathlib import Path
+_HELD: Final = re.compile(r"(?P<pid>\d{1,10})(?: on (?P<host>[\w.-]{1,64}))?(?: as (?P<doing>[a-z ]{1,60}))?")
+_WORD: Final = re.compile(r"[a-z]+")
+
+
+def doing() -> str:
+    """What this process does, in the words of its command line that are no option and no value: "hosu lake compact".
+
+    "a program" where there are none, as in a library's user's.
+    """
+    program = Path(sys.argv[0] if sys.argv else "")
+    name = program.parent.name if program.stem == "__main__" else program.stem
+    words = takewhile(_WORD.fullmatch, [name, *sys.argv[1:4]])
+    said = " ".join(words)
+    return said if len(said) <= 60 and said.startswith("hosu") else f"hosu {said}" if name == "shard" else "a program"
 
 
 class FileLock:
-    """An exclusive ``flock`` on a file that names its holder's process id.
+    """An exclusive ``flock`` on a file that names its holder: process, machine, and what it does.
 
     ``what`` is how errors call the thing that is locked ("the appkey 1a2b…"). The file stays when the lock is let
     go of: removing it would let two processes hold locks on two files of one name. Also excludes a second lock on
@@ -54,7 +71,7 @@ class FileLock:
             os.close(descriptor)
             raise
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(descriptor, f"{os.getpid()} on {socket.gethostname()} as {doing()}\n".encode(), 0)
         self._descriptor = descriptor
         return True
 
@@ -74,8 +91,14 @@ class FileLock:
 
 
 def _holder(path: Path) -> str:
+    """Who the file says it is: it may be anybody's text, and is read with care."""
     try:
-        pid = path.read_text().strip()
-    except (OSError, UnicodeDecodeError):
-        pid = ""
-    return f"process {pid}" if pid.isdigit() else "another process"
+        with path.open("rb") as file:
+            held = _HELD.match(file.read(200).decode("ascii", "replace"))
+    except OSError:
+        held = None
+    if held is None:
+        return "another process"
+    where = f" on {held['host']}" if held["host"] not in (None, socket.gethostname()) else ""
+    what = f" ({held['doing'].strip()})" if held["doing"] else ""
+    return f"process {held['pid']}{what}{where}"

@@ -130,6 +130,23 @@ class CollectSettings(BaseSettings):
         ge=0,
         description="free space below which the lake stops writing; the log goes on until a quarter of it",
     )
+    disk_warn_days: float = Field(
+        7.0,
+        validation_alias="HOSU_DISK_WARN_DAYS",
+        ge=0,
+        description="warn when the disk would be full within so many days at its present growth; 0: never",
+    )
+    raw_budget_gib: float | None = Field(
+        None,
+        validation_alias="HOSU_DISK_RAW_BUDGET_GIB",
+        gt=0,
+        description="warn when the lake's raw tables hold more than so many GiB; unset: never",
+    )
+
+    @property
+    def raw_budget_bytes(self) -> int | None:
+        """The budget of the raw tables; None for none."""
+        return None if self.raw_budget_gib is None else round(self.raw_budget_gib * (1 << 30))
 
     @field_validator("cache", "state")
     @classmethod
@@ -145,6 +162,16 @@ class LogSettings(BaseSettings):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", validation_alias="LOG_LEVEL", description="DEBUG, INFO, WARNING or ERROR"
     )
+
+    format: Literal["auto", "text", "json"] = Field(
+        "auto",
+        validation_alias="HOSU_LOG_FORMAT",
+        description="what stderr gets: text, json (an object a line), or auto: json where it is no terminal",
+    )
+
+    def as_json(self, terminal: bool) -> bool:
+        """Whether stderr, which is a ``terminal`` or not, gets JSON."""
+        return self.format == "json" or (self.format == "auto" and not terminal)
 
     @field_validator("level", mode="before")
     @classmethod

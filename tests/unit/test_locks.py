@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from hosu.errors import LockedError
-from hosu.locks import FileLock
+from hosu.locks import FileLock, doing
 
 HOLD = """
 import sys
@@ -20,7 +20,7 @@ with FileLock(Path(sys.argv[1]), "it"):
 def test_a_second_owner_is_told_who_holds_it(tmp_path):
     with FileLock(tmp_path / "a.lock", "the log"), pytest.raises(LockedError) as caught:
         FileLock(tmp_path / "a.lock", "the log").acquire()
-    assert str(caught.value).startswith(f"the log is in use by process {os.getpid()};")
+    assert str(caught.value).startswith(f"the log is in use by process {os.getpid()} (a program);")
     with FileLock(tmp_path / "a.lock", "the log") as lock:
         assert lock.held
     assert not lock.held
@@ -48,3 +48,38 @@ def test_the_folder_is_made_private_and_the_lock_is_not_reentrant(tmp_path):
         assert path.parent.stat().st_mode & 0o777 == 0o700
         assert path.stat().st_mode & 0o777 == 0o600
     lock.release()
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["/usr/bin/hosu", "lake", "compact", "--lake", "secret"], "hosu lake compact"),
+        (["/x/hosu/__main__.py", "collect", "--kis", "live"], "hosu collect"),
+        (["/x/hosu/cli/shard.py"], "hosu shard"),
+        (["/x/pytest/__main__.py", "tests"], "a program"),
+        (["hosu", "SELECT 1"], "hosu"),
+        ([], "a program"),
+    ],
+)
+def test_a_holder_is_called_by_the_words_of_its_command(argv, said, monkeypatch):
+    monkeypatch.setattr(sys, "argv", argv)
+    assert doing() == said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"77 on another-box as hosu collect\n", "process 77 (hosu collect) on another-box"),
+        (b"77\n", "process 77"),
+        (b"", "another process"),
+        (b"\x1b[2J evil\xff", "another process"),
+        (b"77 on \x1b[2J as hosu \x07", "process 77"),
+    ],
+)
+def test_whatever_the_file_says_the_message_is_plain(text, said, tmp_path):
+    path = tmp_path / "a.lock"
+    with FileLock(path, "it"):
+        path.write_bytes(text)
+        with pytest.raises(LockedError) as refused:
+            FileLock(path, "it").acquire()
+    assert str(refused.value) == f"it is in use by {said}; stop that process first"

@@ -148,7 +148,7 @@ def _ask(
 ) -> None:
     from hosu import logs
     from hosu.cli.backfill_run import broker_of
-    from hosu.cli.collect import _symbols
+    from hosu.cli.universe import symbols_of
     from hosu.clock import SystemClock
     from hosu.collect.backfill_plan import Wanted
     from hosu.collect.backfill_progress import Progress
@@ -160,7 +160,7 @@ def _ask(
     logs.configure(load(LogSettings).level, folder / "hosu.log", quiet=sys.stderr.isatty())
     broker = broker_of(kis, rest, load(KisSettings), settings.cache, folder, clock)
     lake = open_lake(lake_name, create=True)
-    chosen = _symbols(symbols, lake, rest if kis == "simulator" else None)
+    chosen = symbols_of(symbols, lambda: lake, rest if kis == "simulator" else None)
     today, over = _today(clock.now_us(), scope)
     first, last = span[0], span[1] or today
     if last < first:

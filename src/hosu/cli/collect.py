@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, cast
 
 import typer
 
-from hosu.cli.options import FormatOption, LakeOption, open_lake, sql_config, state_folder
-from hosu.cli.output import Format, emit_json, note, stderr, stdout
+from hosu.cli.options import FormatOption, LakeOption, open_lake, state_folder
+from hosu.cli.output import Format, emit_json, stderr, stdout
 from hosu.cli.status import block
 
 if TYPE_CHECKING:
-    from hosu.cli.station import Plan as KeyPlan
+    from hosu.cli.collecting import Work
     from hosu.kis.rest import Scope
     from hosu.lake.lake import Lake
-    from hosu.settings import CollectSettings, KisSettings
 
 
 def collect(
@@ -59,6 +59,16 @@ def collect(
         int | None,
         typer.Option("--durable-fd", metavar="N", help="Write each durable LSN as a line to this descriptor."),
     ] = None,
+    daily: Annotated[
+        bool, typer.Option("--daily", help="Each trading day, from before its first order book to after its last.")
+    ] = False,
+    lead: Annotated[
+        float, typer.Option("--lead", metavar="MIN", min=0, max=360, help="With --daily: so long before the session.")
+    ] = 30.0,
+    health_port: Annotated[
+        int | None,
+        typer.Option("--health-port", metavar="N", min=0, max=65535, help="Answer /alive, /ready, /health here."),
+    ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what would be covered how.")] = False,
     state: Annotated[Path | None, typer.Option("--state", help="Folder of log and status (HOSU_STATE).")] = None,
     lake: LakeOption = None,
@@ -68,21 +78,25 @@ def collect(
 
     The first Ctrl-C stops receiving and commits what came; a second leaves at once. Nothing durable is lost either way:
     the next start goes on from the log. With several keys (LIVE_KIS_APP_KEY_2 and so on) each is a process of its own.
+    With --daily it goes on for weeks, and tells systemd how it stands where that asks (hosu service print).
     """
-    from hosu import logs
-    from hosu.cli.collecting import Wish, collect_all, planned
+    from hosu.cli.collecting import Wish, planned
     from hosu.cli.coverage import emit_plan
+    from hosu.cli.daily import end_on_signals
     from hosu.cli.keys import keys_of
+    from hosu.cli.operation import Operation, operate, require_instruments
     from hosu.cli.options import lake_root
     from hosu.cli.station import host_of
     from hosu.cli.universe import symbols_of
-    from hosu.errors import ShardsFailedError
-    from hosu.settings import CollectSettings, KisSettings, LogSettings, load
+    from hosu.settings import CollectSettings, KisSettings, load
 
     if scope not in ("KRX", "NXT", "UN"):
         raise typer.BadParameter("--scope is KRX, NXT or UN")
     if durable_fd is not None and not _is_open(durable_fd):
         raise typer.BadParameter(f"--durable-fd {durable_fd} is not open in this process")
+    if daily and until_idle is not None:
+        raise typer.BadParameter("--until-idle ends the work, --daily goes on with it: choose one")
+    end_on_signals()
     manners = load(KisSettings)
     host, credentials = host_of(kis, rest, ws), keys_of(kis, manners, keys)
     if durable_fd is not None and len(credentials) > 1:
@@ -90,11 +104,17 @@ def collect(
     settings = load(CollectSettings, {"state": state})
     opened = None if plan else open_lake(lake, create=True)
     folder = state_folder(lake_root(lake), settings)
-    chosen = symbols_of(symbols, lambda: opened or open_lake(lake), host.rest if kis == "simulator" else None)
+    simulator = host.rest if kis == "simulator" else None
+
+    def known() -> Lake:
+        return opened or open_lake(lake)
+
+    if daily and opened is not None:
+        require_instruments(opened, simulator)
     wish = Wish(
         host,
         credentials,
-        chosen,
+        symbols_of(symbols, known, simulator),
         tuple(feed.strip() for feed in feeds.split(",")),
         cast("Scope", scope),
         slots,
@@ -109,23 +129,16 @@ def collect(
     if opened is None:
         emit_plan(work.plan, wish.poll_every_s, format_)
         return
-    logs.configure(load(LogSettings).level, folder / "hosu.log", quiet=sys.stderr.isatty())
-    note(f"hosu: {work.said}")
-    failed: ShardsFailedError | None = None
-    try:
-        last = collect_all(work, opened, folder, settings, manners)
-    except ShardsFailedError as error:  # the others have ended in order, and what they brought is worth its bars
-        failed, last = error, error.status
+    operation = Operation(opened, folder, settings, manners, lead if daily else None, health_port, bars=bars)
+
+    def today() -> Work:  # the second time on another day, of which other symbols may be traded
+        return planned(replace(wish, symbols=symbols_of(symbols, known, simulator)), folder, manners)
+
+    last = operate(operation, work, today)
     if format_ is Format.json:
         emit_json(last)
-    else:
+    elif last:
         stdout().print(block(last))
-    if repair and not str(last.get("reason", "")).startswith("SIG"):
-        _repair(work.keys[0], opened, folder, settings, manners, last.get("business_date"))
-    if bars and not str(last.get("reason", "")).startswith("SIG"):
-        _build_bars(opened)
-    if failed is not None:
-        raise failed
 
 
 def _is_open(descriptor: int) -> bool:
@@ -171,21 +184,3 @@ async def _draw(live: Any, collector: Watched) -> None:
     while True:
         await asyncio.sleep(0.5)
         live.update(block(collector.status()))
-
-
-def _repair(
-    plan: KeyPlan, lake: Lake, state: Path, settings: CollectSettings, manners: KisSettings, date: int | None
-) -> None:
-    from hosu.cli.ledger_repair import repair_after_the_close
-    from hosu.cli.repair_station import Means
-    from hosu.collect.dates import day_text
-
-    if date is not None:
-        repair_after_the_close(Means(plan.host, plan.credentials, lake, state, settings, manners), day_text(date))
-
-
-def _build_bars(lake: Lake) -> None:
-    from hosu.lake.ohlcv import build
-
-    for built in build(lake, sort=sql_config()):
-        note(f"bars of {built.date}: {built.minute_bars:,} one-minute and {built.day_bars:,} daily ones")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from hosu.cli.attended import Attendant
     from hosu.cli.station import Plan as KeyPlan
     from hosu.collect.subscriptions import Plan
     from hosu.kis.hosts import Credentials, Host
@@ -97,43 +98,43 @@ def planned(wish: Wish, state: Path, manners: KisSettings) -> Work:
     return Work(plan, parts, wish)
 
 
-def collect_all(work: Work, lake: Lake, state: Path, settings: CollectSettings, manners: KisSettings) -> dict[str, Any]:
-    """Collects until the end; returns the last status.
+def collect_all(
+    work: Work, lake: Lake, state: Path, settings: CollectSettings, manners: KisSettings, attendant: Attendant
+) -> dict[str, Any]:
+    """Collects until the end; returns the last status. The state folder's lock must be held.
 
     Raises:
-        LockedError: another process collects into this state folder.
         HosuError: what ended the collection.
     """
-    from hosu.locks import FileLock
-
     single = len(work.keys) == 1
     folders = [state] if single else [state / SHARDS / each.credentials.fingerprint for each in work.keys]
-    with FileLock(state / "collect.lock", f"the state folder {state}"):
-        _commit_leftovers(state, folders, lake, settings)
-        _keep(state / PLAN, work, folders, state)
-        if single:
-            return _collect_alone(work.keys[0], lake, state, settings, manners)
-        return _collect_apart(work, lake, state, folders)
+    _commit_leftovers(state, folders, lake, settings)
+    _keep(state / PLAN, work, folders, state)
+    if single:
+        return _collect_alone(work.keys[0], lake, state, settings, manners, attendant)
+    return _collect_apart(work, lake, state, folders, attendant)
 
 
 def _collect_alone(
-    plan: KeyPlan, lake: Lake, state: Path, settings: CollectSettings, manners: KisSettings
+    plan: KeyPlan, lake: Lake, state: Path, settings: CollectSettings, manners: KisSettings, attendant: Attendant
 ) -> dict[str, Any]:
-    from hosu.cli.collect import run_loop, watched
+    from hosu.cli.collect import run_loop
     from hosu.cli.station import station
 
     async def run() -> dict[str, Any]:
         async with station(plan, lake, state, settings, manners, handle_signals=True) as collector:
-            return await watched(collector)
+            return await attendant.watch(collector)
 
     last: dict[str, Any] = run_loop(run())
     return last
 
 
-def _collect_apart(work: Work, lake: Lake, state: Path, folders: Sequence[Path]) -> dict[str, Any]:
+def _collect_apart(
+    work: Work, lake: Lake, state: Path, folders: Sequence[Path], attendant: Attendant
+) -> dict[str, Any]:
     from random import Random
 
-    from hosu.cli.collect import run_loop, watched
+    from hosu.cli.collect import run_loop
     from hosu.cli.output import note
     from hosu.cli.shard import Job
     from hosu.cli.shards import Shards
@@ -148,7 +149,7 @@ def _collect_apart(work: Work, lake: Lake, state: Path, folders: Sequence[Path])
         jobs.append((Job.of_plan(number, plan, lake.root, folder), folder))
 
     async def run() -> dict[str, Any]:
-        return await watched(Shards(jobs, state, SystemClock(), Random(), tell=note))
+        return await attendant.watch(Shards(jobs, state, SystemClock(), Random(), tell=note))
 
     last: dict[str, Any] = run_loop(run())
     return last
@@ -173,9 +174,11 @@ def _commit_leftovers(state: Path, folders: Sequence[Path], lake: Lake, settings
 async def _commit(folder: Path, lake: Lake, settings: CollectSettings) -> dict[str, Any]:
     from hosu.clock import SystemClock
     from hosu.collect.collector import Collector, CollectorConfig, Outside
+    from hosu.collect.ledger import LedgerSink
     from hosu.collect.recorder import Recorder
     from hosu.collect.wal import Log
     from hosu.lake.archive import FramesArchive
+    from hosu.lake.ledger_store import LakeLedgerStore
     from hosu.lake.writer import LakeSink, WriterConfig
 
     clock, reserve = SystemClock(), settings.disk_reserve_mb << 20
@@ -185,7 +188,10 @@ async def _commit(folder: Path, lake: Lake, settings: CollectSettings) -> dict[s
         log,
         Recorder(log, clock),
         [],
-        sinks=[LakeSink(lake, WriterConfig(reserve_bytes=reserve), clock)],
+        sinks=[
+            LakeSink(lake, WriterConfig(reserve_bytes=reserve), clock),
+            LedgerSink(LakeLedgerStore(lake, reserve_bytes=reserve), clock=clock),
+        ],
         archive=FramesArchive(lake, reserve_bytes=reserve),
         clock=clock,
         outside=Outside(session_over=lambda _: True),

@@ -21,6 +21,7 @@ from hosu.cli import (
     lake,
     ledger,
     replay,
+    service,
     simulator,
     sql,
     status,
@@ -64,6 +65,7 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(instruments.app, name="instruments")
 app.add_typer(lake.app, name="lake")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(service.app, name="service")
 
 
 def run() -> None:

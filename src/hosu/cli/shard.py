@@ -132,7 +132,8 @@ def _collect(job: Job) -> None:
     from hosu.settings import LogSettings, load
 
     plan = job.plan()
-    logs.configure(load(LogSettings).level, Path(job.state) / "hosu.log", quiet=True)
+    said = load(LogSettings)
+    logs.configure(said.level, Path(job.state) / "hosu.log", quiet=True, as_json=said.as_json(terminal=False))
     run_loop(_run(plan, open_lake(job.lake), Path(job.state)))
 
 

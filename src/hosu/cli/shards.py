@@ -138,7 +138,8 @@ class Shard:
     def _hear(self, line: str, tell: Callable[[str], None]) -> None:
         if line.startswith("hosu: "):
             self.cause = line.removeprefix("hosu: ")
-        tell(f"[{self.number}] {line}")
+        # A line of JSON stays one.
+        tell(f'{{"shard": {self.number}, {line[1:]}' if line.startswith('{"') else f"[{self.number}] {line}")
 
     async def _wait_before_restart(self, code: int) -> None:
         delay_s = self._backoff.delay_s()

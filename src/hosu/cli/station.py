@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from hosu.errors import InputError
+from hosu.market.agenda import AFTER_CLOSE_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -29,8 +30,6 @@ FEEDS: Final = ("trades", "quotes", "expected", "market_events")
 _LOG_CLOSE_S: Final = 0.5
 _LAST_POLL_S: Final = 30.0
 """How long the last round of polls may take at the end of a day; a second signal ends it."""
-_AFTER_CLOSE_S: Final = 600
-"""The broker's last frames of a day come after its close; who leaves on the second misses them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +335,6 @@ def _day_over(today: dt.date, scope: str) -> Callable[[int], bool]:
         end_s = float(sessions_on(today, scope).end_s)
     except CalendarRangeError as error:
         note(f"hosu: {error}")
-        end_s = 86_400.0 - _AFTER_CLOSE_S
-    ends_us = instant_us(today, end_s) + _AFTER_CLOSE_S * 1_000_000
+        end_s = 86_400.0 - AFTER_CLOSE_S
+    ends_us = instant_us(today, end_s) + AFTER_CLOSE_S * 1_000_000
     return lambda now_us: now_us >= ends_us

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hosu.cli import checking
 from hosu.cli.options import FormatOption, LakeOption, lake_root, state_folder
 from hosu.cli.output import Format, emit_json, size, stderr, stdout
 
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 
 def status(
     watch: Annotated[bool, typer.Option("--watch", help="Keep showing it, until Ctrl-C.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="One sentence; exits 1 unless the collector does its work.")
+    ] = False,
+    alive: Annotated[
+        bool, typer.Option("--alive", help="With --check: only unless it lives, for who would restart it.")
+    ] = False,
     state: Annotated[Path | None, typer.Option("--state", help="The collector's folder (HOSU_STATE).")] = None,
     lake: LakeOption = None,
     format_: FormatOption = Format.table,
@@ -27,16 +34,22 @@ def status(
     from hosu.settings import CollectSettings, load
 
     folder = state_folder(lake_root(lake), load(CollectSettings, {"state": state}))
+    if check:
+        well, sentence = checking.check(folder, alive_only=alive)
+        print(f"hosu: {'OK' if well else 'NOT OK'}: {sentence}")
+        raise typer.Exit(0 if well else 1)
     file = StatusFile(folder / "status.json")
     if not watch:
-        _show(_checked(file.read()), format_)
+        _show(checking.with_health(_checked(file.read()), folder), format_)
         return
     from rich.live import Live
 
-    with Live(block(_checked(file.read())), console=stderr(), refresh_per_second=4) as live:
+    with Live(
+        block(checking.with_health(_checked(file.read()), folder)), console=stderr(), refresh_per_second=4
+    ) as live:
         while True:
             time.sleep(0.5)
-            live.update(block(_checked(file.read())))
+            live.update(block(checking.with_health(_checked(file.read()), folder)))
 
 
 def _show(found: dict[str, Any], format_: Format) -> None:
@@ -48,21 +61,9 @@ def _show(found: dict[str, Any], format_: Format) -> None:
 
 def _checked(found: dict[str, Any]) -> dict[str, Any]:
     """A status whose process is gone says so: the file of a killed collector still says ``running``."""
-    if found.get("state") in ("starting", "running", "draining") and not _alive(found.get("pid")):
+    if found.get("state") in ("starting", "running", "draining") and not checking.is_running(found.get("pid")):
         return {**found, "state": "died"}
     return found
-
-
-def _alive(pid: object) -> bool:
-    if not isinstance(pid, int):
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def block(found: dict[str, Any]) -> RenderableType:
@@ -73,10 +74,14 @@ def block(found: dict[str, Any]) -> RenderableType:
 
     facts = Table.grid(padding=(0, 3))
     left, right = _left(found), _right(found)
-    for one, other in zip(left, right, strict=True):
+    for one, other in zip_longest(left, right, fillvalue=("", "")):
         facts.add_row(Text(one[0], "dim"), one[1], Text(other[0], "dim"), other[1])
+    health = found.get("health") or {}
     fault = found.get("last_error") or "; ".join(f"{name}: {text}" for name, text in found.get("trouble", {}).items())
     title = f"hosu: {found['state']}" + (f", {found['reason']}" if found.get("reason") else "")
+    if health.get("running") and health.get("state") not in (None, found["state"]):
+        title = f"hosu: {health['state']}"  # such as waiting for the next day
+    fault = fault or "; ".join(health.get("warnings") or ())
     return Panel(facts, title=title, subtitle=fault or None, border_style="red" if fault else "cyan", expand=False)
 
 
@@ -93,6 +98,7 @@ def _left(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("business date", _date(found)),
         ("wal id", str(found.get("wal_id", "-"))),
         ("streamed / polled / not", _covered(found)),
+        ("last market data", _frame_age(found)),
     ]
 
 
@@ -110,6 +116,7 @@ def _right(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("reconnects", f"{found['reconnects']:,}"),
         ("ledger", _ledger(found)),
         ("polled every", _polled_every(found)),
+        ("disk", _disk(found)),
     ]
 
 
@@ -147,6 +154,21 @@ def _polled_every(found: dict[str, Any]) -> str:
     times = coverage.get("expected_times") or 1.0
     short = f", calls allow {times:,.1f} times what is wanted" if times > 1 else ""
     return f"{polls['median_s']:,.1f} s, longest {polls['max_s']:,.1f} s{short}"
+
+
+def _frame_age(found: dict[str, Any]) -> str:
+    age_s = (found.get("health") or {}).get("last_frame_age_s")
+    return "-" if age_s is None else f"{_duration(age_s)} ago"
+
+
+def _disk(found: dict[str, Any]) -> str:
+    """Free room, and how long it lasts where that is known; the fuller disk where there are two."""
+    disk = (found.get("health") or {}).get("disk") or {}
+    if not disk.get("disks"):
+        return "-"
+    free = min(each["free_bytes"] for each in disk["disks"])
+    days = disk.get("days_left")
+    return f"{size(free)} free" + ("" if days is None else f", for {days:,.1f} days")
 
 
 def _duration(seconds: float) -> str:

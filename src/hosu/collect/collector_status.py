@@ -99,6 +99,7 @@ class StatusReport:
                 for sink in self._sinks
             },
             **{sink.name: sink.facts for sink in self._telling},
+            "beats": {pump.name: pump.beats for pump in self._pumps},
             "archived_segments": self._archivist.stored if self._archivist is not None else 0,
             "reconnects": self._recorder.reconnects,
             "connections": {str(number): facts for number, facts in list(self._recorder.connections.items())},

@@ -57,6 +57,7 @@ class Pump:
         read_lsn: the last log number that was decoded.
         covered_lsn: the highest number that the sink's commits cover, as far as it has said.
         synced_lsn: the highest number that would survive a power cut in the sink.
+        beats: grows while the thread moves, whether it has work, waits for some or tries again; who hangs does not.
         trouble: a fault that is being retried; None while all is well.
         error: what ended the pump, if it did not end as asked.
     """
@@ -73,7 +74,7 @@ class Pump:
         self._wal, self._sink, self._clock, self._config = log, sink, clock, config or PumpConfig()
         self._on_failure = on_failure
         self.name = sink.name
-        self.records = self.unfiled = self.quarantined = 0
+        self.records = self.unfiled = self.quarantined = self.beats = 0
         self.read_lsn = self.covered_lsn = self.synced_lsn = -1
         self.trouble: str | None = None
         self.error: BaseException | None = None
@@ -127,6 +128,7 @@ class Pump:
         reader, decoder = self._wal.reader(self._resume()), Decoder(self._wal.wal_id)
         numbering = self._numbering()
         while not self._abandoned.is_set():
+            self.beats += 1
             if self._held_back:
                 if self._drain_to is not None:
                     return
@@ -216,6 +218,7 @@ class Pump:
         """The call's result; tries again, ever more slowly, while its error may pass."""
         delay_s = self._config.retry_min_s
         while True:
+            self.beats += 1
             try:
                 result = call()
             except HosuError as error:

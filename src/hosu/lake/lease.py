@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import uuid
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from hosu.clock import SystemClock
 from hosu.errors import LockedError
 from hosu.lake.storage import translated
-from hosu.locks import FileLock
+from hosu.locks import FileLock, doing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 LEASE_S: Final = 900.0
 """How long an S3 lease lasts unless it is renewed."""
+_HOLDER: Final = re.compile(r"process (\d{1,10}) \(.*\) on (\S+) \([0-9a-f]+\)")
 
 
 class Lease:
@@ -62,22 +64,27 @@ class _ObjectLease(Lease):
     def __init__(self, storage: Storage, table: str, clock: Clock) -> None:
         self._storage, self._table, self._clock = storage, table, clock
         self._path = f"_hosu/locks/{table}.json"
-        self._holder = f"process {os.getpid()} on {socket.gethostname()} ({uuid.uuid4().hex[:8]})"
+        self._holder = f"process {os.getpid()} ({doing()}) on {socket.gethostname()} ({uuid.uuid4().hex[:8]})"
 
     def acquire(self) -> None:
         if self._storage.put_if_absent(self._path, self._text()):
             return
+        etag = self._etag()  # before the reading: a lease renewed in between is then not taken over
         holder, expires_us = self._read()
-        etag = self._etag()
-        if expires_us > self._clock.now_us():
-            raise self._locked(holder)
-        if not self._storage.put_if_unchanged(self._path, self._text(), etag):
+        if expires_us > self._clock.now_us() and not _has_died_here(holder):
+            raise self._locked(holder, expires_us)
+        if not self._replaced(etag):
             raise self._locked("another process")
+
+    def _replaced(self, etag: str | None) -> bool:
+        if etag is None:  # its holder has just let go
+            return self._storage.put_if_absent(self._path, self._text())
+        return self._storage.put_if_unchanged(self._path, self._text(), etag)
 
     def renew(self) -> None:
         etag = self._etag()
         holder, _ = self._read()
-        if holder != self._holder or not self._storage.put_if_unchanged(self._path, self._text(), etag):
+        if holder != self._holder or not self._replaced(etag):
             raise self._locked(holder)
 
     def release(self) -> None:
@@ -99,5 +106,25 @@ class _ObjectLease(Lease):
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return "nobody", 0
 
-    def _locked(self, holder: str) -> LockedError:
-        return LockedError(f"maintenance of table {self._table}", holder, "wait for it, or for its lease to run out")
+    def _locked(self, holder: str, expires_us: int = 0) -> LockedError:
+        left_s = (expires_us - self._clock.now_us()) / 1e6
+        ends = f"its lease to run out (in {left_s / 60:,.0f} minutes)" if left_s > 0 else "its lease to run out"
+        gone = f"if that process has gone for good, delete {self._storage.address(self._path)}"
+        return LockedError(f"maintenance of table {self._table}", holder, f"wait for it, or for {ends}; {gone}")
+
+
+def _has_died_here(holder: str) -> bool:
+    """Whether the holder was a process of this machine that is no more: its lease need not run out.
+
+    Two containers may share a name and not their processes. A lease wrongly taken over costs double work, no row.
+    """
+    said = _HOLDER.fullmatch(holder)
+    if said is None or said[2] != socket.gethostname():
+        return False
+    try:
+        os.kill(int(said[1]), 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:
+        return False
+    return False

@@ -1,5 +1,10 @@
 """One maintainer at a time, on a folder and on an object store."""
 
+import json
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,3 +52,36 @@ def test_a_renewed_lease_holds_on() -> None:
         clock._now_us = round(LEASE_S * 1.5 * 1e6)
         with pytest.raises(LockedError), maintenance(storage, "trades", clock):
             pass
+
+
+def test_a_lease_of_a_process_of_this_machine_that_is_no_more_is_taken_over_at_once() -> None:
+    storage, clock = objects(), SimulatedClock(0)
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for holder, passes in (
+        (f"process {gone.pid} (hosu lake compact) on {socket.gethostname()} (0a1b2c3d)", True),
+        (f"process {os.getppid()} (hosu lake compact) on {socket.gethostname()} (0a1b2c3d)", False),
+        (f"process {gone.pid} (hosu lake compact) on another-machine (0a1b2c3d)", False),
+        ("process 99999999999 (hosu) on here (0a1b2c3d)", False),
+    ):
+        left = {"holder": holder, "expires_us": round(LEASE_S * 1e6)}
+        storage.put("_hosu/locks/trades.json", json.dumps(left).encode())
+        if passes:
+            with maintenance(storage, "trades", clock):
+                pass
+            continue
+        with pytest.raises(LockedError) as refused:
+            maintenance(storage, "trades", clock).__enter__()
+        assert holder in str(refused.value)
+        assert "(in 15 minutes); if that process has gone for good, delete s3://bucket/_hosu/locks/trades.json" in str(
+            refused.value
+        )
+
+
+def test_a_lease_of_another_machine_is_taken_over_once_it_has_run_out() -> None:
+    storage = objects()
+    left = {"holder": "process 7 (hosu lake compact) on another-machine (0a1b2c3d)", "expires_us": 1_000_000}
+    storage.put("_hosu/locks/trades.json", json.dumps(left).encode())
+    with maintenance(storage, "trades", SimulatedClock(1_000_001)):
+        assert f"process {os.getpid()}" in str(json.loads(storage.get("_hosu/locks/trades.json"))["holder"])
+    assert storage.head("_hosu/locks/trades.json") is None
