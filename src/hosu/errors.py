@@ -49,6 +49,12 @@ def plain(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
+def shown(text: object, most: int = 300) -> str:
+    """The same, cut to what a sentence can hold."""
+    whole = str(text)
+    return plain(whole if len(whole) <= most else f"{whole[:most]}...")
+
+
 class HosuError(Exception):
     """Base of all errors of hosu; its text is a sentence for the user."""
 
@@ -131,7 +137,7 @@ class BrokerReplyError(BrokerError):
     """The broker answered with an error code."""
 
     def __init__(self, code: str, message: str, *, call: str, status: int | None = None, advice: str = "") -> None:
-        self.code, self.message, self.call, self.status = plain(code), plain(message), call, status
+        self.code, self.message, self.call, self.status = shown(code, 40), shown(message), call, status
         text = f"{call}: the broker answered {self.code} {self.message.strip()}"
         super().__init__(f"{text}; {advice}" if advice else text)
 
