@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, settings
 
 THOROUGH = 50
 
-_QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large)
-"""What Hypothesis would complain of where a machine is slow; no test depends on speed."""
+_QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture)
+"""No test depends on speed, and the examples of one test may share a folder in which each writes its file anew."""
 
 settings.register_profile("ci", derandomize=True, deadline=None, database=None, suppress_health_check=_QUIET)
 settings.register_profile("thorough", deadline=None, print_blob=True, suppress_health_check=_QUIET)
