@@ -1,9 +1,14 @@
 """What every test may ask for."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import effort  # noqa: F401  whoever uses Hypothesis runs under its profile
 
 
 @pytest.fixture(scope="session")

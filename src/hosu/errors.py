@@ -47,13 +47,22 @@ from typing import Any, ClassVar
 
 def plain(text: str) -> str:
     """Text from outside that may stand in a message, a log or a file: no control characters, no lone surrogates."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    return "".join(letter if letter.isprintable() else " " if letter.isspace() else "?" for letter in text)
+
+
+def shown(text: object, most: int = 300) -> str:
+    """The same, cut to what a sentence can hold."""
+    whole = str(text)
+    return plain(whole if len(whole) <= most else f"{whole[:most]}...")
 
 
 class HosuError(Exception):
-    """Base of all errors of hosu; its text is a sentence for the user."""
+    """Base of all errors of hosu; its text is a sentence for the user, whatever the facts in it hold."""
 
     retryable: ClassVar[bool] = False
+
+    def __init__(self, sentence: object = "") -> None:
+        super().__init__(shown(sentence, 1_500))
 
 
 class SettingsError(HosuError):
@@ -61,7 +70,7 @@ class SettingsError(HosuError):
 
     def __init__(self, name: str, fault: str, where: str = "the environment or .env") -> None:
         self.name, self.fault, self.where = name, fault, where
-        super().__init__(f"{name} {fault}; set it in {where}")
+        super().__init__(f"{name} {shown(fault, 600)}; set it in {where}")
 
 
 class InputError(HosuError):
@@ -69,7 +78,7 @@ class InputError(HosuError):
 
     def __init__(self, thing: str, fault: str, next_step: str) -> None:
         self.thing, self.fault, self.next_step = thing, fault, next_step
-        super().__init__(f"{thing}: {fault}; {next_step}")
+        super().__init__(f"{shown(thing)}: {shown(fault, 600)}; {next_step}")
 
 
 class LockedError(HosuError):
@@ -148,7 +157,7 @@ class BrokerReplyError(BrokerError):
     """The broker answered with an error code."""
 
     def __init__(self, code: str, message: str, *, call: str, status: int | None = None, advice: str = "") -> None:
-        self.code, self.message, self.call, self.status = plain(code), plain(message), call, status
+        self.code, self.message, self.call, self.status = shown(code, 40), shown(message), call, status
         text = f"{call}: the broker answered {self.code} {self.message.strip()}"
         super().__init__(f"{text}; {advice}" if advice else text)
 
@@ -321,4 +330,7 @@ class CommitConflictError(LakeError):
 
 
 class QueryError(LakeError):
-    """DuckDB refused the SQL; the text is DuckDB's own."""
+    """DuckDB refused the SQL; the text is DuckDB's own, of several lines where it points at the place."""
+
+    def __init__(self, text: str) -> None:
+        Exception.__init__(self, "\n".join(shown(line) for line in text.splitlines()[:6]))

@@ -3,7 +3,8 @@
 import json
 
 import numpy as np
-from hypothesis import example, given, settings
+from effort import examples
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hosu.kis.codec import NULL, describe, encode, join, pack, parse, parse_plain
@@ -106,7 +107,7 @@ def assert_equal(fast, plain):
 
 
 @given(encodable())
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_what_is_encoded_parses_back_to_the_same_columns(case):
     layout, columns, group = case
     frames = encode(layout, columns, group=group)
@@ -126,7 +127,7 @@ def test_what_is_encoded_parses_back_to_the_same_columns(case):
 
 
 @given(encodable())
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_both_encoders_print_the_same_bytes(case):
     layout, columns, group = case
     fast = encode(layout, columns, group=group)
@@ -136,20 +137,20 @@ def test_both_encoders_print_the_same_bytes(case):
 
 
 @given(wild_frames())
-@settings(max_examples=250, deadline=None)
+@examples(250)
 def test_both_parsers_agree_on_frames_with_odd_fields(frames):
     assert_equal(parse(*join(frames)), parse_plain(frames))
 
 
 @given(mutated_frames())
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_both_parsers_agree_on_damaged_frames(frames):
     assert_equal(parse(*join(frames)), parse_plain(frames))
 
 
 @given(st.lists(st.one_of(st.binary(max_size=80), st.text(max_size=40).map(str.encode)), max_size=6))
 @example([b"", b"{", b"0|H0STCNT0|000|", b"0|H0STCNT0|001|", b"1|H0STCNI0|001|abc", b"0|H0XXXXX0|001|a"])
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_arbitrary_bytes_never_raise_and_every_frame_is_accounted_for(frames):
     parsed = parse(*join(frames))
     assert_equal(parsed, parse_plain(frames))
@@ -161,7 +162,7 @@ def test_arbitrary_bytes_never_raise_and_every_frame_is_accounted_for(frames):
 
 
 @given(wild_frames())
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_every_description_is_json_and_names_a_fault_or_a_record(frames):
     for raw in frames:
         for described in describe(raw):

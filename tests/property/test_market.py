@@ -3,7 +3,7 @@
 from datetime import date, timedelta
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hosu.kis.masters import encode_master, parse_master
@@ -32,14 +32,12 @@ kinds = st.sampled_from([InstrumentType.STOCK, InstrumentType.ETF, InstrumentTyp
 prices = st.integers(1, 3_000_000)
 
 
-@settings(deadline=None)
 @given(sessions.filter(lambda day: FIRST_DAY + timedelta(10) < day < LAST_DAY - timedelta(10)))
 def test_previous_and_next_undo_each_other(day: date) -> None:
     assert previous_session(next_session(day)) == day
     assert next_session(previous_session(day)) == day
 
 
-@settings(deadline=None)
 @given(days, days)
 def test_sessions_between_are_the_days_that_are_sessions(start: date, end: date) -> None:
     end = min(end, start + timedelta(60))
@@ -47,7 +45,6 @@ def test_sessions_between_are_the_days_that_are_sessions(start: date, end: date)
     assert list(sessions_between(start, end)) == expected
 
 
-@settings(deadline=None)
 @given(sessions, scopes)
 def test_phases_are_disjoint_in_order_and_within_the_day(day: date, scope: Scope) -> None:
     if not is_session(day, scope):
@@ -62,7 +59,6 @@ def test_phases_are_disjoint_in_order_and_within_the_day(day: date, scope: Scope
         assert phase_at(instant_us(day, span.end_s), scope) is not span.phase
 
 
-@settings(deadline=None)
 @given(sessions, scopes)
 def test_windows_are_disjoint_and_hold_every_moment_at_which_something_trades(day: date, scope: Scope) -> None:
     if not is_session(day, scope):
@@ -76,7 +72,6 @@ def test_windows_are_disjoint_and_hold_every_moment_at_which_something_trades(da
         assert classify(instant_us(day, span.end_s) - 1, scope) is not None
 
 
-@settings(deadline=None)
 @given(prices, sessions, markets, kinds)
 def test_limits_lie_on_the_grid_around_the_base(base: int, day: date, market: Market, kind: InstrumentType) -> None:
     limits = price_limits(base, day, market, kind)
@@ -87,7 +82,6 @@ def test_limits_lie_on_the_grid_around_the_base(base: int, day: date, market: Ma
     assert limits.upper <= max(base * 1.3, base + tick_size(base, day, market, kind))
 
 
-@settings(deadline=None)
 @given(st.floats(0.01, 3_000_000), sessions, markets, kinds)
 def test_rounding_brackets_the_price(price: float, day: date, market: Market, kind: InstrumentType) -> None:
     down = round_to_tick(price, day, market, kind, Rounding.DOWN)
@@ -127,7 +121,6 @@ instruments = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(instruments, min_size=1, max_size=5, unique_by=lambda instrument: instrument.symbol))
 def test_instruments_survive_the_master_file_and_the_table(universe: list[Instrument]) -> None:
     assert parse_master(encode_master(universe, Market.KOSPI), Market.KOSPI) == universe

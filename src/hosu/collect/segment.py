@@ -6,6 +6,7 @@ no seal; the seal is added when it is closed. A sealed segment can be checked by
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from contextlib import contextmanager
@@ -35,6 +36,9 @@ _HEADER: Final = struct.Struct("<8sHHI24sQqI")  # magic, version, header bytes, 
 _SEAL: Final = struct.Struct("<8sQqqQqIII")  # magic, records, first LSN, last LSN, bytes before, sealed at, their crc
 _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 _CRC: Final = struct.Struct("<I")
+_WAL_ID: Final = re.compile(rb"[0-9A-Za-z_-]{1,24}")
+_LAST_LSN: Final = 1 << 62
+_LAST_US: Final = 253_402_128_000_000_000  # 9999-12-30, UTC microseconds
 _BLOCK_BYTES: Final = 4 << 20
 
 
@@ -67,7 +71,10 @@ class SegmentHeader:
         _, version, _, _, wal_id, first_lsn, created_us, _ = _HEADER.unpack_from(raw)
         if version != FORMAT_VERSION:
             raise InputError(str(source), f"a log segment of format {version}, this is {FORMAT_VERSION}", "update hosu")
-        return cls(wal_id.rstrip(b"\0").decode("ascii"), first_lsn, created_us)
+        name = wal_id.rstrip(b"\0")
+        if not _WAL_ID.fullmatch(name) or first_lsn > _LAST_LSN:
+            raise LogCorruptError(source, 0, "the header names no log or no record that there can be")
+        return cls(name.decode("ascii"), first_lsn, created_us)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +154,8 @@ def decompress(packed: bytes, source: object) -> bytearray:
         with pa.CompressedInputStream(pa.BufferReader(packed), "zstd") as stream:
             while chunk := stream.read(8 << 20):
                 content += chunk
+                if content[: len(MAGIC)] != MAGIC:  # told at once, not after gigabytes of something else
+                    raise LogCorruptError(source, 0, "it does not begin as a log segment does")
                 if len(content) > MAX_SEGMENT_BYTES:
                     raise LogCorruptError(source, len(packed), f"it unpacks to more than {MAX_SEGMENT_BYTES} bytes")
     except (OSError, pa.ArrowException) as error:
@@ -208,12 +217,19 @@ def read_segment(source: Path | bytes | bytearray, *, max_bytes: int = _BLOCK_BY
     while at < end:
         run = _bounded_run(header, data, at, end, expected_lsn=expected, max_bytes=max_bytes)
         if len(run.block):
+            _check_times(run.block, name, at)
             yield run.block
             at, expected = run.stop, expected + len(run.block)
         if run.fault and run.stop < end and not len(run.block):
             if sealed or not is_torn_tail(data, run.stop, expected):
                 raise LogCorruptError(name, run.stop, run.fault)
             return
+
+
+def _check_times(block: Block, name: str, at: int) -> None:
+    """Times that no calendar has: whoever reads the records would stumble over them."""
+    if int(block.ts_recv_us.min()) < 0 or int(block.ts_recv_us.max()) > _LAST_US:
+        raise LogCorruptError(name, at, "a record's receive time is none that there can be")
 
 
 def _bounded_run(header: SegmentHeader, data: Bytes, at: int, end: int, *, expected_lsn: int, max_bytes: int) -> Run:

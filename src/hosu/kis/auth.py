@@ -35,6 +35,8 @@ _MARGIN_US: Final = 600_000_000  # ten minutes before the end it counts as ended
 _DAY_US: Final = 86_400_000_000
 _ISSUE_GAP_S: Final = 61.0  # once a minute, and a second for the difference of two clocks
 _LOCK_POLL_S: Final = 0.05
+_NEVER_US: Final = 1 << 60  # the year 38505
+_LONGEST_SECRET: Final = 4_096  # a token has about 350 characters; servers take 8 KiB of header
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +190,7 @@ class Auth:
 
 def _required(reply: dict[str, Any], name: str, call: str) -> str:
     value = reply.get(name)
-    if not isinstance(value, str) or not value or not (value.isascii() and value.isprintable()):
+    if not isinstance(value, str) or not value or not _fits_a_header(value):
         raise BrokerReplyError("", f"no usable {name}", call=call, advice="check the REST address")
     return value
 
@@ -199,14 +201,14 @@ def _expiry_us(reply: dict[str, Any], now_us: int) -> int:
         end = datetime.strptime(reply["access_token_token_expired"], "%Y-%m-%d %H:%M:%S").replace(tzinfo=KST)
         return int(end.timestamp() * 1e6)
     lifetime = reply.get("expires_in")
-    seconds = lifetime if isinstance(lifetime, int | float) and lifetime > 0 else 86_400
-    return now_us + min(int(seconds * 1e6), _DAY_US)
+    seconds = lifetime if isinstance(lifetime, int | float) and 0 < lifetime < 86_400 else 86_400
+    return now_us + int(seconds * 1e6)
 
 
 def _read(path: Path) -> _Kept:
     try:
         content = json.loads(path.read_bytes())
-        return _Kept(**{f.name: _of_type(content[f.name], f.default) for f in fields(_Kept)})
+        return _Kept(**{f.name: _usable(content[f.name], f.default) for f in fields(_Kept)})
     except FileNotFoundError:
         return _Kept()
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -214,7 +216,15 @@ def _read(path: Path) -> _Kept:
         return _Kept()
 
 
-def _of_type(value: object, like: object) -> Any:
+def _usable(value: object, like: object) -> Any:
     if type(value) is not type(like):
         raise TypeError(type(value).__name__)
+    if isinstance(value, str) and not _fits_a_header(value):
+        raise ValueError("no secret of the broker's")
+    if isinstance(value, int) and not 0 <= value < _NEVER_US:
+        raise ValueError("no time")
     return value
+
+
+def _fits_a_header(secret: str) -> bool:
+    return secret.isascii() and secret.isprintable() and len(secret) <= _LONGEST_SECRET

@@ -99,8 +99,7 @@ def _event(layout: Layout, texts: Sequence[str]) -> dict[str, Any]:
     records = parse_some([(0, f"0|{layout.tr_id}|001|{'^'.join(texts)}".encode())]).records[0]
     none = np.zeros(1, np.int64)
     _, batch = to_events(records, Envelope("", none, none, _dates(records)))
-    row: dict[str, Any] = batch.to_pylist()[0]
-    return {name: _plain(value) for name, value in row.items() if name not in _NOT_IN_A_FRAME}
+    return {name: _plain(batch.column(name)[0]) for name in batch.schema.names if name not in _NOT_IN_A_FRAME}
 
 
 def _dates(records: Records) -> Any:
@@ -110,5 +109,9 @@ def _dates(records: Records) -> Any:
     return np.where(dates == NULL, -1, dates).astype(np.int32)
 
 
-def _plain(value: Any) -> Any:
+def _plain(scalar: Any) -> Any:
+    try:
+        value = scalar.as_py()
+    except OverflowError:  # 00010101 before nine in Korea is a time of UTC's year 0, which has no name
+        return None
     return value.isoformat() if isinstance(value, datetime) else value

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from typing import Final
 
 from hosu.errors import InputError
@@ -26,8 +27,11 @@ _FOLDER: Final = "https://new.real.download.dws.co.kr/common/master"
 MASTER_FILES: Final[dict[Market, str]] = {market: f"{_FOLDER}/{market.lower()}_code.mst.zip" for market in Market}
 """Where the files are; no key and no rate limit."""
 
-MAX_BYTES: Final = 64 * 1024 * 1024
+MAX_BYTES: Final = 16 * 1024 * 1024
 """More than this, unpacked, is no master file (KOSPI's is under 1 MiB)."""
+
+MAX_LINES: Final = 100_000
+"""More lines are no master file either (KOSPI has 2,500)."""
 
 _CODE: Final = slice(0, 9)
 _ISIN: Final = slice(9, 21)
@@ -78,6 +82,18 @@ def encode_master(instruments: list[Instrument], market: Market) -> bytes:
 # --- bytes to lines -----------------------------------------------------------------------------------------------
 
 
+_BROKEN_ZIP: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    OverflowError,
+)
+
+
 def _unpacked(data: bytes, name: str) -> bytes:
     if not data.startswith(b"PK"):
         return _within_size(data, name)
@@ -86,10 +102,13 @@ def _unpacked(data: bytes, name: str) -> bytes:
             members = [entry for entry in archive.infolist() if entry.filename.endswith(".mst")]
             if len(members) != 1:
                 raise InputError(name, f"the zip holds {len(members)} .mst files instead of one", _AGAIN)
+            # Of the other ways of packing, a few bytes may unpack to gigabytes before anybody can count them.
+            if members[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise InputError(name, "the zip is packed in an unusual way", _AGAIN)
             with archive.open(members[0]) as member:
                 # The size in the zip's own table may lie, so what counts is what comes out.
                 return _within_size(member.read(MAX_BYTES + 1), name)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except _BROKEN_ZIP as error:
         raise InputError(name, f"is not a readable zip ({error})", _AGAIN) from error
 
 
@@ -109,6 +128,8 @@ def _text(data: bytes, name: str) -> str:
 
 
 def _lines(text: str, name: str) -> list[tuple[int, str]]:
+    if text.count("\n") > MAX_LINES:
+        raise InputError(name, f"has more than {MAX_LINES:,} lines", "check where it came from")
     lines = [(number, line.rstrip("\r")) for number, line in enumerate(text.split("\n"), start=1)]
     filled = [(number, line) for number, line in lines if line.strip()]
     if not filled:

@@ -74,6 +74,6 @@ class HourlyCap:
 def _read_times(path: Path) -> list[int]:
     try:
         times = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return []  # absent or garbled: the count starts over
     return [at for at in times if isinstance(at, int)] if isinstance(times, list) else []

@@ -157,8 +157,8 @@ class Registrations:
             self.limit = min(self.limit, len(self.acknowledged))
         elif what is Verdict.RETRY:
             self._try_again(found)
-        elif what is Verdict.REFUSED:
-            self._sent_at.pop(found, None)
+        elif what is Verdict.REFUSED and found not in self.acknowledged:
+            self._leave(found)
             self._refused[found] = ack.code
         return Answer(found, what)
 
@@ -171,12 +171,17 @@ class Registrations:
         return next(same_tr, None)
 
     def _acknowledge(self, registration: Registration) -> None:
+        self._leave(registration)
+        self._refused.pop(registration, None)
+        self.acknowledged.add(registration)
+        self.limit = max(self.limit, len(self.acknowledged))
+
+    def _leave(self, registration: Registration) -> None:
+        """Takes it from wherever it waits: an answer may come before it was sent again, or after it was given up."""
         self._sent_at.pop(registration, None)
         self._drop_waiting(registration)
         if registration in self._unanswered:
             self._unanswered.remove(registration)
-        self.acknowledged.add(registration)
-        self.limit = max(self.limit, len(self.acknowledged))
 
     def _release(self, registration: Registration) -> None:
         self._releasing.pop(registration, None)

@@ -59,14 +59,26 @@ def _rows(path: Path, day: date, symbols: Sequence[str] | None) -> pa.Table:
         raise InputError(str(path), "there is no such file", "name a Parquet file of minute bars") from None
     except (pa.ArrowException, OSError) as fault:
         raise InputError(str(path), f"cannot be read as minute bars ({fault})", "give a Parquet file of bars") from None
+    if not _is_text(table.schema.field("code").type):
+        fault = f"column code is {table.schema.field('code').type}"
+        raise InputError(str(path), fault, "give short codes as text, like 005930")
+    # Of pandas' categories comes a dictionary, which looks like text and compares with none.
+    table = table.set_column(table.schema.get_field_index("code"), "code", table["code"].cast(pa.string()))
     _check_there(path, table, day, symbols)
     return table
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(plain) or pa.types.is_large_string(plain))
 
 
 def _check_there(path: Path, table: pa.Table, day: date, symbols: Sequence[str] | None) -> None:
     if table.num_rows == 0:
         raise InputError(str(path), f"has no bars of {day}", "choose a date and symbols that are in the file")
     there = set(table["code"].to_pylist())
+    if None in there:
+        raise InputError(str(path), f"has a bar of {day} without a code", "correct or remove the row")
     absent = sorted(set(symbols or ()) - there)
     if absent:
         raise InputError(str(path), f"has no bars of {', '.join(absent)} on {day}", "leave them out of the symbols")

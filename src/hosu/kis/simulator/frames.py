@@ -104,10 +104,6 @@ def key_of(frame: bytes) -> Registration | None:
 
 def _record_counts(parsed: Parsed, frames: list[bytes]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Records a frame stands for: what its header says, 1 where the frame as a whole cannot be parsed."""
-    counts = np.array(
-        [int(raw.split(b"|", 3)[2]) if raw.split(b"|", 3)[2].isdigit() else 1 for raw in frames], np.int64
-    )
-    for reject in parsed.rejects:
-        if reject.record_no is None:
-            counts[reject.frame] = 1
-    return counts
+    broken = {reject.frame for reject in parsed.rejects if reject.record_no is None}
+    said = [1 if i in broken else int(raw.split(b"|", 3)[2]) for i, raw in enumerate(frames)]
+    return np.array(said, np.int64)
