@@ -3,10 +3,10 @@
 import json
 
 import numpy as np
-from effort import examples
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from effort import examples
 from hosu.kis.codec import NULL, describe, encode, join, pack, parse, parse_plain
 from hosu.kis.layouts import LAYOUTS, Kind
 from hosu.kis.plain import encode_plain

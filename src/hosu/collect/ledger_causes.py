@@ -25,7 +25,9 @@ _LONG_US: Final = 60_000_000
 _BREAKS: Final = frozenset(
     {"connected", "disconnected", "silence", "unreachable", "capped", "in_use", NUMBERS_SKIPPED, COLLECTION_ENDS}
 )
-_NOTED: Final = _BREAKS | {"paused", "resumed", "refused", "unanswered", "slots", "reconnecting"}
+_OF_ONE: Final = frozenset({"refused", "unanswered", "released"})
+"""Events of a single registration."""
+_NOTED: Final = _BREAKS | _OF_ONE | {"paused", "resumed", "slots", "reconnecting"}
 _ENDS_OR_BEGINS: Final = frozenset({"connected", "disconnected", COLLECTION_ENDS})
 _OUTAGE: Final = frozenset({"unreachable", "capped", "in_use", COLLECTION_ENDS})
 
@@ -48,7 +50,7 @@ class Timeline:
     """What happened in one log, as far as it can explain missing trades; in the order of the log.
 
     Attributes:
-        registered: the trade streams that were acknowledged at any time, as (scope, symbol).
+        registered: the trade streams that were acknowledged and not released since, as (scope, symbol).
     """
 
     def __init__(self) -> None:
@@ -75,7 +77,9 @@ class Timeline:
         scope = TRADE_SCOPES.get(str(event.get("tr_id", "")))
         if name == "registered" and scope is not None:
             self.registered.add((scope, str(event.get("key", ""))))
-        elif name in _NOTED and (name not in {"refused", "unanswered"} or scope is not None):
+        elif name in _NOTED and (name not in _OF_ONE or scope is not None):
+            if name == "released":
+                self.registered.discard((str(scope), str(event.get("key", ""))))
             text = event.get("cause") or event.get("text") or ""
             where = f"{scope}:{event.get('key', '')}" if scope is not None else ""
             self._events.append(Note(note.lsn, note.ts_recv_us, name, where or str(text)[:200]))
@@ -105,6 +109,8 @@ class Timeline:
             return Cause.DISK, "the log begins anew behind records that its disk lost"
         if mine:
             return Cause.QUARANTINE, f"{len(mine)} records of it came and could not be read (table quarantine)"
+        if "released" in names:
+            return Cause.RELEASED, f"its slot had been given to another symbol; {_story(events)}"
         if "silence" in names:
             return Cause.SILENCE, f"the connection fell silent and was given up; {_story(events)}"
         if "connected" in names or "disconnected" in names:
@@ -159,7 +165,7 @@ def _between(notes: Sequence[Note], after_lsn: int, before_lsn: int) -> Sequence
 
 
 def _concerns(note: Note, scope: str, symbol: str) -> bool:
-    return note.name not in {"refused", "unanswered"} or note.what == f"{scope}:{symbol}"
+    return note.name not in _OF_ONE or note.what == f"{scope}:{symbol}"
 
 
 def _story(events: Sequence[Note]) -> str:

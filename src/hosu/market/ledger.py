@@ -34,6 +34,7 @@ class Cause(StrEnum):
     BACKPRESSURE = "backpressure"  # reading was paused because the disk could not follow
     DISK = "disk"  # the log's disk lost records
     QUARANTINE = "quarantine"  # a record came, and could not be read
+    RELEASED = "released"  # its slot had been given to another symbol
     LATE_START = "late start"  # nothing was registered yet
     UNKNOWN = "unknown"  # nothing in the log explains it
 

@@ -150,6 +150,12 @@ STORIES: dict[str, tuple[list[tuple[str, dict[str, object]]], Cause, str]] = {
     "it was stopped for a while": ([BROKEN, session("end"), CONNECTED], Cause.OUTAGE, "no connection"),
     "it fell silent": ([session("silence", seconds=31), BROKEN, CONNECTED], Cause.SILENCE, "fell silent"),
     "reading was paused": ([session("paused"), session("resumed")], Cause.BACKPRESSURE, "paused 1 times"),
+    "its slot was given away": (
+        [session("released", tr_id="H0STCNT0", key="005930"), session("registered", tr_id="H0STCNT0", key="005930")],
+        Cause.RELEASED,
+        "given to another symbol",
+    ),
+    "another symbol's was": ([session("released", tr_id="H0STCNT0", key="000660")], Cause.UNKNOWN, "nothing was"),
     "the disk lost records": ([session("numbers_skipped", after=3)], Cause.DISK, "its disk lost"),
     "a record could not be read": (
         [("quarantine", {"tr_id": "H0STCNT0", "reason": "bad", "raw": b"x"})],
