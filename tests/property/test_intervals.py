@@ -33,7 +33,9 @@ def test_a_union_holds_the_same_shares_in_the_fewest_intervals(pairs: list[tuple
 
 
 @given(PAIRS, PAIRS)
-def test_what_is_left_is_in_the_one_and_not_in_the_other(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> None:
+def test_what_is_left_is_in_the_one_and_not_in_the_other(
+    one: list[tuple[int, int]], other: list[tuple[int, int]]
+) -> None:
     left = [tuple(pair) for pair in without(rows(one), rows(other)).tolist()]
     assert shares(left) == shares(one) - shares(other)
     assert is_canonical(left)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Iterator
 
-    from hosu.kis.simulator.app import SimulatorConfig
+    from hosu.kis.simulator.app import Simulator, SimulatorConfig
     from hosu.kis.simulator.fault_spec import Clause
     from hosu.kis.simulator.tape import Tape
 
@@ -89,6 +89,9 @@ def simulator(
         str | None,
         typer.Option("--faults", metavar="SPEC|@FILE", help="What goes wrong, as in 'drop=1/1000; close@10:30'."),
     ] = None,
+    linger: Annotated[
+        str, typer.Option("--linger", metavar="S|forever", help="How long REST is served after the day is over.")
+    ] = "0",
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE", help="Where the report goes; default: stdout.")
     ] = None,
@@ -106,13 +109,25 @@ def simulator(
         raise typer.BadParameter("choose one of --synthetic, --bars and --frames")
     if away not in ("run", "hold"):
         raise typer.BadParameter("--away is run or hold")
+    linger_s = _linger_s(linger)
     on, of = (None if text is None else day_of(text) for text in (day, layouts))
     source = Source(bars, frames, on, symbols, records, books, of, fills, seed, feeds)
     config = _config(slots, speed, rate, port, expect, away, token_interval)
     config = replace(config, faults=faults_of(faults), fault_seed=seed)
     if report is not None and not report.parent.is_dir():
         raise InputError(str(report), "its folder does not exist", "make the folder first")
-    asyncio.run(_serve(config, tape_maker(source), report))
+    asyncio.run(_serve(config, tape_maker(source), report, linger_s))
+
+
+def _linger_s(text: str) -> float | None:
+    """Seconds; None is for ever."""
+    try:
+        seconds = None if text == "forever" else float(text)
+    except ValueError:
+        seconds = -1.0
+    if seconds is not None and not 0 <= seconds < float("inf"):
+        raise typer.BadParameter("--linger is a number of seconds, or forever")
+    return seconds
 
 
 def _config(
@@ -254,10 +269,14 @@ def _last_session() -> dt.date:
     return today if is_session(today) else previous_session(today)
 
 
-async def _serve(config: SimulatorConfig, make_tape: Callable[[], Tape], report: Path | None) -> None:
-    """Serves until the day is over or a signal comes; the report is written either way."""
+async def _serve(
+    config: SimulatorConfig, make_tape: Callable[[], Tape], report: Path | None, linger_s: float | None
+) -> None:
+    """Serves until the day is over, and REST for a while after it, or until a signal comes.
+
+    The report is written when the day is over, and once more in the end, for REST may have had faults since.
+    """
     import asyncio
-    import json
     import signal
 
     from hosu.clock import SystemClock
@@ -275,6 +294,9 @@ async def _serve(config: SimulatorConfig, make_tape: Callable[[], Tape], report:
         await asyncio.wait({over, ended}, return_when=asyncio.FIRST_COMPLETED)
         if over.done():
             over.result()
+            if linger_s != 0 and not ended.done():
+                _write(server, report, "the day is over; REST is served on")
+                await asyncio.wait({ended}, timeout=linger_s)
     finally:
         ended.cancel()
         over.cancel()
@@ -282,5 +304,19 @@ async def _serve(config: SimulatorConfig, make_tape: Callable[[], Tape], report:
         if report is None:
             emit_json(server.report())
         else:
-            report.write_text(json.dumps(server.report(), ensure_ascii=False, indent=1))
-            note(f"report written to {report}")
+            _write(server, report, "the end")
+
+
+def _write(server: Simulator, report: Path | None, when: str) -> None:
+    """Writes the report to its file, if it has one: whole or not at all, for others may be waiting for it."""
+    import json
+
+    from hosu.replacing import replace_file
+
+    if report is not None:
+        text = json.dumps(server.report(), ensure_ascii=False, indent=1)
+        if report.exists() and not report.is_file():  # a device or a pipe
+            report.write_text(text)
+        else:
+            replace_file(report, text.encode())
+        note(f"{when}: report written to {report}")

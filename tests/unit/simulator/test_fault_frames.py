@@ -20,7 +20,11 @@ def test_without_a_fault_everything_arrives_in_order() -> None:
     report = stage.play()
     got, broken = understood(wire.frames)
     assert {symbol: list(dict.fromkeys(trades)) for symbol, trades in got.items()} == stage.traded()
-    assert (broken, report["withheld"], report["unsent"]["records"]) == (0, {"records": 0, "shares": 0, "symbols": {}}, 0)
+    assert (broken, report["withheld"], report["unsent"]["records"]) == (
+        0,
+        {"records": 0, "shares": 0, "symbols": {}},
+        0,
+    )
     assert report["faults"] == [
         {"fault": "drop@20:30", "kind": "drop", "connection": None, "count": 0, "first": None, "last": None}
     ]
@@ -170,9 +174,9 @@ def test_a_silent_connection_stays_open_and_what_it_misses_is_withheld() -> None
 FAULTS = st.lists(
     st.sampled_from(
         [
-            "drop=1/20", "drop@connect:2=1/3", "drop@11:00+20m[000660]", "duplicate=1/15", "reorder=1/6", "truncate=1/30",
-            "garble=1/30", "stall@09:30+20m", "lag@13:00+1h=5m", "reorder@connect:1=1/2", "layout@12:00=+3",
-            "layout@11:00+1h=2025-01-02",
+            "drop=1/20", "drop@connect:2=1/3", "drop@11:00+20m[000660]", "duplicate=1/15", "reorder=1/6",
+            "truncate=1/30", "garble=1/30", "stall@09:30+20m", "lag@13:00+1h=5m", "reorder@connect:1=1/2",
+            "layout@12:00=+3", "layout@11:00+1h=2025-01-02",
         ]
     ),
     unique=True,

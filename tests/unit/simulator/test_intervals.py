@@ -38,9 +38,7 @@ def test_intervals_are_united_where_they_touch_or_overlap(given: list[tuple[int,
         ([(2, 3), (5, 6), (8, 9)], [(0, 1), (5, 6), (9, 12)], [[2, 3], [8, 9]]),
     ],
 )
-def test_shares_are_taken_out_of_others(
-    given: list[tuple[int, int]], taken: list[tuple[int, int]], left: Rows
-) -> None:
+def test_shares_are_taken_out_of_others(given: list[tuple[int, int]], taken: list[tuple[int, int]], left: Rows) -> None:
     assert without(rows(*given), rows(*taken)).tolist() == left
 
 

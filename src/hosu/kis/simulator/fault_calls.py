@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from hosu.kis.simulator.fault_events import EventFaults
 
 _KINDS: Final = ("expire", "slow", "reset", "http", "gateway", "badjson")
+# Each can be told from a reply without data, which is right where nothing was traded.
 _WRONG: Final = (
     '{"rt_cd":"0","msg_cd":"MCA00000","msg1":"정상처리 되었습니다.","output":{"stck_prpr":"700',
     "<html><head><title>502 Bad Gateway</title></head><body></body></html>",
     "",
     "[]",
     "null",
-    '{"rt_cd":"0","msg_cd":"MCA00000","msg1":"","output":"70000","output1":7,"output2":"70000"}',
 )
 
 

@@ -171,12 +171,14 @@ def count_frames(key: Any, records: Any, fate: Any, counts: Any) -> Any:
             row[C_RECORDS + fate[i]] += records[i]
 
 
-RING, RING_WIDTH, FIRST_MINUTE, MINUTES, MINUTE_WIDTH = 30, 5, 480, 720, 6
+FIRST_MINUTE, MINUTES, MINUTE_WIDTH = 480, 720, 6
+P_SYMBOL, P_TIME, P_PRICE, P_SIZE, P_STRENGTH, P_ASK, P_BID = range(7)
+PRINT_WIDTH = 7
 
 
 @compiled(
-    "void(int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[:, :, ::1],"
-    " int64[:, :, ::1], int64[::1])"
+    "int64(int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1],"
+    " int64[:, :, ::1], int64[::1], int32[:, ::1], int64[::1], int64)"
 )
 def observe_trades(
     symbol: Any,
@@ -186,21 +188,29 @@ def observe_trades(
     volume: Any,
     value: Any,
     strength: Any,
+    ask: Any,
+    bid: Any,
     minutes: Any,
-    ring: Any,
-    seen: Any,
+    latest: Any,
+    prints: Any,
+    volumes: Any,
+    used: Any,
 ) -> Any:
-    """Takes trades into minute bars (open, high, low, close, volume, cumulative value) and the last prints.
+    """Takes trades into minute bars (open, high, low, close, volume, cumulative value) and into the day's prints.
 
-    A trade whose cumulative volume is not new is a repetition and left out.
+    A trade whose cumulative volume is not above the ``latest`` of its symbol is a repetition and left out. ``prints``
+    and ``volumes`` have room for all of them after row ``used``; returns how many rows are used then.
     """
     for i in range(len(symbol)):
         s = symbol[i]
-        if seen[s] > 0 and volume[i] <= ring[s, (seen[s] - 1) % RING, 4]:
+        if volume[i] <= latest[s]:
             continue
-        place = ring[s, seen[s] % RING]
-        place[0], place[1], place[2], place[3], place[4] = time[i], price[i], size[i], strength[i], volume[i]
-        seen[s] += 1
+        latest[s] = volume[i]
+        row = prints[used]
+        row[P_SYMBOL], row[P_TIME], row[P_PRICE], row[P_SIZE] = s, time[i], price[i], size[i]
+        row[P_STRENGTH], row[P_ASK], row[P_BID] = strength[i], ask[i], bid[i]
+        volumes[used] = volume[i]
+        used += 1
         minute = time[i] // 60 - FIRST_MINUTE
         if 0 <= minute < MINUTES:
             bar = minutes[s, minute]
@@ -213,3 +223,4 @@ def observe_trades(
             bar[3] = price[i]
             bar[4] += size[i]
             bar[5] = value[i]
+    return used

@@ -15,6 +15,7 @@ from hosu.market.calendar import business_day
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from hosu.kis.simulator.prints import Print
     from hosu.kis.simulator.rest_prices import View
     from hosu.kis.simulator.state import MarketState
     from hosu.kis.simulator.tape import Tape
@@ -71,18 +72,18 @@ def _book(market: Market, query: Mapping[str, str]) -> dict[str, Any]:
     return {"output1": output1, "output2": output2}
 
 
-def _prints(market: Market, view: View | None) -> list[tuple[int, int, int, int, int]]:
-    return [] if view is None else market.state.prints(f"KRX:{view.instrument.symbol}")
+def _prints(market: Market, view: View | None, until_s: int) -> list[Print]:
+    return [] if view is None else market.state.prints(view.name, until_s, prices.PAGE)
 
 
 def _trades(market: Market, query: Mapping[str, str]) -> dict[str, Any]:
     view = market.view(query)
-    return {"output": prices.trades_reply(view, _prints(market, view))}
+    return {"output": prices.trades_reply(view, _prints(market, view, 86_400))}
 
 
 def _trades_before(market: Market, query: Mapping[str, str]) -> dict[str, Any]:
     view = market.view(query)
-    output1, output2 = prices.trades_before_reply(view, _prints(market, view), _hour(query))
+    output1, output2 = prices.trades_before_reply(view, _prints(market, view, _hour(query)))
     return {"output1": output1, "output2": output2}
 
 

@@ -238,4 +238,4 @@ def product_info_reply(instrument: Instrument) -> Row:
 
 def minutes_of(state: MarketState, view: View | None) -> list[Minute]:
     """The day's minutes of what is viewed."""
-    return state.minutes(f"KRX:{view.instrument.symbol}") if view is not None else []
+    return state.minutes(view.name) if view is not None else []

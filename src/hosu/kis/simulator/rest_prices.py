@@ -6,18 +6,23 @@ Every number is text, prices are whole won; the names are the broker's (KIS port
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hosu.kis.records import NULL
 from hosu.market.calendar import business_day
 from hosu.market.rules import limits_of, tick_size
 
 if TYPE_CHECKING:
+    from hosu.kis.simulator.prints import Print
     from hosu.kis.simulator.state import MarketState
     from hosu.kis.simulator.tape import Tape
     from hosu.market.instruments import Instrument
 
 Row = dict[str, str]
+PAGE: Final = 30
+"""Rows of one page of trades. The broker's documents say it of inquire-ccnl; of inquire-time-itemconclusion they say
+only "trades before that time": that a page of it holds 30 too, and that the second asked for is within it, is assumed.
+So where one second has more prints than a page holds, those beyond it cannot be had: an earlier time skips them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,8 @@ class View:
     quote: dict[str, int]
     expected: dict[str, int]
     tape: Tape
+    name: str
+    """Scope and symbol whose series these are, as in ``KRX:005930``."""
 
     @property
     def price(self) -> int:
@@ -74,7 +81,7 @@ def view_of(tape: Tape, state: MarketState, symbol: str, market: str) -> View | 
         name = f"{scope}:{symbol}"
         trade, quote, expected = (state.last(name, part) for part in ("trades", "quotes", "expected"))
         if trade or quote or expected or scope == "KRX":
-            return View(instrument, trade or {}, quote or {}, expected or {}, tape)
+            return View(instrument, trade or {}, quote or {}, expected or {}, tape, name)
     return None
 
 
@@ -232,18 +239,13 @@ def book_reply(view: View | None) -> tuple[Row, Row]:
     }
 
 
-def trades_reply(view: View | None, prints: list[tuple[int, int, int, int, int]]) -> list[Row]:
+def trades_reply(view: View | None, prints: list[Print]) -> list[Row]:
     """inquire-ccnl: the last 30 trades, newest first."""
-    return [] if view is None else [_print(view, each) for each in prints[:30]]
+    return [] if view is None else [_print(view, each) for each in prints[:PAGE]]
 
 
-def trades_before_reply(
-    view: View | None, prints: list[tuple[int, int, int, int, int]], hour: int
-) -> tuple[Row, list[Row]]:
-    """inquire-time-itemconclusion: the price, and the trades up to a time of the day, newest first.
-
-    The simulator keeps a symbol's last 30 trades only.
-    """
+def trades_before_reply(view: View | None, prints: list[Print]) -> tuple[Row, list[Row]]:
+    """inquire-time-itemconclusion: the price, and ``prints``, a page of the day's trades up to the time asked for."""
     if view is None:
         return {}, []
     head = {
@@ -257,24 +259,22 @@ def trades_before_reply(
     }
     rows = []
     for each in prints:
-        if each[0] <= hour:
-            row = _print(view, each)
-            size = row.pop("cntg_vol")
-            row |= {"askp": view.won("ASKP1"), "bidp": view.won("BIDP1"), "acml_vol": str(each[4]), "cnqn": size}
-            rows.append(row)
+        row = _print(view, each)
+        size = row.pop("cntg_vol")
+        row |= {"askp": won(each.ask), "bidp": won(each.bid), "acml_vol": str(each.volume), "cnqn": size}
+        rows.append(row)
     return head, rows
 
 
-def _print(view: View, trade: tuple[int, int, int, int, int]) -> Row:
-    time, price, size, strength, _ = trade
-    change = price - view.instrument.base_price * 100
+def _print(view: View, trade: Print) -> Row:
+    change = trade.price - view.instrument.base_price * 100
     return {
-        "stck_cntg_hour": clock(time),
-        "stck_prpr": won(price),
+        "stck_cntg_hour": clock(trade.time),
+        "stck_prpr": won(trade.price),
         "prdy_vrss": won(change),
         "prdy_vrss_sign": sign_of(change),
-        "cntg_vol": str(size),
-        "tday_rltv": decimal(strength),
+        "cntg_vol": str(trade.size),
+        "tday_rltv": decimal(trade.strength),
         "prdy_ctrt": rate(change, view.instrument.base_price * 100),
     }
 
@@ -322,7 +322,7 @@ def rank_reply(tape: Tape, ranked: list[tuple[str, dict[str, int]]]) -> list[Row
     """volume-rank: 30 rows by volume."""
     rows = []
     for place, (symbol, trade) in enumerate(ranked[:30], start=1):
-        view = View(tape.instruments[symbol], trade, {}, {}, tape)
+        view = View(tape.instruments[symbol], trade, {}, {}, tape, symbol)
         listing, volume = view.instrument, trade["ACML_VOL"]
         rows.append(
             {

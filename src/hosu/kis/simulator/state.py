@@ -9,13 +9,17 @@ import numpy as np
 
 from hosu.kis.records import unpack_many
 from hosu.kis.simulator import frame_kernels as kernel
+from hosu.kis.simulator.prints import Prints
 
 if TYPE_CHECKING:
     from hosu.kis.records import Ints
+    from hosu.kis.simulator.prints import Print
     from hosu.kis.simulator.tape import Batch, Burst, KeyTable
 
 _PARTS = ("trades", "quotes", "expected")
-_OBSERVED = ("STCK_CNTG_HOUR", "STCK_PRPR", "CNTG_VOL", "ACML_VOL", "ACML_TR_PBMN", "CTTR")
+_OBSERVED = (
+    "STCK_CNTG_HOUR", "STCK_PRPR", "CNTG_VOL", "ACML_VOL", "ACML_TR_PBMN", "CTTR", "ASKP1", "BIDP1",
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -39,8 +43,8 @@ class MarketState:
         self._symbol_of_key = np.zeros(0, np.int64)
         self._last: dict[str, dict[str, Ints]] = {part: {} for part in _PARTS}
         self._interruptions: list[Interruption] = []
-        self._seen = np.zeros(0, np.int64)
-        self._ring = np.zeros((0, kernel.RING, kernel.RING_WIDTH), np.int64)
+        self._latest = np.zeros(0, np.int64)
+        self._prints = Prints()
         self._minutes = np.zeros((0, kernel.MINUTES, kernel.MINUTE_WIDTH), np.int64)
 
     def observe(self, burst: Burst, first: int, last: int) -> None:
@@ -61,14 +65,10 @@ class MarketState:
             return None
         return {name: int(values[number]) for name, values in columns.items()}
 
-    def prints(self, symbol: str) -> list[tuple[int, int, int, int, int]]:
-        """The last trades, newest first, 30 at most: (time, price, size, strength, cumulative volume)."""
+    def prints(self, symbol: str, until_s: int, most: int) -> list[Print]:
+        """The last trades up to and with a second of the day, newest first, sent or not."""
         number = self._numbers.get(symbol)
-        if number is None:
-            return []
-        seen = int(self._seen[number])
-        places = [(seen - 1 - i) % kernel.RING for i in range(min(seen, kernel.RING))]
-        return [tuple(self._ring[number, place].tolist()) for place in places]
+        return [] if number is None else self._prints.last(number, until_s, most)
 
     def minutes(self, symbol: str) -> list[tuple[int, int, int, int, int, int, int]]:
         """The day's minute bars, oldest first: (second of the day, open, high, low, close, volume, cumulative value).
@@ -120,18 +120,20 @@ class MarketState:
             columns[name][there] = values[rows][newest[there]]
         if batch.layout.event == "trades":
             observed = [np.maximum(batch.columns[name][rows], 0) for name in _OBSERVED]
-            kernel.observe_trades(symbol, *observed, self._minutes, self._ring, self._seen)
+            block = self._prints.room(len(symbol))
+            block.used = kernel.observe_trades(
+                symbol, *observed, self._minutes, self._latest, block.rows, block.volumes, block.used
+            )
 
     def _grow(self) -> None:
         if len(self._keys) == len(self._symbol_of_key):
             return
         self._symbol_of_key = self._keys.symbol_numbers()
         self._numbers = {name: number for number, name in enumerate(self._keys.symbols())}
-        more = len(self._numbers) - len(self._seen)
+        more = len(self._numbers) - len(self._latest)
         if more > 0:
-            more = max(more, len(self._seen))  # a recording names its symbols one by one
-            self._seen = np.pad(self._seen, (0, more))
-            self._ring = np.pad(self._ring, ((0, more), (0, 0), (0, 0)))
+            more = max(more, len(self._latest))  # a recording names its symbols one by one
+            self._latest = np.pad(self._latest, (0, more))
             self._minutes = np.pad(self._minutes, ((0, more), (0, 0), (0, 0)))
         for columns in self._last.values():
             for name, values in columns.items():
