@@ -334,6 +334,8 @@ class _Listener(WSListener):
         self._server.delivery.close(self.connection, reason)
 
     def _take(self, raw: bytes) -> None:
+        if self._closing is not None:
+            return  # too late to ask for anything
         try:
             answer = self._session.answer(raw.decode())
         except UnicodeDecodeError:
