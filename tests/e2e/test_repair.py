@@ -180,7 +180,7 @@ def holed(tmp_path: Path) -> Path:
     """A lake whose ledger knows of one hole, in a session that is long over."""
     lake = Lake.open(str(tmp_path / "lake"))
     gap = Gap("2026-09-15", "KRX", PLAIN, 10, 30, before_ts=1_789_430_400_000_000, after_ts=1_789_430_460_000_000)
-    coverage = {name: None for name in COVERAGE_DAYS.names} | {
+    coverage = dict.fromkeys(COVERAGE_DAYS.names) | {
         "date": gap.date, "scope": gap.scope, "symbol": gap.symbol, "revision": 1, "state": "open", "assumptions": [],
         "built_at": 1_789_430_460_000_000,
     }  # fmt: skip

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 from datetime import date, time
+from itertools import pairwise
 
 import pytest
 
@@ -11,7 +12,7 @@ from hosu.collect.gaps import Gap
 from hosu.collect.repair import RepairConfig, Repairer
 from hosu.collect.repair_plan import PlanConfig, RepairPlan, plan_repair
 from hosu.errors import BrokerError, BrokerReplyError, BrokerUnreachableError, RateLimitedError
-from hosu.kis.limits import Priority
+from hosu.kis.limits import Governor, Pace, Priority
 from hosu.kis.replies import Conclusion, MinuteBar
 from hosu.market.calendar import instant_us
 
@@ -173,6 +174,45 @@ def test_a_storm_of_refusals_ends_the_run_and_what_is_left_is_not_asked_for():
     assert report.stopped == "refused for its pace 4 times in a row (EGW00201)"
     assert (len(stage.broker.asked), report.done) == (4, 0)
     assert stage.told() == []
+
+
+def test_a_storm_of_refusals_slows_live_calls_by_half_at_most(tmp_path):
+    async def main():
+        clock = SimulatedClock(NOON)
+        governor = Governor(tmp_path / "governor", Pace(12, gap_s=0.03), clock)
+        slowest, refusals = 1.0, []
+
+        class Storm(Broker):
+            async def minute_chart(self, symbol, until, scope="KRX", *, priority=Priority.LIVE):
+                await governor.acquire(priority)
+                governor.refused()
+                refusals.append(clock.monotonic())
+                raise refused()
+
+        async def note(events): ...
+
+        async def poll():
+            nonlocal slowest
+            for _ in range(600):
+                began_s = clock.monotonic()
+                await governor.acquire(Priority.LIVE)
+                waits_s.append(clock.monotonic() - began_s)
+                slowest = max(slowest, governor.slowness())
+                await clock.sleep(0.5)
+
+        waits_s: list[float] = []
+        repairer = Repairer(Storm([]), clock, slowness=governor.slowness, note=note)
+        task, live = asyncio.create_task(repairer.run(plan_of(gap(2, 5, OPEN_S + 5)))), asyncio.create_task(poll())
+        while not (task.done() and live.done()):
+            await clock.advance(0.05)
+        return task.result().stopped, slowest, refusals, max(waits_s)
+
+    stopped, slowest, refusals, longest_s = asyncio.run(asyncio.wait_for(main(), 60))
+    assert stopped is not None
+    assert slowest == 1.5
+    assert len(refusals) == 5
+    assert all(later - early >= 60 for early, later in pairwise(refusals))
+    assert longest_s < 0.1
 
 
 def test_a_broker_that_does_not_answer_is_asked_a_few_times_and_left():
