@@ -16,6 +16,7 @@ MODULES = (
     "hosu.kis.simulator.bars",
     "hosu.kis.simulator.exchange",
     "hosu.kis.simulator.delivery",
+    "hosu.kis.simulator.scripted_faults",
 )
 """What imports the kernels; they are compiled as they are imported, because their signatures are declared."""
 

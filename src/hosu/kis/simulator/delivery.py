@@ -184,7 +184,8 @@ class Delivery:
         line.tally.note(chunk.burst, chunk.first, chunk.last, once, len(self._tape.keys))
         if run.spoiled is not None:
             again = np.bincount(whole - chunk.first, minlength=len(once)) > 1
-            line.tally.note(chunk.burst, chunk.first, chunk.last, again, len(self._tape.keys))
+            if again.any():
+                line.tally.note(chunk.burst, chunk.first, chunk.last, again, len(self._tape.keys))
         chunk.sent(whole)
 
     def _count(self) -> None:

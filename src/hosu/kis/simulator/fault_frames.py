@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
     Flags = npt.NDArray[np.bool_]
 
-_KINDS: Final = ("drop", "duplicate", "truncate", "garble", "reorder", "stall", "lag")
-"""In the order in which they are applied: what is dropped is not spoiled too."""
+_KINDS: Final = ("drop", "truncate", "garble", "duplicate", "reorder", "stall", "lag")
+"""In the order in which they are applied. What is dropped is not spoiled too, nor is what is spoiled sent twice: so
+each count in the journal is that of the frames concerned."""
+_ONCE: Final = {"truncate", "garble", "duplicate"}
 _MOST_BEHIND: Final = 8  # frames that pass one that comes too late
 _BAD_BYTES: Final = 3
 
@@ -105,6 +107,8 @@ class FrameFaults:
             hit &= (frames.number >= clause.first - 1) & (frames.number < (clause.last or NEVER_US))
         if clause.only is not None:
             hit &= self._named(span.number, clause.only)[frames.burst.key[frames.wanted]]
+        if clause.kind in _ONCE:
+            hit &= ~frames.spoiled & (frames.copies == 1)
         return hit & self._dice[span.number].strikes(frames.number, clause.rate)
 
     def _named(self, number: int, only: str) -> Flags:

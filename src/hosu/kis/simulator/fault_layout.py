@@ -15,6 +15,7 @@ from hosu.kis.simulator.layout_kernel import widen
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hosu.kis.records import Ints
     from hosu.kis.simulator.fault_frames import Span
     from hosu.kis.simulator.fault_spec import Clause
     from hosu.kis.simulator.tape import Burst, KeyTable
@@ -22,22 +23,36 @@ if TYPE_CHECKING:
 _UNCHANGED, _MORE = 0, -1  # widths a TR is given: as it is, or so many fields more (-1 is one, -2 two)
 
 
-def relaid(burst: Burst, spans: Sequence[Span], keys: KeyTable) -> Burst:
-    """The burst with the widths that the clauses ask for at each frame's time; records and numbers stay the same.
+class LayoutChanges:
+    """Clauses that change widths.
 
     The broker only ever appends fields (``hosu.kis.layouts``), so widening appends and narrowing cuts. What is
-    appended is assumed: 0, where it is a market code the one of the regular session.
+    appended is assumed: 0, where a date is asked for the market code of the regular session.
     """
-    for span in spans:
-        which = (burst.at_us >= span.from_us) & (burst.at_us < span.until_us)
-        if which.any():
-            wanted = np.array([_width(span.clause, keys[i].tr_id) for i in range(len(keys))], np.int64)
-            width = np.where(which, wanted[burst.key], _UNCHANGED)
-            whole = burst.frames
-            fill = _fill(span.clause)
-            data, start, end = widen(whole.data, whole.start, whole.end, whole.records, width, fill)
-            burst = replace(burst, frames=EncodedFrames(data, start, end, whole.records))
-    return burst
+
+    def __init__(self, spans: Sequence[Span], keys: KeyTable) -> None:
+        self._spans = [each for each in spans if each.clause.kind == "layout"]
+        self._keys = keys
+        self._widths: dict[int, Ints] = {}
+
+    def relaid(self, burst: Burst) -> Burst:
+        """The burst with the widths of each frame's time; records and their numbers stay the same."""
+        for span in self._spans:
+            which = (burst.at_us >= span.from_us) & (burst.at_us < span.until_us)
+            if which.any():
+                width = np.where(which, self._width_of_keys(span)[burst.key], _UNCHANGED)
+                whole = burst.frames
+                data, start, end = widen(whole.data, whole.start, whole.end, whole.records, width, _fill(span.clause))
+                burst = replace(burst, frames=EncodedFrames(data, start, end, whole.records))
+        return burst
+
+    def _width_of_keys(self, span: Span) -> Ints:
+        known = self._widths.get(span.number)
+        count = len(self._keys)
+        if known is None or len(known) < count:
+            widths = [_width(span.clause, self._keys[i].tr_id) for i in range(count)]
+            known = self._widths[span.number] = np.array(widths, np.int64)
+        return known
 
 
 def _width(clause: Clause, tr_id: str) -> int:

@@ -116,8 +116,8 @@ def _parsed(text: str) -> Clause:
 def _kind(name: str) -> Kind:
     if name not in KINDS:
         near = difflib.get_close_matches(name, KINDS, 1)
-        hint = f"did you mean {near[0]}?" if near else "there are"
-        raise _FaultyError(f"{name!r} is no fault", f"{hint} {', '.join(KINDS)}" if not near else hint)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(KINDS)}"
+        raise _FaultyError(f"{name!r} is no fault", hint)
     return KINDS[name]
 
 

@@ -10,8 +10,6 @@ import numpy as np
 from hosu.kis.simulator.intervals import SENT, UNSENT, WITHHELD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import numpy.typing as npt
 
     from hosu.kis.records import EncodedFrames, Ints
@@ -67,10 +65,14 @@ class _Part:
     spoiled: npt.NDArray[np.bool_]
     order: Ints
     until_us: Ints
+    least_order: int = 0
+    least_us: int = 0
 
     def keep(self, which: npt.NDArray[np.bool_]) -> None:
         for name in ("frame", "copies", "spoiled", "order", "until_us"):
             setattr(self, name, getattr(self, name)[which])
+        if len(self.frame):
+            self.least_order, self.least_us = int(self.order.min()), int(self.until_us.min())
 
 
 class Outbox:
@@ -78,6 +80,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self._parts: list[_Part] = []
+        self._next_us = 0  # nothing is due before: what stalls for long is not looked through each time
 
     def __bool__(self) -> bool:
         return bool(self._parts)
@@ -90,22 +93,18 @@ class Outbox:
         part.keep(part.copies > 0)
         if len(part.frame):
             chunk.holds += 1
+            self._next_us = min(self._next_us, part.least_us) if self._parts else part.least_us
             self._parts.append(part)
 
-    def due(self, at_us: int, order: int) -> Iterator[Run]:
+    def due(self, at_us: int, order: int) -> list[Run]:
         """Gives out, in their order, the frames that wait for nothing after this time and this place in the day."""
-        picked = [(part.until_us <= at_us) & (part.order <= order) for part in self._parts]
-        place = np.concatenate([np.flatnonzero(each) for each in picked] or [np.zeros(0, np.int64)])
-        owner = np.repeat(np.arange(len(picked)), [int(each.sum()) for each in picked])
-        orders = [part.order[each] for part, each in zip(self._parts, picked, strict=True)]
-        by_order = np.argsort(np.concatenate(orders or [np.zeros(0, np.int64)]), kind="stable")
-        place, owner = place[by_order], owner[by_order]
-        cuts = np.flatnonzero(np.diff(owner)) + 1
-        for some in np.split(np.arange(len(owner)), cuts) if len(owner) else []:
-            part = self._parts[owner[some[0]]]
-            mine = np.repeat(place[some], part.copies[place[some]])
-            yield Run(part.chunk, part.frames, part.frame[mine], part.spoiled[mine])
-        self._drop(picked)
+        if at_us < self._next_us:
+            return []
+        parts = [part for part in self._parts if part.least_us <= at_us and part.least_order <= order]
+        picked = [(part.until_us <= at_us) & (part.order <= order) for part in parts]
+        runs = _runs(parts, picked)
+        self._drop(parts, picked)
+        return runs
 
     def lose(self) -> None:
         """What waits will not go out any more."""
@@ -113,9 +112,28 @@ class Outbox:
             part.chunk.holds -= 1
         self._parts = []
 
-    def _drop(self, gone: list[npt.NDArray[np.bool_]]) -> None:
-        for part, those in zip(self._parts, gone, strict=True):
+    def _drop(self, parts: list[_Part], gone: list[npt.NDArray[np.bool_]]) -> None:
+        for part, those in zip(parts, gone, strict=True):
             part.keep(~those)
             if not len(part.frame):
                 part.chunk.holds -= 1
         self._parts = [part for part in self._parts if len(part.frame)]
+        self._next_us = min((part.least_us for part in self._parts), default=0)
+
+
+def _runs(parts: list[_Part], picked: list[npt.NDArray[np.bool_]]) -> list[Run]:
+    """The frames picked of each part, by their order: neighbours of one chunk together."""
+    if not parts:
+        return []
+    place = np.concatenate([np.flatnonzero(each) for each in picked])
+    owner = np.repeat(np.arange(len(picked)), [int(each.sum()) for each in picked])
+    order = np.concatenate([part.order[each] for part, each in zip(parts, picked, strict=True)])
+    by_order = np.argsort(order, kind="stable")
+    place, owner = place[by_order], owner[by_order]
+    runs = []
+    for some in np.split(np.arange(len(owner)), np.flatnonzero(np.diff(owner)) + 1):
+        if len(some):
+            part = parts[owner[some[0]]]
+            mine = np.repeat(place[some], part.copies[place[some]])
+            runs.append(Run(part.chunk, part.frames, part.frame[mine], part.spoiled[mine]))
+    return runs

@@ -8,7 +8,7 @@ from hosu.kis.simulator.fault_calls import rest_fault
 from hosu.kis.simulator.fault_events import EventFaults
 from hosu.kis.simulator.fault_frames import FrameFaults, Span
 from hosu.kis.simulator.fault_journal import Journal
-from hosu.kis.simulator.fault_layout import relaid
+from hosu.kis.simulator.fault_layout import LayoutChanges
 from hosu.kis.simulator.fault_schedule import Schedule
 from hosu.kis.simulator.fault_talk import ack_fault, connect_allowed, hears, ping_shift_s
 from hosu.kis.simulator.faults import NEVER_US
@@ -29,7 +29,7 @@ class ScriptedFaults:
 
     def __init__(self, clauses: Sequence[Clause], seed: int, tape: Tape) -> None:
         self._spans = tuple(_span(number, clause, tape.day) for number, clause in enumerate(clauses))
-        self._keys = tape.keys
+        self._layouts = LayoutChanges(self._spans, tape.keys)
         self._journal = Journal(clauses)
         self._frames = FrameFaults(self._spans, seed, tape.keys, self._journal)
         self._events = EventFaults([each for each in self._spans if not _at_a_moment(each)], seed, self._journal)
@@ -66,7 +66,7 @@ class ScriptedFaults:
         return not any(each.covers(now_us) for each in self._of("nodata"))
 
     def prepare(self, burst: Burst) -> Burst:
-        return relaid(burst, self._of("layout"), self._keys)
+        return self._layouts.relaid(burst)
 
     def done(self, clause: int, now_us: int, connection: int | None = None, count: int = 1) -> None:
         self._journal.note(clause, now_us, connection, count)

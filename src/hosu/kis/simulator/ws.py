@@ -234,7 +234,8 @@ class _Listener(WSListener):
             if frame.msg_type is WSMsgType.PING and self._closing is None:
                 transport.send_pong(frame.get_payload_as_bytes())
         elif frame.msg_type is WSMsgType.CLOSE:
-            self._closing = self._closing or "closed by the client"
+            if self._closing is None:
+                self._leave("closed by the client")
             if not transport.is_close_frame_sent:
                 transport.send_close(frame.get_close_code())
             transport.disconnect()
@@ -334,6 +335,8 @@ class _Listener(WSListener):
         self._server.delivery.close(self.connection, reason)
 
     def _take(self, raw: bytes) -> None:
+        if self._closing is not None:
+            return  # too late to ask for anything
         try:
             answer = self._session.answer(raw.decode())
         except UnicodeDecodeError:
