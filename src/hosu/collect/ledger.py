@@ -20,7 +20,7 @@ from hosu.collect import ledger_kernel as kernel
 from hosu.collect.ledger_checkpoint import LogState, pack, unpack
 from hosu.collect.ledger_judge import Seen, judge, seen_of, united
 from hosu.collect.ledger_rows import Additions, Found, coverage_change, coverage_row, event_key, gap_changes
-from hosu.errors import LogGapError
+from hosu.errors import HosuError, LogGapError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -344,14 +344,17 @@ class LedgerSink:
     def _changed(self, *, all_of: set[str], coverage: bool) -> dict[int, int]:
         """The series to look at, and how often each has changed."""
         table = self._state.table
-        counts = table.rows[: len(table), kernel.CHANGED].tolist()
+        rows = table.rows[: len(table)]
+        counts = rows[:, kernel.CHANGED].tolist()
+        # A hole at the end closes by trades that change nothing else.
+        ahead = (rows[:, _WITNESS_VOLUMES].max(axis=1) > rows[:, kernel.HI]) if len(rows) else np.zeros(0, np.bool_)
         return {
             number: count
-            for number, (series, count) in enumerate(zip(table.names, counts, strict=True))
-            if series[0] in all_of
+            for number, (series, count, is_ahead) in enumerate(zip(table.names, counts, ahead.tolist(), strict=True))
+            if is_ahead
             or self._told_gaps.get(series, 0) != count
-            or table.rows[number, _WITNESS_VOLUMES].max() > table.rows[number, kernel.HI]
             or (coverage and self._told_days.get(series) != count)
+            or series[0] in all_of
         }
 
     def _verdict(self, number: int, *, final: bool) -> tuple[Seen, Verdict, bool | None]:
@@ -402,8 +405,7 @@ class LedgerSink:
         return replace(gap, cause=str(cause), detail=f"{gap.detail}; {detail}" if gap.detail else detail)
 
     def _filler(self, number: int) -> str:
-        rows = self._state.table.rows
-        return "rest" if rows[number, kernel.FILLS_REST] and not rows[number, kernel.FILLS] else "stream"
+        return "rest" if self._state.table.rows[number, kernel.FILLED_BY] else "stream"
 
     # --- other logs ---------------------------------------------------------------------------------------------
 
@@ -411,8 +413,12 @@ class LedgerSink:
         raw = self._store.other_states(self._state.wal_id, dates)
         for wal_id, content in raw.items():
             if self._others_raw.get(wal_id) is not content:
-                self._others[wal_id] = unpack(content, f"the ledger's state of log {wal_id}")
-        self._others = {wal_id: self._others[wal_id] for wal_id in raw}
+                self._others.pop(wal_id, None)
+                try:
+                    self._others[wal_id] = unpack(content, f"the ledger's state of log {wal_id}")
+                except HosuError as error:  # somebody else's; certify does without it
+                    _log.warning("a log's ledger is passed over", wal_id=wal_id, error=str(error))
+        self._others = {wal_id: state for wal_id, state in self._others.items() if wal_id in raw}
         self._others_raw = dict(raw)
 
     def _seen_by_others(self, series: Series) -> Sequence[Seen]:

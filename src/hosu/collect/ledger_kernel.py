@@ -57,6 +57,7 @@ CHANGED: Final = 35  # counts up with everything that a reader of the series may
 W_BOOK: Final = 36  # the latest book's word, five fields: volume, level, receive time, LSN, value
 W_POLL: Final = 41  # the latest poll's
 FIRST_LSN: Final = 46  # where the log first says anything of it
+FILLED_BY: Final = 47  # 1 where the last filling came over REST
 FIELDS: Final = 48
 
 W_VOLUME: Final = 0
@@ -316,6 +317,7 @@ def _take_old(row, ring, holes, pool, b, size, ts, recv, value, price, count, si
         _count_in(row, a, amount)
         _remember(row, ring, b, size, value)
         row[FILLS + rest] += 1
+        row[FILLED_BY] = rest
         row[FILL_LSN] = lsn
         row[FILL_RECV] = recv
         row[CHANGED] += 1

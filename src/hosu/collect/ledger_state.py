@@ -62,7 +62,7 @@ class SeriesTable:
         self.holes = np.zeros((0, kernel.HOLE_FIELDS), np.int64)
         self.pool = np.array([-1], np.int64)
         self.bounds = np.zeros((0, 3), np.int64)
-        self._numbers: dict[Series, int] = {}
+        self._numbers: dict[tuple[str, str], dict[str, int]] = {}  # by (date, scope), then by symbol
         self._passed: dict[tuple[str, str], int] = {}  # by (date, scope): how far the exchange's time was seen to be
         self._passing: list[tuple[tuple[str, str], int, int]] = []
 
@@ -71,10 +71,11 @@ class SeriesTable:
 
     def number(self, series: Series) -> int:
         """The number of a series, a new one if it is new."""
-        found = self._numbers.get(series)
+        known = self._numbers.setdefault(series[:2], {})
+        found = known.get(series[2])
         if found is not None:
             return found
-        number = self._numbers[series] = len(self.names)
+        number = known[series[2]] = len(self.names)
         self.names.append(series)
         if number >= len(self.rows):
             self._make_room(max(64, 2 * number))
@@ -83,7 +84,7 @@ class SeriesTable:
 
     def find(self, series: Series) -> int | None:
         """The number of a series, None if nothing is known of it."""
-        return self._numbers.get(series)
+        return self._numbers.get(series[:2], {}).get(series[2])
 
     def holes_of(self, number: int) -> list[Ints]:
         """The holes of a series, from low to high, as rows of the kernel."""
@@ -127,6 +128,8 @@ class SeriesTable:
         return passing
 
     def _watch_time(self, series: Ints, ts: Ints, lsn: Ints) -> None:
+        if not len(ts) or ts.max() < self.bounds[: len(self), 0].min():  # most of the day nothing is over yet
+            return
         for level in (0, 1):
             late = np.flatnonzero(ts >= self.bounds[series, level])
             for number in dict.fromkeys(series[late].tolist()):
@@ -197,8 +200,10 @@ class SeriesTable:
             columns = [batch.column(name) for name in ("date", "scope", "symbol")]
         (dates, days), (scopes, venues), (symbols, listed) = map(_codes, columns)
         pair = (dates * len(venues) + scopes) * len(listed) + symbols
-        table = np.full(len(days) * len(venues) * len(listed), -1, np.int64)
-        for code in np.flatnonzero(np.bincount(pair, minlength=len(table))).tolist():
+        known = [self._numbers.get((day, venue), {}) for day in days for venue in venues]
+        table = np.array([numbers.get(symbol, -1) for numbers in known for symbol in listed], np.int64)
+        used = np.flatnonzero(np.bincount(pair, minlength=len(table)))
+        for code in used[table[used] < 0].tolist():
             rest, symbol = divmod(code, len(listed))
             day, venue = divmod(rest, len(venues))
             table[code] = self.number((days[day], venues[venue], listed[symbol]))
