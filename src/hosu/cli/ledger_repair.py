@@ -189,8 +189,9 @@ def _run(means: Means, plan: RepairPlan, day: str, format_: Format) -> None:
             shown.update(task, completed=min(report.calls, plan.calls), description=text)
 
         report = run_loop(repair_now(means, plan, tell))
-        shown.update(task, description=f"judging {day}", total=None)
-        certify(means.lake, day, sort=sql_config())
+        if report is not None and report.outcomes:
+            shown.update(task, description=f"judging {day}", total=None)
+            certify(means.lake, day, sort=sql_config())
     if report is None:
         note("hosu: stopped; what was answered is kept, run the command again for the rest")
         raise typer.Exit(1)

@@ -66,7 +66,7 @@ def repairer_of(means: Means, recorder: Recorder, http: Http, clock: Clock, note
     from random import Random
 
     from hosu.cli.station import pace_of
-    from hosu.collect.repair import Repairer
+    from hosu.collect.repair import RepairConfig, Repairer
     from hosu.kis.auth import Auth
     from hosu.kis.limits import Governor
     from hosu.kis.rest import RestClient, RestConfig
@@ -87,7 +87,9 @@ def repairer_of(means: Means, recorder: Recorder, http: Http, clock: Clock, note
         config=RestConfig(tries=2, refused_tries=1),
         on_reply=recorder.reply,
     )
-    return Repairer(rest, clock, slowness=governor.slowness, note=note, last_s=_last_s(means, clock))
+    # A simulator that does not answer has ended with its day; the broker may be restarting.
+    config = RepairConfig(most_failures=2, failure_pause_s=0.2) if means.simulated else RepairConfig()
+    return Repairer(rest, clock, slowness=governor.slowness, note=note, last_s=_last_s(means, clock), config=config)
 
 
 def _last_s(means: Means, clock: Clock) -> Callable[[dt.date, str], int]:
