@@ -54,7 +54,8 @@ async def collected_and_filled(folder: Path, lake: Lake) -> tuple[BackfillReport
             host, keys = Host("simulator", simulator.rest_url, simulator.ws_url), Credentials("PSkey", "TOPSECRET")
             governor = Governor(folder / "governor", Pace(12, gap_s=0.03), clock)
             auth = Auth(host, keys, http, governor, cache_dir=folder, clock=clock)
-            feed = Feed(FeedConfig(folder, register_interval_s=0.0, stop_on_close=True), host, auth, clock, recorder)
+            manners = FeedConfig(folder, register_interval_s=0.0, stop_on_close=True)
+            feed = Feed(manners, host, auth, clock, recorder, expects_data=lambda now_us: True, random=Random(1))
             await feed.run([Registration("H0STCNT0", symbol) for symbol in SYMBOLS])
 
             def keep(reply):
