@@ -39,7 +39,7 @@ BARS = """
 
 
 async def collected_and_filled(folder: Path, lake: Lake) -> tuple[BackfillReport, int]:
-    """Collects a day's trades, then asks for its minutes, all through one log. Returns the report and the calls made."""
+    """Collects a day's trades, then asks for its minutes, all through one log. Returns report and calls."""
     clock = SystemClock()
     exchange = ExchangeConfig(DAY, symbols=SYMBOLS, records=8000)
     config = SimulatorConfig(play=PlayConfig(PlayPace("max"), expect=len(SYMBOLS), settle_s=0.05))

@@ -82,7 +82,7 @@ def test_a_days_row_is_the_portals_sample() -> None:
 
 @pytest.mark.parametrize("day", ["20220430", "20220510"])
 def test_days_that_were_not_asked_for_are_left_out(day: str) -> None:
-    row = {name: "1" for name in ("stck_clpr", "stck_oprc", "stck_hgpr", "stck_lwpr", "acml_vol")}
+    row = dict.fromkeys(("stck_clpr", "stck_oprc", "stck_hgpr", "stck_lwpr", "acml_vol"), "1")
     span = {"FID_INPUT_DATE_1": "20220501", "FID_INPUT_DATE_2": "20220509"}
     found = chart_bars(DAILY, asked(**span), body(row | {"stck_bsop_date": day}))
     assert found is not None
