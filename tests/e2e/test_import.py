@@ -38,13 +38,13 @@ def test_a_real_month_of_minutes_comes_in_whole(shared: Path, tmp_path: Path) ->
         lake,
         """
         WITH kept AS (
-          SELECT date, symbol AS code, ts AT TIME ZONE 'Asia/Seoul' AS at, open, high, low, close, volume, value
+          SELECT date, symbol AS code, ts AT TIME ZONE 'Asia/Seoul' AS seoul, open, high, low, close, volume, value
           FROM bars_1m_latest WHERE NOT adjusted AND source = 'import:krx_1m_2025-09' AND scope = 'KRX'
         ),
-        named AS (SELECT *, (hour(at) * 100 + minute(at)) * 100 AS time FROM kept)
-        SELECT count(*) AS bars, count(DISTINCT (date, code, time)) AS different, sum(volume)::BIGINT AS volume,
+        named AS (SELECT *, (hour(seoul) * 100 + minute(seoul)) * 100 AS clock FROM kept)
+        SELECT count(*) AS bars, count(DISTINCT (date, code, clock)) AS different, sum(volume)::BIGINT AS volume,
                sum(value)::BIGINT AS value,
-               sum(hash(date, code, time, open, high, low, close, volume, value)) AS checksum
+               sum(hash(date, code, clock, open, high, low, close, volume, value)) AS checksum
         FROM named
         """,
     )[0]
@@ -63,7 +63,7 @@ def checksum(theirs: pa.Table) -> Any:
         duck.register("theirs", theirs)
         return duck.sql(
             """
-            SELECT sum(hash(date::VARCHAR, code, time::BIGINT, open::DOUBLE, high::DOUBLE, low::DOUBLE, close::DOUBLE,
+            SELECT sum(hash(date::VARCHAR, code, "time"::BIGINT, open::DOUBLE, high::DOUBLE, low::DOUBLE, close::DOUBLE,
                             volume::BIGINT, amount::DOUBLE)) FROM theirs
             """
         ).fetchall()[0][0]
@@ -189,7 +189,8 @@ def test_the_same_bars_are_read_from_whatever_they_are_written_in(here: Here, tm
         ran = here(tmp_path, *MINUTES, "--file", file, *more)
         assert ran.code == 0, ran
     found = rows_of(
-        tmp_path / "lake", "SELECT source, symbol, epoch(ts)::BIGINT AS at, open, close, volume FROM bars_1m_external"
+        tmp_path / "lake",
+        "SELECT source, symbol, epoch(ts)::BIGINT AS seoul, open, close, volume FROM bars_1m_external",
     )
     assert {tuple(row.values())[1:] for row in found} == {("005930", 1_757_894_400, 1100.0, 1100.0, 10)}
     assert sorted(row["source"] for row in found) == [
