@@ -85,7 +85,7 @@ def test_a_killed_run_goes_on_and_a_second_one_asks_nothing(tmp_path: Path) -> N
     assert verified.code == 0, verified.err
     replayed = tmp_path / "again"
     shutil.copytree(lake / "raw" / "frames", tmp_path / "frames")
-    assert hosu(tmp_path, "replay", "frames", "--lake", replayed).code == 0
+    assert hosu(tmp_path, "replay", "frames", "--no-bars", "--lake", replayed).code == 0
     assert stored(replayed) == stored(lake)
 
 

@@ -70,7 +70,7 @@ def import_file(
     listing = options.report or folder / f"refused-{name}.csv"
     _list(source, done, listing)
     if bars and done.accepted:
-        from hosu.cli.backfill import build_bars
+        from hosu.cli.backfill_ask import build_bars
 
         build_bars(lake)
     _tell(done, listing, format_)

@@ -41,7 +41,7 @@ class Broker:
     user_agent: str
 
 
-def broker_of(kis: str, rest: str | None, keys: KisSettings, cache: Path, state: Path, clock: Clock) -> Broker:
+def broker_of(kis: str, rest: str | None, keys: KisSettings, *, cache: Path, state: Path, clock: Clock) -> Broker:
     """The broker that the options name.
 
     Raises:

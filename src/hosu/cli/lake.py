@@ -128,7 +128,10 @@ def verify(
 
 @app.command()
 def bars(date: DateOption = None, lake: LakeOption = None, format_: FormatOption = Format.table) -> None:
-    """Builds one-minute and daily bars of the dates whose trades have changed, or of those named."""
+    """Builds one-minute and daily bars of the dates whose sources have changed, or of those named.
+
+    Sources are trades, the broker's and files' bars, and snapshots, in this order of preference.
+    """
     from hosu.lake.ohlcv import build
 
     with _counting("building bars") as tell:
@@ -143,6 +146,7 @@ def bars(date: DateOption = None, lake: LakeOption = None, format_: FormatOption
                 "minute_bars": report.minute_bars,
                 "day_bars": report.day_bars,
                 "revision": report.revision,
+                "sources": report.sources,
             }
             for report in built
         ],

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 PRICES: Final = ("open", "high", "low", "close")
 _NUMBER: Final = r"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?$"
 _DATE: Final = r"^(?P<y>\d{4})[-/.]?(?P<m>\d\d)[-/.]?(?P<d>\d\d)$"
-_TIME: Final = r"^(?P<h>\d{1,2}):?(?P<i>\d\d)(:?(?P<s>\d\d)(\.\d+)?)?$"
+_TIME: Final = r"^(?P<h>\d{1,2}):?(?P<i>\d\d)(?::?(?P<s>\d\d)(?:\.\d+)?)?$"
 _STAMP: Final = (
-    r"^(?P<y>\d{4})[-/.]?(?P<m>\d\d)[-/.]?(?P<d>\d\d)[T ]?(?P<h>\d\d):?(?P<i>\d\d)(:?(?P<s>\d\d)(\.\d+)?)?"
+    r"^(?P<y>\d{4})[-/.]?(?P<m>\d\d)[-/.]?(?P<d>\d\d)[T ]?(?P<h>\d\d):?(?P<i>\d\d)(?::?(?P<s>\d\d)(?:\.\d+)?)?"
     r"\s*(?P<zone>Z|[+-]\d\d:?\d\d)?$"
 )
 _DAY_S: Final = 86_400

@@ -39,7 +39,7 @@ BARS = """
 
 
 async def collected_and_filled(folder: Path, lake: Lake) -> tuple[BackfillReport, int]:
-    """Collects a day's trades, then asks for its minutes, all through one log. Returns the report and the calls made."""
+    """Collects a day's trades, then asks for its minutes, all through one log. Returns report and calls."""
     clock = SystemClock()
     exchange = ExchangeConfig(DAY, symbols=SYMBOLS, records=8000)
     config = SimulatorConfig(play=PlayConfig(PlayPace("max"), expect=len(SYMBOLS), settle_s=0.05))
@@ -54,7 +54,8 @@ async def collected_and_filled(folder: Path, lake: Lake) -> tuple[BackfillReport
             host, keys = Host("simulator", simulator.rest_url, simulator.ws_url), Credentials("PSkey", "TOPSECRET")
             governor = Governor(folder / "governor", Pace(12, gap_s=0.03), clock)
             auth = Auth(host, keys, http, governor, cache_dir=folder, clock=clock)
-            feed = Feed(FeedConfig(folder, register_interval_s=0.0, stop_on_close=True), host, auth, clock, recorder)
+            manners = FeedConfig(folder, register_interval_s=0.0, stop_on_close=True)
+            feed = Feed(manners, host, auth, clock, recorder, expects_data=lambda now_us: True, random=Random(1))
             await feed.run([Registration("H0STCNT0", symbol) for symbol in SYMBOLS])
 
             def keep(reply):

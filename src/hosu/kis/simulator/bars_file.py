@@ -57,8 +57,8 @@ def _rows(path: Path, day: date, symbols: Sequence[str] | None) -> pa.Table:
         table = pq.read_table(path, columns=list(_COLUMNS), filters=wanted)
     except FileNotFoundError:
         raise InputError(str(path), "there is no such file", "name a Parquet file of minute bars") from None
-    except (pa.ArrowException, OSError) as fault:
-        raise InputError(str(path), f"cannot be read as minute bars ({fault})", "give a Parquet file of bars") from None
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(str(path), f"cannot be read as minute bars ({error})", "give a Parquet file of bars") from None
     if not _is_text(table.schema.field("code").type):
         fault = f"column code is {table.schema.field('code').type}"
         raise InputError(str(path), fault, "give short codes as text, like 005930")
