@@ -60,7 +60,7 @@ def ask(options: AskOptions, lake_name: str | None, state: Path | None, format_:
     logs.configure(load(LogSettings).level, folder / "hosu.log", quiet=sys.stderr.isatty())
     broker = broker_of(*options.whom, load(KisSettings), cache=settings.cache, state=folder, clock=clock)
     lake = open_lake(lake_name, create=True)
-    chosen = _symbols(options.symbols, lake, broker.host.rest if broker.host.name == "simulator" else None)
+    chosen = symbols_of(options.symbols, lambda: lake, broker.host.rest if broker.host.name == "simulator" else None)
     today, over = _today(clock.now_us(), options.scope)
     last = options.last or today
     if last < options.first:
