@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hosu.cli.backfill_run import Broker
+    from hosu.cli.universe import symbols_of
     from hosu.clock import Clock
     from hosu.collect.backfill import BackfillReport, Missing
     from hosu.collect.backfill_plan import Plan, Wanted
