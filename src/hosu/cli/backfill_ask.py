@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hosu.cli.backfill_run import Broker
-    from hosu.cli.universe import symbols_of
     from hosu.clock import Clock
     from hosu.collect.backfill import BackfillReport, Missing
     from hosu.collect.backfill_plan import Plan, Wanted
@@ -50,6 +49,7 @@ def ask(options: AskOptions, lake_name: str | None, state: Path | None, format_:
     """Shows the plan, works it off, and exits 1 if asking again may help."""
     from hosu import logs
     from hosu.cli.backfill_run import broker_of
+    from hosu.cli.universe import symbols_of
     from hosu.clock import SystemClock
     from hosu.collect.backfill_plan import Wanted
     from hosu.collect.backfill_progress import Progress

@@ -39,17 +39,19 @@ def status(
         print(f"hosu: {'OK' if well else 'NOT OK'}: {sentence}")
         raise typer.Exit(0 if well else 1)
     file = StatusFile(folder / "status.json")
+
+    def now() -> dict[str, Any]:
+        return checking.with_health(_checked(file.read()), folder)
+
     if not watch:
-        _show(checking.with_health(_checked(file.read()), folder), format_)
+        _show(now(), format_)
         return
     from rich.live import Live
 
-    with Live(
-        block(checking.with_health(_checked(file.read()), folder)), console=stderr(), refresh_per_second=4
-    ) as live:
+    with Live(block(now()), console=stderr(), refresh_per_second=4) as live:
         while True:
             time.sleep(0.5)
-            live.update(block(checking.with_health(_checked(file.read()), folder)))
+            live.update(block(now()))
 
 
 def _show(found: dict[str, Any], format_: Format) -> None:
@@ -96,8 +98,8 @@ def _left(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("quarantined", f"{found['quarantined']:,}"),
         ("socket to durable", " / ".join(_ms(latency.get(name)) for name in ("p50", "p99", "max"))),
         ("business date", _date(found)),
-        ("wal id", str(found.get("wal_id", "-"))),
         ("streamed / polled / not", _covered(found)),
+        ("wal id", str(found.get("wal_id") or "-")),
         ("last market data", _frame_age(found)),
     ]
 
@@ -114,8 +116,8 @@ def _right(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("behind the log", lag or "-"),
         ("registrations", f"{registered:,}"),
         ("reconnects", f"{found['reconnects']:,}"),
-        ("ledger", _ledger(found)),
         ("polled every", _polled_every(found)),
+        ("ledger", _ledger(found)),
         ("disk", _disk(found)),
     ]
 

@@ -63,6 +63,7 @@ def test_the_commands_are_these():
         "ledger rules",
         "ledger show",
         "replay",
+        "service print",
         "simulator",
         "sql",
         "status",
