@@ -28,7 +28,7 @@ class Progress:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._days: dict[Series, set[date]] = {}
+        self._spans: dict[Series, list[tuple[int, int]]] = {}  # first and last day, as ordinals
         path.parent.mkdir(parents=True, exist_ok=True)
         self._read()
         self._file = path.open("a", encoding="utf-8")
@@ -42,7 +42,8 @@ class Progress:
 
     def days(self, kind: Kind, scope: Scope, symbol: str, *, adjusted: bool) -> frozenset[date]:
         """The days of a series that have been asked for and answered."""
-        return frozenset(self._days.get((kind, scope, symbol, adjusted), ()))
+        spans = self._spans.get((kind, scope, symbol, adjusted), [])
+        return frozenset(date.fromordinal(n) for first, last in spans for n in range(first, last + 1))
 
     def add(self, series: Series, first: date, last: date, bars: int) -> None:
         """Notes that all days of a span are answered, with so many bars."""
@@ -75,5 +76,4 @@ class Progress:
         self._note(series, date.fromisoformat(line["first"]), date.fromisoformat(line["last"]))
 
     def _note(self, series: Series, first: date, last: date) -> None:
-        days = map(date.fromordinal, range(first.toordinal(), last.toordinal() + 1))
-        self._days.setdefault(series, set()).update(days)
+        self._spans.setdefault(series, []).append((first.toordinal(), last.toordinal()))
