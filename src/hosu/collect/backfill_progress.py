@@ -28,10 +28,11 @@ class Progress:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._days: dict[Series, set[date]] = {}
+        self._spans: dict[Series, list[tuple[int, int]]] = {}  # first and last day, as ordinals
         path.parent.mkdir(parents=True, exist_ok=True)
         self._read()
         self._file = path.open("a", encoding="utf-8")
+        self._begun = False
 
     def __enter__(self) -> Self:
         return self
@@ -42,10 +43,14 @@ class Progress:
 
     def days(self, kind: Kind, scope: Scope, symbol: str, *, adjusted: bool) -> frozenset[date]:
         """The days of a series that have been asked for and answered."""
-        return frozenset(self._days.get((kind, scope, symbol, adjusted), ()))
+        spans = self._spans.get((kind, scope, symbol, adjusted), [])
+        return frozenset(date.fromordinal(n) for first, last in spans for n in range(first, last + 1))
 
     def add(self, series: Series, first: date, last: date, bars: int) -> None:
-        """Notes that all days of a span are answered, with so many bars."""
+        """Notes that all days of a span are answered, with so many bars. Only for who holds the log of this run."""
+        if not self._begun:
+            self._begun = True
+            self._cut_torn_line()
         kind, scope, symbol, adjusted = series
         line = {"kind": kind, "scope": scope, "symbol": symbol, "adjusted": adjusted, "bars": bars}
         self._file.write(json.dumps({**line, "first": first.isoformat(), "last": last.isoformat()}) + "\n")
@@ -67,13 +72,15 @@ class Progress:
             except (ValueError, KeyError, TypeError):
                 thing = f"{self._path}, line {number}"
                 raise InputError(thing, "cannot be read", "move the file away to ask for everything again") from None
-        if len(whole) < len(content):
-            os.truncate(self._path, len(whole))
+
+    def _cut_torn_line(self) -> None:
+        # Not when it is read: somebody may be writing it then, and whoever only plans holds no lock.
+        content = self._path.read_bytes()
+        os.truncate(self._path, content.rfind(b"\n") + 1)
 
     def _take(self, line: dict[str, Any]) -> None:
         series = (line["kind"], line["scope"], line["symbol"], line["adjusted"])
         self._note(series, date.fromisoformat(line["first"]), date.fromisoformat(line["last"]))
 
     def _note(self, series: Series, first: date, last: date) -> None:
-        days = map(date.fromordinal, range(first.toordinal(), last.toordinal() + 1))
-        self._days.setdefault(series, set()).update(days)
+        self._spans.setdefault(series, []).append((first.toordinal(), last.toordinal()))

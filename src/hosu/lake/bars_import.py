@@ -40,12 +40,14 @@ _EPOCH: Final = date(1970, 1, 1).toordinal()
 _FUNDS: Final = frozenset({InstrumentType.ETF, InstrumentType.FOREIGN_ETF, InstrumentType.ETN})
 
 _FRESH: Final = """
--- Rows of the file that the table does not have, or has with other values. Grain: a bar.
+-- Rows of the file that the table does not have, or has with other values. Grain: a bar. Their revision is higher than
+-- any before, whatever the clock says.
 WITH latest AS (
   SELECT * FROM kept WHERE source = '{source}' AND scope = '{scope}' AND adjusted = {adjusted}
   QUALIFY row_number() OVER (PARTITION BY symbol, ts ORDER BY revision DESC) = 1
 )
-SELECT incoming.* FROM incoming ANTI JOIN latest
+SELECT incoming.* REPLACE (greatest(incoming.revision, top.revision + 1) AS revision)
+FROM incoming CROSS JOIN (SELECT coalesce(max(revision), -1) AS revision FROM latest) AS top ANTI JOIN latest
 ON incoming.symbol = latest.symbol AND incoming.ts = latest.ts
    AND incoming.open = latest.open AND incoming.high = latest.high AND incoming.low = latest.low
    AND incoming.close = latest.close AND incoming.volume = latest.volume

@@ -161,6 +161,21 @@ def test_a_later_revision_counts_and_the_brokers_before_a_files(lake: Lake, feed
     ]
 
 
+def test_a_corrected_file_replaces_its_bars_even_if_the_clock_was_set_back(lake: Lake, tmp_path: Path) -> None:
+    config = ImportConfig("daily", "mine", "KRX", adjusted=False)
+
+    def imported(close: int, at_us: int) -> int:
+        file = tmp_path / "bars.csv"
+        file.write_text(f"code,date,open,high,low,close,volume\n005930,2025-09-15,5,9,1,{close},3\n")
+        return import_bars(lake, read_source(file, "daily"), config, SimulatedClock(at_us)).written
+
+    later, earlier = NINE + 2 * 86_400_000_000, NINE + 86_400_000_000
+    assert [imported(6, later), imported(6, earlier), imported(7, earlier), imported(7, earlier)] == [1, 0, 1, 0]
+    with Session(lake) as session:
+        latest = session.query("SELECT close, revision FROM bars_daily_latest").to_pylist()
+    assert latest == [{"close": 7.0, "revision": later + 1}]
+
+
 def test_polls_give_exact_volume_and_say_what_a_bar_holds(lake: Lake, feed: Feeder) -> None:
     feed.polls(
         poll(-300, 99.0, 777_777),  # before the open: yesterday's, maybe

@@ -47,6 +47,7 @@ COMMANDS = commands(ROOT)
 
 def test_the_commands_are_these():
     assert sorted(COMMANDS) == [
+        "backfill",
         "collect",
         "coverage",
         "decode",
