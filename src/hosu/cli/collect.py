@@ -92,7 +92,7 @@ def collect(
     else:
         stdout().print(block(last))
     if repair and not str(last.get("reason", "")).startswith("SIG"):
-        _repair(plan, opened, folder, settings, keys, last.get("business_date"))
+        _repair(plan, opened, folder, settings, keys, last)
     if bars and not str(last.get("reason", "")).startswith("SIG"):
         _build_bars(opened)
 
@@ -142,14 +142,15 @@ async def _draw(live: Any, collector: Collector) -> None:
 
 
 def _repair(
-    plan: Plan, lake: Lake, state: Path, settings: CollectSettings, keys: KisSettings, date: int | None
+    plan: Plan, lake: Lake, state: Path, settings: CollectSettings, keys: KisSettings, last: dict[str, Any]
 ) -> None:
     from hosu.cli.ledger_repair import repair_after_the_close
     from hosu.cli.repair_station import Means
     from hosu.collect.dates import day_text
 
-    if date is not None:
-        repair_after_the_close(Means(plan.host, plan.credentials, lake, state, settings, keys), day_text(date))
+    if last["business_date"] is not None:
+        means = Means(plan.host, plan.credentials, lake, state, settings, keys)
+        repair_after_the_close(means, day_text(last["business_date"]), last["started_us"])
 
 
 def _build_bars(lake: Lake) -> None:

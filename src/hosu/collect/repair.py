@@ -102,6 +102,10 @@ class _EnoughError(Exception):
     """The run ends: the broker refuses, or does not answer."""
 
 
+class _TooLateError(Exception):
+    """What would come now may be of another day."""
+
+
 class Repairer:
     """Works off plans, one at a time.
 
@@ -140,6 +144,8 @@ class Repairer:
                 report.stopped = str(enough)
                 _log.warning("repair ends before its plan is done", reason=report.stopped, calls=report.calls)
                 break
+            except _TooLateError:
+                self._outcomes(work.gaps, _TOO_LATE)
             except BrokerReplyError as error:  # of this symbol; others may fare better
                 self._outcomes(work.gaps, str(error))
             report.done += 1
@@ -169,7 +175,9 @@ class Repairer:
         for bars."""
         at_s = _known_second(work) or self._last_s(work.day, work.gaps[0].scope)
         until, (scope, symbol) = _time(at_s), _asked(work)
-        bars = await self._ask(lambda: self._source.minute_chart(symbol, until, scope, priority=Priority.BACKFILL))
+        bars = await self._ask(
+            lambda: self._source.minute_chart(symbol, until, scope, priority=Priority.BACKFILL), work.until_us
+        )
         written = max((bar.date for bar in bars if bar.date), default=None)
         try:
             return None if written is None else datetime.strptime(written, "%Y%m%d").date()  # noqa: DTZ007 - a day
@@ -185,7 +193,8 @@ class Repairer:
             rows = await self._ask(
                 lambda until=until: self._source.time_conclusions(  # type: ignore[misc]
                     symbol, until, scope, day=work.day, priority=Priority.BACKFILL
-                )
+                ),
+                work.until_us,
             )
             pager.take(cursor, prints_of(rows))
             if progress is not None:
@@ -232,10 +241,11 @@ class Repairer:
 
     # --- asking -------------------------------------------------------------------------------------------------
 
-    async def _ask(self, call: Callable[[], Awaitable[_T]]) -> _T:
+    async def _ask(self, call: Callable[[], Awaitable[_T]], until_us: int | None = None) -> _T:
         """The call's answer, once the broker is content with everybody's pace.
 
         Raises:
+            _TooLateError: it is ``until_us`` by then.
             BrokerReplyError: a refusal that has nothing to do with pace.
             _EnoughError: too many refusals for pace, or calls without an answer.
         """
@@ -243,6 +253,8 @@ class Repairer:
         while True:
             while self._slowness() > 1.0:
                 await self._clock.sleep(_LOOK_S)
+            if until_us is not None and self._clock.now_us() >= until_us:
+                raise _TooLateError
             self._report.calls += 1
             try:
                 answer = await call()
@@ -281,6 +293,7 @@ class Repairer:
             self._report.outcomes.append((gap, sentence))
 
 
+_TOO_LATE: Final = "the next session begins, and the broker may answer for it"
 _NO_DAY: Final = "the broker gives no minute of it, so that nobody knows which day its trades would be of"
 
 

@@ -156,6 +156,19 @@ def test_minutes_of_a_day_that_is_over_are_asked_for_over_the_whole_hole_and_its
     assert "forgotten" in report.outcomes[0][1]
 
 
+def test_no_page_is_asked_for_once_the_next_session_may_have_begun():
+    begins_us = instant_us(date(2026, 9, 16), 8 * 3600)
+    plan = plan_of(gap(0, 90, OPEN_S + 90), today=date(2026, 9, 16), now_us=begins_us - 61_000_000)
+    stage = Stage(Broker([(OPEN_S + i, 1) for i in range(100)], room=10, faults=[refused()]))
+    stage.clock = SimulatedClock(begins_us - 61_000_000)
+    stage.slow_until_s = 5.0
+    stage.repairer = Repairer(stage.broker, stage.clock, slowness=stage.slowness, note=stage.note)
+    report = stage.run(plan)
+    assert stage.broker.asked == []
+    assert report.outcomes[0][1] == "the next session begins, and the broker may answer for it"
+    assert report.stopped is None
+
+
 def refused() -> RateLimitedError:
     return RateLimitedError("EGW00201", "초당 거래건수를 초과하였습니다.", call="x", status=500)
 
