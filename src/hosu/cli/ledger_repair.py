@@ -157,7 +157,7 @@ def _show(plan: RepairPlan, day: str, calls_a_second: float, format_: Format, *,
 def _refuse(plan: RepairPlan, day: str, tell: Callable[[Sequence[dict[str, Any]]], None]) -> None:
     """Raises InputError: nothing can be done, and why; what was not known before is noted."""
     from hosu.clock import SystemClock
-    from hosu.collect.repair import event_of
+    from hosu.collect.repair_words import event_of
     from hosu.errors import InputError
 
     now_us = SystemClock().now_us()

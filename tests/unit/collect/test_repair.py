@@ -126,6 +126,16 @@ def test_a_second_with_more_trades_than_a_page_stays_open_and_says_so():
     assert report.outcomes[0][1].startswith("7 of 15 shares were found: the second 09:00:01")
 
 
+def test_holes_that_touch_are_told_apart():
+    stage = Stage(Broker([(OPEN_S, 5), *[(OPEN_S + 1, 1)] * 12, (OPEN_S + 2, 1)], room=4))
+    report = stage.run(plan_of(gap(5, 9, None), gap(9, 17, OPEN_S + 2)))
+    assert stage.told()[2:] == [("unrepairable", 9, 13)]
+    assert [outcome.split(":")[0] for _, outcome in report.outcomes] == [
+        "0 of 4 shares were found",
+        "4 of 8 shares were found",
+    ]
+
+
 def test_a_broker_that_answers_for_another_day_is_asked_for_no_trade():
     stage = Stage(Broker([(OPEN_S, 5)], day=date(2026, 9, 16)))
     report = stage.run(plan_of(gap(0, 5, OPEN_S + 1)))

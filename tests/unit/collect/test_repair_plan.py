@@ -5,8 +5,8 @@ from datetime import date
 import pytest
 
 from hosu.collect.gaps import Gap
-from hosu.collect.repair import event_of
 from hosu.collect.repair_plan import Kind, PlanConfig, plan_repair, seconds_above
+from hosu.collect.repair_words import event_of
 from hosu.market.calendar import instant_us
 from hosu.market.ledger import GapEvent
 
