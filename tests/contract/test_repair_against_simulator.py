@@ -9,8 +9,8 @@ import pytest
 
 from hosu.clock import SystemClock
 from hosu.collect.gaps import Gap
-from hosu.collect.repair import Repairer, prints_of
-from hosu.collect.repair_pages import Pager
+from hosu.collect.repair import Repairer
+from hosu.collect.repair_pages import Pager, prints_of
 from hosu.collect.repair_plan import PlanConfig, plan_repair
 from hosu.errors import RateLimitedError
 from hosu.kis.auth import Auth

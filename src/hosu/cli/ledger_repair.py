@@ -157,7 +157,7 @@ def _show(plan: RepairPlan, day: str, calls_a_second: float, format_: Format, *,
 def _refuse(plan: RepairPlan, day: str, tell: Callable[[Sequence[dict[str, Any]]], None]) -> None:
     """Raises InputError: nothing can be done, and why; what was not known before is noted."""
     from hosu.clock import SystemClock
-    from hosu.collect.repair import event_of
+    from hosu.collect.repair_words import event_of
     from hosu.errors import InputError
 
     now_us = SystemClock().now_us()
@@ -235,27 +235,34 @@ def _result(lake: Lake, report: RepairReport, day: str, format_: Format) -> None
     )
 
 
-def repair_after_the_close(means: Means, day: str, say: Callable[[str], None] = note) -> None:
-    """What ``hosu collect`` does when its day is over: repairs what stands open, and judges the day anew where
-    anything was repaired."""
+def repair_after_the_close(means: Means, day: str, began_us: int) -> None:
+    """What ``hosu collect`` does when its day is over: repairs what stands open, and judges anew what was repaired
+    since it began."""
     from hosu.cli.collect import run_loop
-    from hosu.cli.repair_station import plan_config, repair_now
+    from hosu.cli.repair_station import plan_config, repair_now, session_before
     from hosu.clock import SystemClock
     from hosu.collect.repair_plan import plan_repair
-    from hosu.lake.certify import certify
     from hosu.lake.repair_book import LakeRepairBook
 
     clock, book = SystemClock(), LakeRepairBook(means.lake)
-    gaps, events = book.open_gaps([day]), book.events([day])
-    plan = plan_repair(gaps, events, clock.now_us(), plan_config(means.host, clock))
+    gaps = book.open_gaps([day])
+    plan = plan_repair(gaps, book.events([day]), clock.now_us(), plan_config(means.host, clock))
     if plan.work:
-        say(f"hosu: {len(gaps):,} gaps stand open; asking for them, about {plan.calls:,} calls")
+        note(f"hosu: {len(gaps):,} gaps stand open; asking for them, about {plan.calls:,} calls")
         report = run_loop(repair_now(means, plan))
         if report is None:
             return
-        stopped = "" if report.stopped is None else f"; ended early: {report.stopped}"
-        say(f"hosu: {report.found:,} missing shares found with {report.calls:,} calls{stopped}")
-    if plan.work or any(row["event"] == "attempted" for row in events):
-        judged = certify(means.lake, day, sort=sql_config())
-        if judged.gaps:
-            say(f"hosu: {judged.gaps:,} gaps of {judged.missing_shares:,} shares stay open: hosu ledger gaps")
+        stopped = "" if report.stopped is None else f"; it ended early: {report.stopped}"
+        note(f"hosu: {report.found:,} missing shares found with {report.calls:,} calls{stopped}")
+    for each in (session_before(day), day):
+        tries = [row for row in book.events([each]) if row["event"] == "attempted"] if each is not None else []
+        if each is not None and any(row["at"] >= began_us for row in tries):
+            _judge(means.lake, each)
+
+
+def _judge(lake: Lake, day: str) -> None:
+    from hosu.lake.certify import certify
+
+    judged = certify(lake, day, sort=sql_config())
+    if judged.gaps:
+        note(f"hosu: {judged.gaps:,} gaps of {judged.missing_shares:,} shares of {day} stay open: hosu ledger gaps")

@@ -83,11 +83,12 @@ def _finish_unless_stopped(operation: Operation, work: Work, last: dict[str, Any
 
     if not str(last.get("reason", "")).startswith("SIG"):
         date = last.get("business_date")
-        _finish(operation, work, None if date is None else day_text(date), attendant)
+        _finish(operation, work, None if date is None else day_text(date), last.get("started_us"), attendant)
 
 
-def _finish(operation: Operation, work: Work, day: str | None, attendant: Attendant) -> None:
-    """What is done when a day is over: its gaps are asked for once more, then its bars are built."""
+def _finish(operation: Operation, work: Work, day: str | None, began_us: int | None, attendant: Attendant) -> None:
+    """What is done when a day is over: its gaps are asked for once more, then its bars are built. ``began_us`` is when
+    its collection began; None where it is not known."""
     from hosu.cli.ledger_repair import repair_after_the_close
     from hosu.cli.repair_station import Means
 
@@ -95,7 +96,7 @@ def _finish(operation: Operation, work: Work, day: str | None, attendant: Attend
         attendant.enter("repairing")
         key = work.keys[0]
         means = Means(key.host, key.credentials, operation.lake, operation.state, operation.settings, operation.manners)
-        repair_after_the_close(means, day)
+        repair_after_the_close(means, day, began_us or 0)
     if operation.bars:
         attendant.enter("building bars")
         build_bars(operation.lake)
@@ -124,7 +125,7 @@ def _daily(
             operation.lake, host.rest if host.name == "simulator" else None, turn.day
         ),
         collect=lambda _: collect(today()),
-        finish=lambda turn: _finish(operation, work, turn.day.isoformat(), attendant),
+        finish=lambda turn: _finish(operation, work, turn.day.isoformat(), None, attendant),
         run_loop=run_loop,
     ).run()
 

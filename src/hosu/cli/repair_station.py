@@ -105,26 +105,35 @@ def _last_s(means: Means, clock: Clock) -> Callable[[dt.date, str], int]:
     return last_s
 
 
+def session_before(day: str) -> str | None:
+    """The session before a day; None where the calendar does not know it."""
+    from datetime import date
+
+    from hosu.errors import CalendarRangeError
+    from hosu.market.calendar import previous_session
+
+    try:
+        return previous_session(date.fromisoformat(day)).isoformat()
+    except CalendarRangeError:
+        return None
+
+
 def watch_of(means: Means, recorder: Recorder, http: Http, clock: Clock, ledger: LedgerSink) -> RepairWatch:
     """Repair beside the collector whose recorder and ledger these are."""
     from hosu.collect.repair_watch import RepairWatch, Watching, answered
-    from hosu.errors import CalendarRangeError
     from hosu.lake.repair_book import LakeRepairBook
-    from hosu.market.calendar import business_day, previous_session
+    from hosu.market.calendar import business_day
 
     book = LakeRepairBook(means.lake)
 
     async def note(events: list[dict[str, Any]]) -> None:
         await answered(lambda: book.note(events))
 
-    try:
-        before = () if means.simulated else (previous_session(business_day(clock.now_us())[0]).isoformat(),)
-    except CalendarRangeError:
-        before = ()
+    yesterday = None if means.simulated else session_before(business_day(clock.now_us())[0].isoformat())
     watching = Watching(
         wanted=lambda: ledger.open_gaps > 0,
         date=lambda: recorder.business_date,
-        before=before,
+        before=(yesterday,) if yesterday is not None else (),
         deadlines=not means.simulated,
         past_minutes=means.host.name == "live",
         look_s=_SIMULATED_LOOK_S if means.simulated else _LOOK_S,

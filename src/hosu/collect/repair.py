@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import structlog
 
-from hosu.collect.repair_pages import Pager, Print, Why
+from hosu.collect.repair_pages import Pager, Why, prints_of
 from hosu.collect.repair_plan import MINUTES_PAST, Kind, seconds_above
+from hosu.collect.repair_words import NO_DAY, TOO_LATE, clock_of, event_of, outcome_of, sentence, shared
 from hosu.errors import BrokerError, BrokerReplyError, RateLimitedError
 from hosu.kis.codes import Verdict, may_succeed_later, verdict
-from hosu.kis.conclusions import fault_of, second_of
+from hosu.kis.conclusions import second_of
 from hosu.kis.limits import Priority
 from hosu.market.calendar import instant_us, sessions_on
 from hosu.market.ledger import GapEvent
@@ -30,14 +31,12 @@ if TYPE_CHECKING:
 
     from hosu.clock import Clock
     from hosu.collect.gaps import Gap
-    from hosu.collect.repair_pages import Lost
     from hosu.collect.repair_plan import RepairPlan, Work
     from hosu.kis.replies import Conclusion, MinuteBar
     from hosu.kis.rest import Scope
 
 _log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
-_BY: Final = "repair"
 _LOOK_S: Final = 1.0
 
 
@@ -102,6 +101,10 @@ class _EnoughError(Exception):
     """The run ends: the broker refuses, or does not answer."""
 
 
+class _TooLateError(Exception):
+    """What would come now may be of another day."""
+
+
 class Repairer:
     """Works off plans, one at a time.
 
@@ -140,6 +143,8 @@ class Repairer:
                 report.stopped = str(enough)
                 _log.warning("repair ends before its plan is done", reason=report.stopped, calls=report.calls)
                 break
+            except _TooLateError:
+                self._outcomes(work.gaps, TOO_LATE)
             except BrokerReplyError as error:  # of this symbol; others may fare better
                 self._outcomes(work.gaps, str(error))
             report.done += 1
@@ -152,8 +157,8 @@ class Repairer:
     async def _trades(self, work: Work, progress: Callable[[RepairReport], None] | None) -> None:
         day = await self._broker_day(work)
         if day is None:
-            await self._tell([(gap, GapEvent.ATTEMPTED, _NO_DAY) for gap in work.gaps])
-            self._outcomes(work.gaps, _NO_DAY)
+            await self._tell([(gap, GapEvent.ATTEMPTED, NO_DAY) for gap in work.gaps])
+            self._outcomes(work.gaps, NO_DAY)
             return
         if day != work.day:
             reason = f"the broker answers for {day} by now"
@@ -168,8 +173,10 @@ class Repairer:
         """The day the broker answers for: minutes say theirs, trades do not. The minutes themselves come to the log,
         for bars."""
         at_s = _known_second(work) or self._last_s(work.day, work.gaps[0].scope)
-        until, (scope, symbol) = _time(at_s), _asked(work)
-        bars = await self._ask(lambda: self._source.minute_chart(symbol, until, scope, priority=Priority.BACKFILL))
+        until, (scope, symbol) = clock_of(at_s), _asked(work)
+        bars = await self._ask(
+            lambda: self._source.minute_chart(symbol, until, scope, priority=Priority.BACKFILL), work.until_us
+        )
         written = max((bar.date for bar in bars if bar.date), default=None)
         try:
             return None if written is None else datetime.strptime(written, "%Y%m%d").date()  # noqa: DTZ007 - a day
@@ -181,11 +188,12 @@ class Repairer:
         holes = [(gap.from_volume, gap.to_volume) for gap in work.gaps]
         pager = Pager(holes, seconds_above(work.gaps), self._last_s(work.day, scope))
         while pager.pages < self._config.most_calls and (cursor := pager.cursor()) is not None:
-            until = _time(cursor)
+            until = clock_of(cursor)
             rows = await self._ask(
                 lambda until=until: self._source.time_conclusions(  # type: ignore[misc]
                     symbol, until, scope, day=work.day, priority=Priority.BACKFILL
-                )
+                ),
+                work.until_us,
             )
             pager.take(cursor, prints_of(rows))
             if progress is not None:
@@ -193,22 +201,22 @@ class Repairer:
         return pager
 
     async def _tell_lost(self, work: Work, pager: Pager) -> None:
-        """Notes what cannot be had. The ledger finds holes where the trades end; only such are named here, for what a
-        walk left unasked is tried again."""
+        """Notes what will never be had. What was not listed, or not asked for, is tried again."""
         left = sum(end - begin for begin, end in pager.missing)
         lost = sum(each.end - each.begin for each in pager.lost)
         self._report.found += work.shares - left - lost
         self._report.missing += left + lost
-        told = []
-        for each in pager.lost:
-            gap = next(gap for gap in work.gaps if gap.from_volume <= each.begin and each.end <= gap.to_volume)
-            if each.why is Why.CROWDED:
-                hole = (each.begin, each.end)
-                told.append(event_of(gap, GapEvent.UNREPAIRABLE, self._clock.now_us(), _sentence(each), hole))
+        now_us = self._clock.now_us()
+        told = [
+            event_of(gap, GapEvent.UNREPAIRABLE, now_us, sentence(each), hole)
+            for gap in work.gaps
+            for each in pager.lost
+            if each.why is Why.CROWDED and (hole := shared(gap, each.begin, each.end)) is not None
+        ]
         if told:
             await self._note(told)
         for gap in work.gaps:
-            self._report.outcomes.append((gap, _outcome(gap, pager)))
+            self._report.outcomes.append((gap, outcome_of(gap, pager)))
 
     # --- minutes ------------------------------------------------------------------------------------------------
 
@@ -218,7 +226,7 @@ class Repairer:
         for gap in work.gaps:
             first_s, at_s = _span_s(gap, self._last_s(work.day, scope))
             while at_s >= first_s:
-                until = _time(at_s)
+                until = clock_of(at_s)
                 bars = await self._ask(
                     lambda until=until: self._source.dated_minute_chart(  # type: ignore[misc]
                         symbol, work.day, until, scope, priority=Priority.BACKFILL
@@ -232,10 +240,11 @@ class Repairer:
 
     # --- asking -------------------------------------------------------------------------------------------------
 
-    async def _ask(self, call: Callable[[], Awaitable[_T]]) -> _T:
+    async def _ask(self, call: Callable[[], Awaitable[_T]], until_us: int | None = None) -> _T:
         """The call's answer, once the broker is content with everybody's pace.
 
         Raises:
+            _TooLateError: it is ``until_us`` by then.
             BrokerReplyError: a refusal that has nothing to do with pace.
             _EnoughError: too many refusals for pace, or calls without an answer.
         """
@@ -243,6 +252,8 @@ class Repairer:
         while True:
             while self._slowness() > 1.0:
                 await self._clock.sleep(_LOOK_S)
+            if until_us is not None and self._clock.now_us() >= until_us:
+                raise _TooLateError
             self._report.calls += 1
             try:
                 answer = await call()
@@ -281,19 +292,6 @@ class Repairer:
             self._report.outcomes.append((gap, sentence))
 
 
-_NO_DAY: Final = "the broker gives no minute of it, so that nobody knows which day its trades would be of"
-
-
-def prints_of(rows: Iterable[Conclusion]) -> list[Print]:
-    """The rows that are trades."""
-    found = []
-    for row in rows:
-        second = second_of(row.time)
-        if fault_of(row) is None and second is not None and row.size is not None and row.cum_volume is not None:
-            found.append(Print(second, row.cum_volume - row.size, row.cum_volume))
-    return found
-
-
 def end_of_day_s(day: date, scope: str) -> int:
     """The KST second at which the day's last session ends; the day's last where the calendar does not know it."""
     from hosu.errors import MarketError
@@ -303,46 +301,6 @@ def end_of_day_s(day: date, scope: str) -> int:
         return min(int(sessions_on(day, Venue(scope)).end_s), 86_399)
     except MarketError:
         return 86_399
-
-
-def _sentence(lost: Lost) -> str:
-    match lost.why:
-        case Why.CROWDED:
-            at = "" if lost.second is None else f" {_time(lost.second)}"
-            return f"the second{at} has more trades than the {lost.page} that the broker gives of one"
-        case Why.UNLISTED:
-            return "the broker's list does not have them"
-        case _:
-            return "the broker gives the same page whatever time it is asked for"
-
-
-def _outcome(gap: Gap, pager: Pager) -> str:
-    lost = [each for each in pager.lost if gap.from_volume <= each.begin and each.end <= gap.to_volume]
-    left = sum(end - begin for begin, end in pager.missing if gap.from_volume <= begin and end <= gap.to_volume)
-    gone = sum(each.end - each.begin for each in lost)
-    if not lost and not left:
-        return f"all {gap.shares:,} shares were found"
-    why = "; ".join(dict.fromkeys(_sentence(each) for each in lost)) or "the walk was not finished"
-    return f"{gap.shares - left - gone:,} of {gap.shares:,} shares were found: {why}"
-
-
-def event_of(gap: Gap, event: GapEvent, at_us: int, detail: str, hole: tuple[int, int] | None = None) -> dict[str, Any]:
-    """A row of ``gap_events`` on a gap, or on a part of it."""
-    begin, end = hole if hole is not None else (gap.from_volume, gap.to_volume)
-    return {
-        "date": gap.date,
-        "scope": gap.scope,
-        "symbol": gap.symbol,
-        "from_volume": begin,
-        "to_volume": end,
-        "at": at_us,
-        "event": str(event),
-        "shares": end - begin,
-        "by": _BY,
-        "detail": detail,
-        "wal_id": None,
-        "lsn": None,
-    }
 
 
 def _asked(work: Work) -> tuple[Scope, str]:
@@ -361,8 +319,3 @@ def _span_s(gap: Gap, last_s: int) -> tuple[int, int]:
     midnight_us = instant_us(date.fromisoformat(gap.date), 0)
     first_s = 0 if gap.before_ts is None else (gap.before_ts - midnight_us) // 1_000_000
     return first_s // 60 * 60, last_s if gap.after_ts is None else (gap.after_ts - midnight_us) // 1_000_000
-
-
-def _time(second: int) -> time:
-    second = min(max(second, 0), 86_399)
-    return time(second // 3600, second // 60 % 60, second % 60)

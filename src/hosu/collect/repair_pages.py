@@ -14,11 +14,13 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hosu.collect.ledger_judge import without
+from hosu.kis.conclusions import fault_of, second_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from hosu.collect.ledger_judge import Intervals
+    from hosu.kis.replies import Conclusion
 
 _LAST_SECOND: Final = 86_399
 
@@ -29,6 +31,16 @@ class Print(NamedTuple):
     second: int
     begin: int
     end: int
+
+
+def prints_of(rows: Iterable[Conclusion]) -> list[Print]:
+    """The rows that are trades."""
+    found = []
+    for row in rows:
+        second = second_of(row.time)
+        if fault_of(row) is None and second is not None and row.size is not None and row.cum_volume is not None:
+            found.append(Print(second, row.cum_volume - row.size, row.cum_volume))
+    return found
 
 
 class Why(StrEnum):

@@ -39,6 +39,7 @@ MINUTES_TODAY: Final = 30
 MINUTES_PAST: Final = 120
 _YEAR: Final = timedelta(days=365)
 _DAY_S: Final = 86_400
+_MARGIN_US: Final = 60_000_000
 _OVER: Final = "the broker gives trades of its current day only, and that day is over"
 
 
@@ -51,13 +52,17 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The holes of one symbol's day that are worked off together. ``calls`` is an estimate, ``forgets_us`` when the
-    broker is known not to have it any more, UTC microseconds."""
+    """The holes of one symbol's day that are worked off together. ``calls`` is an estimate.
+
+    ``forgets_us`` is the time, UTC microseconds, up to which the broker is known to have it; ``until_us`` the one from
+    which on nothing may be asked, for what comes then may be of another day; None where our clock cannot tell.
+    """
 
     kind: Kind
     gaps: tuple[Gap, ...]
     calls: int
     forgets_us: int
+    until_us: int | None = None
 
     @property
     def day(self) -> date:
@@ -154,7 +159,7 @@ def plan_repair(
             hopeless.append(found)
             if found.event is GapEvent.FORGOTTEN and _minutes_can_be_had(gap, chosen):
                 wanted.setdefault((*gap.series, Kind.MINUTES), []).append(gap)
-    work = [_work(key[3], tuple(listed)) for key, listed in wanted.items()]
+    work = [_work(key[3], tuple(listed), chosen) for key, listed in wanted.items()]
     return RepairPlan(tuple(sorted(work, key=_rank)), tuple(hopeless), tuple(later))
 
 
@@ -181,7 +186,12 @@ def remembers(day: date, now_us: int, config: PlanConfig) -> bool:
     """Whether the broker may still have the trades of ``day``."""
     if config.today is None:
         return True
-    return day <= config.today and now_us < _next_begins_us(day)
+    return day <= config.today and now_us < _until_us(day)
+
+
+def _until_us(day: date) -> int:
+    """A call's time before the next session begins."""
+    return _next_begins_us(day) - _MARGIN_US
 
 
 def _next_begins_us(day: date) -> int:
@@ -199,14 +209,15 @@ def _minutes_can_be_had(gap: Gap, config: PlanConfig) -> bool:
     return config.past_minutes and config.today is not None and config.today - day < _YEAR
 
 
-def _work(kind: Kind, gaps: tuple[Gap, ...]) -> Work:
+def _work(kind: Kind, gaps: tuple[Gap, ...], config: PlanConfig) -> Work:
     day = date.fromisoformat(gaps[0].date)
     if kind is Kind.MINUTES:
         calls = sum(-(-_minutes(gap) // MINUTES_PAST) for gap in gaps)
         return Work(kind, gaps, calls, instant_us(day + _YEAR, _DAY_S))
     # One call asks of which day the broker speaks, and brings the minutes before the hole's end.
     calls = 1 + sum(1 + (gap.trades or 0) // PAGE for gap in gaps)
-    return Work(kind, gaps, calls, instant_us(day, _DAY_S))
+    until_us = None if config.today is None else _until_us(day)
+    return Work(kind, gaps, calls, instant_us(day, _DAY_S), until_us)
 
 
 def _minutes(gap: Gap) -> int:

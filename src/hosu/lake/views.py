@@ -6,11 +6,13 @@ from typing import Final
 
 TRADES_UNIQUE: Final = """
 -- One row an execution: trades without what was received twice (a reconnect, two connections, a repair over REST).
--- Grain: (date, scope, symbol, cum_volume), the identity of a trade; the row received first stays.
+-- Grain: (date, scope, symbol, cum_volume), the identity of a trade; the row received first stays, but a streamed one
+-- before one over REST, which tells less (neither side nor counts nor best prices).
 -- Rows without a cumulative volume have no identity and all stay.
 SELECT * FROM trades
 QUALIFY cum_volume IS NULL
-     OR row_number() OVER (PARTITION BY date, scope, symbol, cum_volume ORDER BY ts_recv, wal_id, lsn, record_no) = 1
+     OR row_number() OVER (PARTITION BY date, scope, symbol, cum_volume
+                           ORDER BY source IS NOT DISTINCT FROM 'rest', ts_recv, wal_id, lsn, record_no) = 1
 """
 
 _BARS_LATEST: Final = """

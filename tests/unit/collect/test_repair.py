@@ -126,6 +126,16 @@ def test_a_second_with_more_trades_than_a_page_stays_open_and_says_so():
     assert report.outcomes[0][1].startswith("7 of 15 shares were found: the second 09:00:01")
 
 
+def test_holes_that_touch_are_told_apart():
+    stage = Stage(Broker([(OPEN_S, 5), *[(OPEN_S + 1, 1)] * 12, (OPEN_S + 2, 1)], room=4))
+    report = stage.run(plan_of(gap(5, 9, None), gap(9, 17, OPEN_S + 2)))
+    assert stage.told()[2:] == [("unrepairable", 9, 13)]
+    assert [outcome.split(":")[0] for _, outcome in report.outcomes] == [
+        "0 of 4 shares were found",
+        "4 of 8 shares were found",
+    ]
+
+
 def test_a_broker_that_answers_for_another_day_is_asked_for_no_trade():
     stage = Stage(Broker([(OPEN_S, 5)], day=date(2026, 9, 16)))
     report = stage.run(plan_of(gap(0, 5, OPEN_S + 1)))
@@ -154,6 +164,19 @@ def test_minutes_of_a_day_that_is_over_are_asked_for_over_the_whole_hole_and_its
     assert stage.told() == [("forgotten", 0, 5)]
     assert stage.broker.asked == [f"005930 minutes of 2026-09-15 {at}" for at in ("140000", "120000", "100000")]
     assert "forgotten" in report.outcomes[0][1]
+
+
+def test_no_page_is_asked_for_once_the_next_session_may_have_begun():
+    begins_us = instant_us(date(2026, 9, 16), 8 * 3600)
+    plan = plan_of(gap(0, 90, OPEN_S + 90), today=date(2026, 9, 16), now_us=begins_us - 61_000_000)
+    stage = Stage(Broker([(OPEN_S + i, 1) for i in range(100)], room=10, faults=[refused()]))
+    stage.clock = SimulatedClock(begins_us - 61_000_000)
+    stage.slow_until_s = 5.0
+    stage.repairer = Repairer(stage.broker, stage.clock, slowness=stage.slowness, note=stage.note)
+    report = stage.run(plan)
+    assert stage.broker.asked == []
+    assert report.outcomes[0][1] == "the next session begins, and the broker may answer for it"
+    assert report.stopped is None
 
 
 def refused() -> RateLimitedError:

@@ -5,8 +5,8 @@ from datetime import date
 import pytest
 
 from hosu.collect.gaps import Gap
-from hosu.collect.repair import event_of
 from hosu.collect.repair_plan import Kind, PlanConfig, plan_repair, seconds_above
+from hosu.collect.repair_words import event_of
 from hosu.market.calendar import instant_us
 from hosu.market.ledger import GapEvent
 
@@ -66,7 +66,8 @@ def test_what_is_forgotten_first_goes_first():
         (DAY, instant_us(DAY, 12 * 3600), Kind.TRADES),
         (DAY, instant_us(DAY, 86_399), Kind.TRADES),
         (NEXT, instant_us(NEXT, 7 * 3600), Kind.TRADES),  # the next morning, before anything begins: worth a question
-        (NEXT, instant_us(NEXT, 8 * 3600), Kind.MINUTES),
+        (NEXT, instant_us(NEXT, 8 * 3600 - 61), Kind.TRADES),
+        (NEXT, instant_us(NEXT, 8 * 3600 - 60), Kind.MINUTES),
         (date(2027, 9, 14), instant_us(date(2027, 9, 14), 0), Kind.MINUTES),
         (date(2027, 9, 15), instant_us(date(2027, 9, 15), 0), None),
         (None, instant_us(date(2030, 1, 1), 0), Kind.TRADES),  # a simulator's day has nothing to do with our clock

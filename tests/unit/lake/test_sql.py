@@ -54,6 +54,15 @@ def test_columns_and_types_are_those_of_the_list(session: Session) -> None:
         assert all(kind == TIMESTAMP for kind in times)
 
 
+def test_the_view_of_unique_trades_takes_a_streamed_row_before_one_over_rest(lake: Lake, batch: Batch) -> None:
+    sink = LakeSink(lake)
+    repaired = {"lsn": 0, "ts_event": T, "ts_recv": T, "cum_volume": 10, "size": 10, "source": "rest"}
+    sink.write(batch(repaired, {**repaired, "lsn": 1, "ts_recv": T + 5, "source": "ws"}))
+    sink.close()
+    with Session(lake) as session:
+        assert session.query("SELECT lsn, source FROM trades_unique").to_pylist() == [{"lsn": 1, "source": "ws"}]
+
+
 def test_the_view_of_unique_trades_keeps_the_first_received_and_all_without_identity(session: Session) -> None:
     rows = session.query("SELECT lsn, source FROM trades_unique ORDER BY lsn").to_pylist()
     assert rows == [{"lsn": 0, "source": "ws"}, {"lsn": 2, "source": "ws"}, {"lsn": 3, "source": "ws"}]
