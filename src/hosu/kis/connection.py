@@ -29,6 +29,7 @@ _LOG: Final = logging.getLogger(__name__)
 _LOG.setLevel(logging.WARNING)  # picows tells of every connection, and so do our events
 
 _TEXT: Final = WSMsgType.TEXT
+_DATA: Final = (b"0", b"1")  # how market data and encrypted notices begin
 _READ_BUFFER_BYTES: Final = 256 * 1024
 _CLOSE_TIMEOUT_S: Final = 2.0  # of real time: a peer that does not answer our goodbye
 
@@ -87,6 +88,11 @@ class Connection(WSListener):
         self._started_s = clock.monotonic()
         self._transport: WSTransport | None = None
 
+    @property
+    def connected(self) -> bool:
+        """Whether the handshake was completed, now or once."""
+        return self._transport is not None
+
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._transport = transport
         if self.ended.done():  # given up on during the handshake
@@ -108,7 +114,7 @@ class Connection(WSListener):
         try:
             if whole is None:
                 pass
-            elif whole.startswith(b"{"):
+            elif not whole.startswith(_DATA):  # also a garbled acknowledgement may hold the key that is blanked
                 self._hand_on(transport)
                 self._read.append(self._control(transport, whole))
                 self._hand_on(transport)
@@ -254,6 +260,11 @@ async def connect(connection: Connection, *, timeout_s: float) -> None:
         if isinstance(error, OSError | WSError):  # a TimeoutError is an OSError
             raise BrokerUnreachableError(connection.address, str(error) or type(error).__name__) from error
         raise
+    # picows returns as if all were well when the server goes away before it has answered the handshake, and tells the
+    # listener nothing: the session would wait for ever.
+    if not connection.connected:
+        connection.abandon()
+        raise BrokerUnreachableError(connection.address, "the server went away during the handshake")
 
 
 def _keep_alive(sock: socket.socket) -> None:
