@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
+from hosu import failpoints
 from hosu.errors import CommitConflictError, LakeFullError, LakeReadOnlyError, TableCorruptError
 from hosu.lake.storage import disk_error, first_line
 
@@ -185,6 +186,8 @@ class Table:
         path = f"date={date}/{name}"
         self._storage.put(self.path(path), encoded.data.to_pybytes())
         self._unsynced.add(self.path(path))
+        if failpoints.on:
+            failpoints.reach("lake.stored")
         return NewFile(path, date, len(encoded.data), encoded.rows, encoded.statistics)
 
     def has_stored(self, file: NewFile) -> bool:
@@ -237,6 +240,8 @@ class Table:
         transactions = [Transaction(app_id, version) for app_id, version in covers.items()]
         before = self.version
         try:
+            if failpoints.on:
+                failpoints.reach("lake.committing")
             self._delta.create_write_transaction(
                 actions,
                 "append",
@@ -245,6 +250,8 @@ class Table:
                 commit_properties=CommitProperties(app_transactions=transactions),
                 post_commithook_properties=PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False),
             )
+            if failpoints.on:
+                failpoints.reach("lake.committed")
         except (DeltaError, OSError) as error:
             if not self._has_landed(covers, landed):
                 if isinstance(error, CommitFailedError):

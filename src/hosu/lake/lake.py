@@ -6,6 +6,7 @@ import json
 import uuid
 from typing import TYPE_CHECKING, Final
 
+from hosu import failpoints
 from hosu.errors import InputError, NotALakeError
 from hosu.lake.delta import Table
 from hosu.lake.storage import Storage
@@ -101,4 +102,6 @@ def _mark(storage: Storage, *, create: bool) -> None:
         raise NotALakeError(storage.uri, "it is empty")
     content = {"format": FORMAT, "made_by": "hosu", "id": uuid.uuid4().hex}
     if storage.put_if_absent(_MARKER, json.dumps(content).encode()):
+        if failpoints.on:
+            failpoints.reach("lake.marked")
         storage.sync([_MARKER])

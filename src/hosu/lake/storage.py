@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
 import shutil
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from hosu.errors import (
     LakeRefusedError,
     LakeUnreachableError,
 )
+from hosu.lake.syncing import FolderSync
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -66,6 +66,7 @@ class Storage:
     def __init__(self, uri: str, store: LocalStore | S3Store, folder: Path | None, options: dict[str, str]) -> None:
         self.uri = uri
         self.folder = folder
+        self.syncing = FolderSync(folder) if folder is not None else None
         self._store = store
         self._options = options
 
@@ -191,17 +192,12 @@ class Storage:
 
         An S3 store keeps that promise itself. A file that is gone (cleaned up since) is skipped.
         """
-        if self.folder is None:
+        if self.syncing is None:
             return
-        folders: set[Path] = set()
-        for path in paths:
-            file = self.folder / path
-            with translated(str(file)):
-                if _fsync(file):
-                    folders.update(parent for parent in file.parents if parent.is_relative_to(self.folder))
-        for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True):
-            with translated(str(folder)):
-                _fsync(folder)
+        try:
+            self.syncing.sync(paths)
+        except OSError as error:
+            raise disk_error(str(error.filename or self.uri), f"[Errno {error.errno}] {error.strerror}") from error
 
     def free_bytes(self) -> int | None:
         """Room left for us on the folder's disk; None where there is no such bound."""
@@ -211,18 +207,6 @@ class Storage:
 def _entry(meta: Any) -> Entry:
     modified_us = round(meta["last_modified"].timestamp() * 1e6)
     return Entry(path=meta["path"], size=meta["size"], modified_us=modified_us, etag=meta["e_tag"])
-
-
-def _fsync(path: Path) -> bool:
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    return True
 
 
 @contextmanager
