@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import shutil
 from contextlib import contextmanager
@@ -173,11 +174,11 @@ class Storage:
                 for meta in chunk:
                     yield _entry(meta)
 
-    def is_empty(self, *, but_for: str) -> bool:
-        """Whether nothing at all lies below the root, or only what is called ``but_for``."""
-        if self.folder is not None:
-            return all(path.name == but_for for path in self.folder.iterdir())
-        return all(entry.path.startswith(f"{but_for}/") for entry in self.list(""))
+    def is_empty(self, *, but_for: Iterable[str]) -> bool:
+        """Whether no file lies below the root, or only what is called, or lies in, one of ``but_for``."""
+        spared = tuple(but_for)
+        paths = (entry.path for entry in self.list("")) if self.folder is None else _files_below(self.folder)
+        return all(any(path == name or path.startswith(f"{name}/") for name in spared) for path in paths)
 
     def delete(self, path: str) -> None:
         """Removes an object; one that is gone already is no error."""
@@ -202,6 +203,15 @@ class Storage:
     def free_bytes(self) -> int | None:
         """Room left for us on the folder's disk; None where there is no such bound."""
         return None if self.folder is None else shutil.disk_usage(self.folder).free
+
+
+def _files_below(folder: Path) -> Iterator[str]:
+    """Every file and link, whatever its name; what cannot be looked into counts as one."""
+    for parent, folders, names in os.walk(folder):
+        links = [name for name in folders if Path(parent, name).is_symlink()]
+        closed = [name for name in folders if not os.access(Path(parent, name), os.R_OK | os.X_OK)]
+        for name in (*names, *links, *closed):
+            yield Path(parent, name).relative_to(folder).as_posix()
 
 
 def _entry(meta: Any) -> Entry:
