@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from hosu import __version__
+from hosu import __version__, failpoints
 from hosu.cli import (
     backfill,
     collect,
@@ -72,6 +72,7 @@ def run() -> None:
     """Runs the program: 0 on success, 2 on wrong usage, 1 with one sentence on anything else."""
     try:
         _require_streams()
+        failpoints.arm(os.environ)
         app()
     except HosuError as error:
         note(f"hosu: {error}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from hosu import failpoints
 from hosu.collect import control
 from hosu.collect.block import RecordKind
 from hosu.collect.dates import calendar_dates, day_text
@@ -126,6 +127,8 @@ class Archivist:
     def _retire(self, path: Path) -> None:
         if self._is_kept(path):
             self._wal.retire(path)
+            if failpoints.on:
+                failpoints.reach("archive.retired")
             self._wal.files.remove(_marker(path))
             self.retired += 1
 
@@ -135,8 +138,12 @@ class Archivist:
         name = archive_name(header.wal_id, seal.first_lsn, seal.last_lsn)
         day = segment_date(read_segment(content))
         self._archive.store(name, day, compress(content))
+        if failpoints.on:
+            failpoints.reach("archive.stored")
         facts = {"archive": self._archive.identity, "name": name, "date": day}
         write_atomically(self._wal.files, _marker(path), json.dumps(facts).encode() + b"\n")
+        if failpoints.on:
+            failpoints.reach("archive.marked")
 
     def _stored_as(self, path: Path) -> tuple[str, str] | None:
         """Name and date of a segment's copy in this archive, as its marker says; None when it says of none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Files(Protocol):
         """Bytes in a file. FileNotFoundError if there is none."""
 
     def make_dir(self, directory: Path) -> None:
-        """Creates a folder and those above it; nothing happens when it is there."""
+        """Creates a folder and those above it, where they are missing; their names are durable then."""
 
 
 class SystemFiles:
@@ -115,6 +116,10 @@ class SystemFiles:
 
     def make_dir(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
+        # Whoever has the lock made the folder a moment ago, so that it is there says nothing.
+        for parent in directory.absolute().parents:
+            with suppress(PermissionError):
+                self.fsync_dir(parent)
 
 
 def write_atomically(files: Files, path: Path, content: bytes) -> None:

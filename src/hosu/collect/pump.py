@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hosu.clock import Clock
+    from hosu.collect.block import Block
+    from hosu.collect.reader import LogReader
     from hosu.collect.sinks import EventBatch, Sink
     from hosu.collect.wal import Log
 
@@ -45,6 +47,15 @@ class PumpConfig:
     wait_s: float = 0.05
     retry_min_s: float = 0.1
     retry_max_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Where a pump's thread stands in the log."""
+
+    reader: LogReader
+    decoder: Decoder
+    numbering: Numbering
 
 
 class Pump:
@@ -125,34 +136,45 @@ class Pump:
                 self._on_failure(error)
 
     def _feed(self) -> None:
-        reader, decoder = self._wal.reader(self._resume()), Decoder(self._wal.wal_id)
-        numbering = self._numbering()
-        while not self._abandoned.is_set():
-            self.beats += 1
-            if self._held_back:
-                if self._drain_to is not None:
-                    return
-                self.trouble = "held back: the disk is nearly full"
-                self._hurry.wait(self._config.wait_s)
-                continue
-            began_s = self._clock.monotonic()
-            block = reader.read(self._config.batch_bytes, self._config.wait_s)
-            if block is not None:
-                for part in numbering.take(block):
-                    batch = decoder.decode(part)
-                    if batch is not None:
-                        self._write(numbering.placed(batch))
-                self.read_lsn = max(self.read_lsn, reader.after_lsn)
-            if self._abandoned.is_set():  # it may have been a long batch, and the log may have a new owner by now
-                return
-            if self._attempt(self._sink.due):
-                self._flush()
-            self._sync()
-            if self._drain_to is not None and reader.after_lsn >= self._drain_to:
-                self._finish()
-                return
-            if block is not None and len(block.data) < self._config.batch_bytes // 2:
-                self._rest(self._clock.monotonic() - began_s)
+        reading = self._begin()
+        while not self._abandoned.is_set() and self._turn(reading):
+            pass
+
+    def _begin(self) -> _Reading:
+        reader = self._wal.reader(self._resume())
+        return _Reading(reader, Decoder(self._wal.wal_id), self._numbering())
+
+    def _turn(self, reading: _Reading) -> bool:
+        """Reads, decodes and writes once, and commits what is due; False when that was all."""
+        self.beats += 1
+        if self._held_back:
+            if self._drain_to is not None:
+                return False
+            self.trouble = "held back: the disk is nearly full"
+            self._hurry.wait(self._config.wait_s)
+            return True
+        began_s = self._clock.monotonic()
+        block = reading.reader.read(self._config.batch_bytes, self._config.wait_s)
+        if block is not None:
+            self._take(block, reading)
+        if self._abandoned.is_set():  # it may have been a long batch, and the log may have a new owner by now
+            return False
+        if self._attempt(self._sink.due):
+            self._flush()
+        self._sync()
+        if self._drain_to is not None and reading.reader.after_lsn >= self._drain_to:
+            self._finish()
+            return False
+        if block is not None and len(block.data) < self._config.batch_bytes // 2:
+            self._rest(self._clock.monotonic() - began_s)
+        return True
+
+    def _take(self, block: Block, reading: _Reading) -> None:
+        for part in reading.numbering.take(block):
+            batch = reading.decoder.decode(part)
+            if batch is not None:
+                self._write(reading.numbering.placed(batch))
+        self.read_lsn = max(self.read_lsn, reading.reader.after_lsn)
 
     def _resume(self) -> int:
         """The number after which to read, so that the decoder begins with a segment.

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import structlog
 
+from hosu import failpoints
 from hosu.collect.files import read_whole, write_atomically
 from hosu.collect.runs import COMMIT_START, RECORD_HEADER_BYTES, Run, is_torn_tail, read_run
 from hosu.collect.segment import FORMAT_VERSION, HEADER_BYTES, SEAL_BYTES, Seal, SegmentHeader, segment_name
@@ -80,11 +81,15 @@ def recover(files: Files, directory: Path, clock: Clock) -> tuple[LogState, list
     known = _load_state(files, directory)
     wal_id = known.wal_id if known else _wal_id_of(files, paths)
     extents = [_sealed(files, path, wal_id) for path in paths[:-1]]
+    if paths and failpoints.on:
+        failpoints.reach("log.recovering")
     if paths and (last := _recover_last(files, paths[-1], wal_id, clock)):
         extents.append(last)
     _check_order(extents)
     next_lsn = max(known.next_lsn if known else 0, extents[-1].last_lsn + 1 if extents else 0)
     state = LogState(wal_id or secrets.token_hex(8), known.created_us if known else clock.now_us(), next_lsn)
+    if paths and failpoints.on:
+        failpoints.reach("log.recovered")
     state.store(files, directory)
     return state, extents
 

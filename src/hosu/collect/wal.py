@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 
+from hosu import failpoints
 from hosu.collect.block import RecordKind
 from hosu.collect.files import Files, SystemFiles
 from hosu.collect.latency import Histogram
@@ -441,6 +442,8 @@ class Log:
         active = self._active
         if active is not None:
             extent = active.seal(self._clock.now_us())
+            if failpoints.on:
+                failpoints.reach("log.sealed")
             self._state = LogState(self._state.wal_id, self._state.created_us, self._next_lsn)
             self._state.store(self.files, self.directory)
             with self._changed:

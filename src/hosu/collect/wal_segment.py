@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING
 
+from hosu import failpoints
 from hosu.collect.recovery import Extent
 from hosu.collect.segment import HEADER_BYTES, Seal, SegmentHeader, segment_name
 
@@ -31,6 +32,8 @@ class ActiveSegment:
         self._crc = zlib.crc32(packed)
         self._descriptor: int | None = files.create(self.path)
         files.write(self._descriptor, [packed], 0)
+        if failpoints.on:
+            failpoints.reach("log.created")
         files.fdatasync(self._descriptor)
         files.fsync_dir(directory)
 
@@ -43,7 +46,11 @@ class ActiveSegment:
         """Appends whole records; returns once they are synced."""
         descriptor = self._open_descriptor()
         self._files.write(descriptor, [buffer], self.size)
+        if failpoints.on:
+            failpoints.reach("log.written")
         self._files.fdatasync(descriptor)
+        if failpoints.on:
+            failpoints.reach("log.synced")
         self._crc = zlib.crc32(buffer, self._crc)
         self.size += len(buffer)
         self.records += records
@@ -54,6 +61,8 @@ class ActiveSegment:
         seal = Seal(self.records, extent.first_lsn, extent.last_lsn, self.size, sealed_us, self._crc)
         descriptor = self._open_descriptor()
         self._files.write(descriptor, [seal.pack()], self.size)
+        if failpoints.on:
+            failpoints.reach("log.sealing")
         self._files.fdatasync(descriptor)
         self.abandon()
         return extent

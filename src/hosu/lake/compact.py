@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
+from hosu import failpoints
 from hosu.clock import SystemClock
 from hosu.errors import LakeFullError, TableCorruptError
 from hosu.lake.delta import total
@@ -115,6 +116,8 @@ class _Job:
                     done.append(date)
                     lease.renew()
             table.checkpoint()
+            if failpoints.on:
+                failpoints.reach("compact.checkpointed")
             table.clean_log()
             vacuumed = vacuum(self.lake, table, self.config.vacuum_after_s, self.clock)
             table.sync()
@@ -155,7 +158,11 @@ def compact_date(lake: Lake, table: Table, date: str, files: list[DataFile], con
     _require_same_rows(table, date, files, adds)
     # The new files must be on the disk before the log says that they stand for the old ones.
     table.sync()
+    if failpoints.on:
+        failpoints.reach("compact.stored")
     table.rewrite(files, adds, data_change=False)
+    if failpoints.on:
+        failpoints.reach("compact.committed")
 
 
 def _require_room(lake: Lake, size: int, config: CompactConfig) -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
+from hosu import failpoints
 from hosu.errors import CommitConflictError, LakeFullError, LakeReadOnlyError, TableCorruptError
 from hosu.lake.storage import disk_error, first_line
 
@@ -42,6 +43,9 @@ CLEAN_EVERY: Final = 1000
 
 A table opens from its last checkpoint and at most 100 commits after it, however many there were before.
 """
+
+ACTIONS: Final = "hosu.actions"
+"""The key under which a commit says of how many actions it is, beside what it says of itself."""
 
 _TOMBSTONE_DAYS: Final = 1
 
@@ -105,6 +109,8 @@ class Table:
                 raise TableCorruptError(spec.name, f"{address}/_delta_log", "data files but no log") from None
             return None
         _check_columns(spec, found, address)
+        if storage.is_local:  # a store keeps an object whole or not at all
+            _check_end(storage, spec, int(delta.version()))
         return cls(storage, spec, delta)
 
     @classmethod
@@ -197,6 +203,8 @@ class Table:
         path = f"date={date}/{name}"
         self._storage.put(self.path(path), encoded.data.to_pybytes())
         self._unsynced.add(self.path(path))
+        if failpoints.on:
+            failpoints.reach("lake.stored")
         return NewFile(path, date, len(encoded.data), encoded.rows, encoded.statistics)
 
     def has_stored(self, file: NewFile) -> bool:
@@ -250,14 +258,20 @@ class Table:
         before = self.version
         self._covered.clear()
         try:
+            if failpoints.on:
+                failpoints.reach("lake.committing")
             self._delta.create_write_transaction(
                 actions,
                 "append",
                 self.spec.schema,
                 ["date"],
-                commit_properties=CommitProperties(app_transactions=transactions),
+                commit_properties=CommitProperties(
+                    app_transactions=transactions, custom_metadata={ACTIONS: str(len(actions) + len(transactions))}
+                ),
                 post_commithook_properties=PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False),
             )
+            if failpoints.on:
+                failpoints.reach("lake.committed")
         except (DeltaError, OSError) as error:
             if not self._has_landed(covers, landed):
                 if isinstance(error, CommitFailedError):
@@ -413,9 +427,43 @@ def total(files: Iterable[DataFile]) -> tuple[int, int, int]:
 
 
 def commit_of(storage: Storage, spec: TableSpec, version: int) -> list[dict[str, Any]]:
-    """The actions of one commit as they stand in the log; a damaged one is a ``TableCorruptError``."""
+    """The actions of one commit as they stand in the log.
+
+    Raises:
+        TableCorruptError: it is no commit, or one that was cut off, be it at the end of a line.
+        FileNotFoundError: there is none.
+    """
     path = f"{spec.location}/_delta_log/{version:020d}.json"
     try:
-        return [json.loads(line) for line in storage.get(path).splitlines()]
-    except ValueError:
+        actions = [json.loads(line) for line in storage.get(path).splitlines()]
+    except (ValueError, RecursionError):
         raise TableCorruptError(spec.name, storage.address(path), "is not JSON") from None
+    fault = _what_is_missing(version, actions)
+    if fault:
+        raise TableCorruptError(spec.name, storage.address(path), fault)
+    return actions
+
+
+def _what_is_missing(version: int, actions: list[Any]) -> str:
+    """What shows that a commit is not whole though each line of it is JSON; empty where nothing does."""
+    if not actions or not all(isinstance(action, dict) for action in actions):
+        return "holds no actions"
+    if version == 0:
+        return "" if any("metaData" in action for action in actions) else "does not say what the table is"
+    told: dict[str, Any] = next(
+        (action["commitInfo"] for action in actions if isinstance(action.get("commitInfo"), dict)), {}
+    )
+    count = told.get(ACTIONS)
+    if isinstance(count, str) and count.isdecimal() and int(count) != len(actions) - 1:
+        return f"holds {len(actions) - 1} actions of {count}"
+    return "" if told else "does not say who made it"
+
+
+def _check_end(storage: Storage, spec: TableSpec, version: int) -> None:
+    """Checks the commits that rest on no checkpoint: delta-rs takes one that is empty, or cut at a line's end, for
+    whole, and what is committed behind it would rest on half of it."""
+    commits, checkpoints = log_versions(storage, spec)
+    begin = max((each for each in checkpoints if each <= version), default=-1)
+    for each in commits:
+        if begin < each <= version:
+            commit_of(storage, spec, each)

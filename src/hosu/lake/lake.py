@@ -6,6 +6,7 @@ import json
 import uuid
 from typing import TYPE_CHECKING, Final
 
+from hosu import failpoints
 from hosu.errors import InputError, NotALakeError
 from hosu.lake.delta import Table
 from hosu.lake.storage import Storage
@@ -86,6 +87,9 @@ def _is_marked(storage: Storage) -> bool:
     try:
         version = json.loads(text)["format"]
     except (ValueError, KeyError, TypeError, RecursionError):
+        if storage.is_local and _is_new(storage):
+            storage.delete(_MARKER)
+            return False
         raise NotALakeError(storage.uri, f"{_MARKER} cannot be read") from None
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise NotALakeError(storage.uri, f"{_MARKER} cannot be read")
@@ -94,8 +98,13 @@ def _is_marked(storage: Storage) -> bool:
     return True
 
 
+def _is_new(storage: Storage) -> bool:
+    """Whether nothing lies in the root but what a start leaves that a power cut ended: a marker not yet synced."""
+    return storage.is_empty(but_for=(_STATE, _MARKER, f"{_MARKER}#1"))
+
+
 def _mark(storage: Storage, *, create: bool) -> None:
-    if not storage.is_empty(but_for=_STATE):
+    if not _is_new(storage):
         if _is_marked(storage):  # by another process, a moment ago
             return
         raise NotALakeError(storage.uri, f"it holds files but no {_MARKER}")
@@ -103,4 +112,6 @@ def _mark(storage: Storage, *, create: bool) -> None:
         raise NotALakeError(storage.uri, "it is empty")
     content = {"format": FORMAT, "made_by": "hosu", "id": uuid.uuid4().hex}
     if storage.put_if_absent(_MARKER, json.dumps(content).encode()):
+        if failpoints.on:
+            failpoints.reach("lake.marked")
         storage.sync([_MARKER])

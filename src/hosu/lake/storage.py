@@ -20,6 +20,7 @@ from hosu.errors import (
     LakeRefusedError,
     LakeUnreachableError,
 )
+from hosu.lake.syncing import FolderSync
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -66,6 +67,7 @@ class Storage:
     def __init__(self, uri: str, store: LocalStore | S3Store, folder: Path | None, options: dict[str, str]) -> None:
         self.uri = uri
         self.folder = folder
+        self.syncing = FolderSync(folder) if folder is not None else None
         self._store = store
         self._options = options
 
@@ -172,11 +174,11 @@ class Storage:
                 for meta in chunk:
                     yield _entry(meta)
 
-    def is_empty(self, *, but_for: str) -> bool:
-        """Whether nothing at all lies below the root, or only what is called ``but_for``."""
-        if self.folder is not None:
-            return all(path.name == but_for for path in self.folder.iterdir())
-        return all(entry.path.startswith(f"{but_for}/") for entry in self.list(""))
+    def is_empty(self, *, but_for: Iterable[str]) -> bool:
+        """Whether no file lies below the root, or only what is called, or lies in, one of ``but_for``."""
+        spared = tuple(but_for)
+        paths = (entry.path for entry in self.list("")) if self.folder is None else _files_below(self.folder)
+        return all(any(path == name or path.startswith(f"{name}/") for name in spared) for path in paths)
 
     def delete(self, path: str) -> None:
         """Removes an object; one that is gone already is no error."""
@@ -191,38 +193,30 @@ class Storage:
 
         An S3 store keeps that promise itself. A file that is gone (cleaned up since) is skipped.
         """
-        if self.folder is None:
+        if self.syncing is None:
             return
-        folders: set[Path] = set()
-        for path in paths:
-            file = self.folder / path
-            with translated(str(file)):
-                if _fsync(file):
-                    folders.update(parent for parent in file.parents if parent.is_relative_to(self.folder))
-        for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True):
-            with translated(str(folder)):
-                _fsync(folder)
+        try:
+            self.syncing.sync(paths)
+        except OSError as error:
+            raise disk_error(str(error.filename or self.uri), f"[Errno {error.errno}] {error.strerror}") from error
 
     def free_bytes(self) -> int | None:
         """Room left for us on the folder's disk; None where there is no such bound."""
         return None if self.folder is None else shutil.disk_usage(self.folder).free
 
 
+def _files_below(folder: Path) -> Iterator[str]:
+    """Every file and link, whatever its name; what cannot be looked into counts as one."""
+    for parent, folders, names in os.walk(folder):
+        links = [name for name in folders if Path(parent, name).is_symlink()]
+        closed = [name for name in folders if not os.access(Path(parent, name), os.R_OK | os.X_OK)]
+        for name in (*names, *links, *closed):
+            yield Path(parent, name).relative_to(folder).as_posix()
+
+
 def _entry(meta: Any) -> Entry:
     modified_us = round(meta["last_modified"].timestamp() * 1e6)
     return Entry(path=meta["path"], size=meta["size"], modified_us=modified_us, etag=meta["e_tag"])
-
-
-def _fsync(path: Path) -> bool:
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    return True
 
 
 @contextmanager

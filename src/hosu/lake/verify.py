@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from hosu.errors import TableCorruptError
-from hosu.lake.delta import commit_of, log_versions
+from hosu.lake.delta_log import DeltaLog
 from hosu.lake.parquet import check
 from hosu.lake.sql import SqlConfig, query_files
 from hosu.lake.tables import TABLES
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hosu.lake.lake import Lake
     from hosu.lake.tables import TableSpec
 
-_RESTORE: Final = "restore it from a copy, or replay raw/frames into a new lake with: hosu replay"
+_RESTORE: Final = "run hosu lake verify --repair, which rebuilds it from the frames if they hold it"
 _ASK: Final = "keep the lake as it is and replay raw/frames into a new one with: hosu replay"
 
 
@@ -106,40 +106,17 @@ class _TableCheck:
         return Finding(self._spec.name, self._lake.storage.address(path), fault, next_step)
 
     def _log(self) -> Iterator[Finding]:
-        folder = f"{self._spec.location}/_delta_log"
-        commits, checkpoints = log_versions(self._lake.storage, self._spec)
-        start = commits[0] if commits else 0
-        for version in sorted(set(range(start, commits[-1] + 1 if commits else 0)) - set(commits)):
-            yield self._finding(f"{folder}/{version:020d}.json", "is missing between its neighbours")
-        if start > 0 and not any(version >= start - 1 for version in checkpoints):
-            yield self._finding(folder, f"begins at version {start} without a checkpoint of what came before")
-        for version in commits:
-            try:
-                commit_of(self._lake.storage, self._spec, version)
-            except TableCorruptError as error:
-                yield Finding(self._spec.name, error.path, error.fault, _RESTORE)
+        log = DeltaLog(self._lake.storage, self._spec)
+        for path, fault in sorted(log.faults.items()):
+            yield self._finding(path, fault)
+        if log.base is not None and log.beyond_end and log.end + 1 not in log.commits:
+            yield self._finding(log.commit_path(log.end + 1), "is missing between its neighbours")
+        if log.base is None:
+            yield self._finding(log.folder, "begins behind the table's first version, without what came before")
 
     def _data(self, table: Table, *, deep: bool) -> Iterator[Finding]:
-        sizes = {entry.path: entry.size for entry in self._lake.storage.list(f"{self._spec.location}/")}
-        for file in self.files:
-            path = table.path(file)
-            if path not in sizes:
-                yield self._finding(path, "is missing")
-            elif sizes[path] != file.size:
-                yield self._finding(path, f"has {sizes[path]} bytes, the log says {file.size}")
-            else:
-                yield from self._content(path, file, deep=deep)
-
-    def _content(self, path: str, file: DataFile, *, deep: bool) -> Iterator[Finding]:
-        storage = self._lake.storage
-        try:
-            source: Any = storage.address(path) if storage.is_local else pa.BufferReader(storage.get(path))
-            rows = check(source, deep=deep)
-        except (OSError, pa.ArrowException) as error:
-            yield self._finding(path, f"cannot be read: {str(error).splitlines()[0]}")
-            return
-        if rows != file.rows:
-            yield self._finding(path, f"has {rows} rows, the log says {file.rows}")
+        for file, fault in damaged_files(self._lake, table, deep=deep):
+            yield self._finding(table.path(file), fault)
 
     def _covered(self, table: Table) -> Iterator[Finding]:
         if not self._spec.is_event_table or not self.files:
@@ -164,3 +141,26 @@ class _TableCheck:
             if row["times"]:
                 fault = f"holds {row['times']} records more than once, the first is {row['lsn']} of log {row['wal_id']}"
                 yield self._finding(f"{self._spec.location}/date={date}", fault, _ASK)
+
+
+def damaged_files(lake: Lake, table: Table, *, deep: bool) -> Iterator[tuple[DataFile, str]]:
+    """The data files of a table that are missing or not what its log says, and what is wrong with each."""
+    sizes = {entry.path: entry.size for entry in lake.storage.list(f"{table.spec.location}/")}
+    for file in table.files():
+        path = table.path(file)
+        if path not in sizes:
+            yield file, "is missing"
+        elif sizes[path] != file.size:
+            yield file, f"has {sizes[path]} bytes, the log says {file.size}"
+        elif fault := _fault_of(lake, path, file, deep=deep):
+            yield file, fault
+
+
+def _fault_of(lake: Lake, path: str, file: DataFile, *, deep: bool) -> str:
+    storage = lake.storage
+    try:
+        source: Any = storage.address(path) if storage.is_local else pa.BufferReader(storage.get(path))
+        rows = check(source, deep=deep)
+    except (OSError, pa.ArrowException) as error:
+        return f"cannot be read: {str(error).splitlines()[0]}"
+    return "" if rows == file.rows else f"has {rows} rows, the log says {file.rows}"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hosu.collect.decode import Decoder
@@ -39,14 +40,16 @@ _BOUNDS: Final = pa.schema([("wal_id", pa.string()), ("first", pa.int64()), ("la
 _NOT_STORED: Final = """
 -- Rows that the archive decodes to and the table lacks, of what it says it covers. Grain: a log.
 SELECT wal_id, count(*) AS times, min(lsn) AS lsn
-FROM archived JOIN spans USING (wal_id) ANTI JOIN rows USING (wal_id, lsn, record_no)
+FROM archived JOIN spans USING (wal_id)
+ANTI JOIN (SELECT wal_id, lsn, coalesce(record_no, -1) AS record_no FROM rows) USING (wal_id, lsn, record_no)
 WHERE lsn BETWEEN spans.first AND spans.last
 GROUP BY wal_id ORDER BY wal_id
 """
 _NOT_ARCHIVED: Final = """
 -- Rows of the table that the archive does not decode to, of the records it holds. Grain: a log.
 SELECT wal_id, count(*) AS times, min(lsn) AS lsn
-FROM rows JOIN spans USING (wal_id) ANTI JOIN archived USING (wal_id, lsn, record_no)
+FROM (SELECT wal_id, lsn, coalesce(record_no, -1) AS record_no FROM rows) JOIN spans USING (wal_id)
+ANTI JOIN archived USING (wal_id, lsn, record_no)
 WHERE lsn BETWEEN spans.first AND spans.last
 GROUP BY wal_id ORDER BY wal_id
 """
@@ -226,4 +229,7 @@ class _KeyFiles:
     def add(self, batch: EventBatch | None) -> None:
         for name, rows in batch.tables.items() if batch is not None else ():
             if name in self._writers:
-                self._writers[name].write_batch(rows.select(_KEYS.names).cast(_KEYS))
+                keys = rows.select(_KEYS.names).cast(_KEYS)
+                # What was refused as a whole has no record number, and no null equals another.
+                numbers = pc.fill_null(keys.column("record_no"), -1)
+                self._writers[name].write_batch(keys.set_column(2, "record_no", numbers))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hosu import failpoints
 from hosu.clock import SystemClock
 from hosu.errors import LakeFullError, LogGapError
 from hosu.lake.parquet import encode, live_name
@@ -155,7 +156,11 @@ class LakeSink:
         """Returns when everything flushed so far would survive a power cut, and every table says what it covers."""
         for buffer in self._buffers:
             self._cover(buffer)
+            if failpoints.on:
+                failpoints.reach("lake.syncing")
             buffer.table.sync()
+        if failpoints.on:
+            failpoints.reach("lake.synced")
 
     def close(self) -> None:
         """Flushes, lets every table say what it covers, and syncs."""

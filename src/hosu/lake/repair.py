@@ -1,0 +1,306 @@
+"""Mends what a power cut, or a disk, broke of a lake: from what is there twice, and never by guessing.
+
+delta-rs does not sync what it writes. What a power cut takes was therefore not relied on yet: the log still has it, or
+the archive. So the end of a table's log may be set aside where it is torn, and the records be stored once more; rows
+of a damaged data file are decoded again from the frames; a copy missing from the archive is made again from the log.
+Nothing is removed: what is damaged is moved below ``_hosu/aside``. What cannot be rebuilt is left as it is, and said.
+
+The collector must not run meanwhile, nor anything else that writes to the lake.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from hosu.clock import SystemClock
+from hosu.collect.archivist import segment_date
+from hosu.collect.segment import archive_name, compress, read_segment
+from hosu.errors import HosuError, TableCorruptError
+from hosu.lake.archive import FramesArchive
+from hosu.lake.aside import Aside
+from hosu.lake.delta_log import DeltaLog
+from hosu.lake.frames import Frames
+from hosu.lake.lease import maintenance
+from hosu.lake.repair_rows import RowRebuilder
+from hosu.lake.sql import SqlConfig
+from hosu.lake.tables import TABLES
+from hosu.lake.verify import damaged_files
+from hosu.lake.verify_archive import Finding
+from hosu.lake.writer import LakeSink, WriterConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from hosu.clock import Clock
+    from hosu.lake.delta import DataFile, Table
+    from hosu.lake.frames import Segment
+    from hosu.lake.lake import Lake
+
+_FROM_COPY: Final = "restore it from a copy"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that is done, or would be: to which table (``frames`` for the archive), where, and what."""
+
+    table: str
+    path: str
+    does: str
+
+
+@dataclass(slots=True)
+class Repair:
+    """What is done, or would be, and what is beyond repair."""
+
+    steps: list[Step] = field(default_factory=list)
+    beyond: list[Finding] = field(default_factory=list)
+
+
+def plan(
+    lake: Lake,
+    *,
+    logs: Sequence[Path] = (),
+    config: SqlConfig | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Repair:
+    """What ``repair`` would do now. Changes nothing.
+
+    Of a table whose log is torn it cannot be said yet whether data files behind that are damaged too.
+    """
+    return _Repairer(lake, logs, config, None, progress, act=False).run()
+
+
+def repair(
+    lake: Lake,
+    *,
+    logs: Sequence[Path] = (),
+    config: SqlConfig | None = None,
+    clock: Clock | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Repair:
+    """Does it. Stopped in the middle, it may be called again.
+
+    Args:
+        logs: folders of logs of this lake's collectors, whose segments are not archived yet.
+        config: bounds for what is asked of rows.
+        clock: names the folder that damaged files are moved to.
+        progress: called with the name of what is worked on.
+
+    Raises:
+        LockedError: somebody maintains a table now.
+        LakeError: the storage refuses.
+    """
+    return _Repairer(lake, logs, config, clock, progress, act=True).run()
+
+
+class _Repairer:
+    def __init__(
+        self,
+        lake: Lake,
+        logs: Sequence[Path],
+        config: SqlConfig | None,
+        clock: Clock | None,
+        progress: Callable[[str], None] | None,
+        *,
+        act: bool,
+    ) -> None:
+        self._lake, self._logs, self._config = lake, logs, config or SqlConfig()
+        self._clock: Clock = clock or SystemClock()
+        self._progress: Callable[[str], object] = progress or str
+        self._act = act
+        self._aside = Aside(lake.storage, self._clock)
+        self._result = Repair()
+        self._frames = Frames(lake, logs, self._progress)
+
+    def run(self) -> Repair:
+        with ExitStack() as held:
+            if self._act:
+                for name in TABLES:
+                    held.enter_context(maintenance(self._lake.storage, name, self._clock))
+            self._archive()
+            for name in TABLES:
+                self._progress(name)
+                if self._log(name):
+                    self._data(name)
+            self._store_again()
+        return self._result
+
+    def _does(self, table: str, path: str, what: str) -> bool:
+        """Notes a step; whether to do it."""
+        self._result.steps.append(Step(table, self._lake.storage.address(path), what))
+        return self._act
+
+    def _cannot(self, table: str, path: str, fault: str, next_step: str) -> None:
+        self._result.beyond.append(Finding(table, self._lake.storage.address(path), fault, next_step))
+
+    # --- the archive ----------------------------------------------------------------------------------------------
+
+    def _archive(self) -> None:
+        own = {(each.wal_id, each.first_lsn, each.last_lsn): each for each in self._frames.local if each.sealed}
+        for path, fault in sorted(self._frames.damaged.items()):
+            name = path.rpartition("/")[2]
+            if not any(archive_name(*facts) == name for facts in own):
+                self._cannot("frames", path, fault, _FROM_COPY)
+            elif self._does("frames", path, f"set aside, since it {fault}; stored again from the log"):
+                self._aside.move([path])
+        kept = {(each.wal_id, each.first_lsn, each.last_lsn) for each in self._frames.archived}
+        for facts, segment in sorted(own.items()):
+            if facts not in kept and (self._stored_before(segment) or self._was_damaged(facts)):
+                self._copy(segment)
+        if self._act:
+            self._frames = Frames(self._lake, self._logs, self._progress)
+
+    def _stored_before(self, segment: Segment) -> bool:
+        local = segment.local
+        return local is not None and local.with_name(f"{local.name}.stored").exists()
+
+    def _was_damaged(self, facts: tuple[str, int, int]) -> bool:
+        return any(path.endswith(f"/{archive_name(*facts)}") for path in self._frames.damaged)
+
+    def _copy(self, segment: Segment) -> None:
+        local = segment.local
+        assert local is not None
+        content = local.read_bytes()
+        date = segment_date(read_segment(content))
+        name = archive_name(segment.wal_id, segment.first_lsn, segment.last_lsn)
+        if self._does("frames", f"raw/frames/date={date}/{name}", f"stored again from {local}"):
+            FramesArchive(self._lake).store(name, date, compress(content))
+
+    # --- a table's log --------------------------------------------------------------------------------------------
+
+    def _log(self, name: str) -> bool:
+        """Mends the end of a table's log; whether the table can be opened then."""
+        spec = self._lake.spec(name)
+        log = DeltaLog(self._lake.storage, spec)
+        if log.base is None:
+            return self._without_log(name, log)
+        doomed = {log.commit_path(version) for version in log.beyond_end} | set(log.faults)
+        if not doomed:
+            return True
+        if not self._may_rewind(name, log):
+            return False
+        for path in sorted(doomed):
+            fault = log.faults.get(path, "follows one that is missing or damaged")
+            self._does(name, path, f"set aside, since it {fault}; what it covered is stored again")
+        if self._act:
+            self._aside.move(sorted(doomed))
+        return self._act
+
+    def _may_rewind(self, name: str, log: DeltaLog) -> bool:
+        """Whether what the commits behind the first damaged one say is still in the frames."""
+        spec, sound = self._lake.spec(name), [version for version in log.beyond_end if log.commits[version]]
+        if not spec.is_event_table and sound:
+            fault = f"is damaged, and commits {sound[0]} to {sound[-1]} behind it are not"
+            self._cannot(name, log.commit_path(log.end + 1), fault, _FROM_COPY)
+            return False
+        before = log.covered_at_end
+        for app_id, covers in log.covered_beyond.items():
+            # What has a colon is an application of ours, and no log.
+            if ":" not in app_id and not self._frames.hold(app_id, before.get(app_id, -1), covers):
+                fault = f"is damaged, and the frames lack records of log {app_id} that was covered behind it"
+                self._cannot(name, log.commit_path(log.end + 1), fault, _FROM_COPY)
+                return False
+        return True
+
+    def _without_log(self, name: str, log: DeltaLog) -> bool:
+        """A table whose log makes no table: there never was one, or all of it is to be stored again."""
+        spec = self._lake.spec(name)
+        paths = sorted(entry.path for entry in self._lake.storage.list(f"{spec.location}/"))
+        if not paths:
+            return False
+        files = [path for path in paths if path.endswith(".parquet") and "/_delta_log/" not in path]
+        whole = all(self._frames.hold(wal_id, -1, self._last(wal_id)) for wal_id in self._frames.logs)
+        if files and not (spec.is_event_table and whole):
+            fault = "makes no table any more, and its data cannot all be rebuilt"
+            self._cannot(name, log.folder, fault, _FROM_COPY)
+            return False
+        if self._does(name, spec.location, "set aside as a whole, since its log makes no table; stored again"):
+            self._aside.move(paths)
+        return False
+
+    def _last(self, wal_id: str) -> int:
+        return max((segment.last_lsn for segment in self._frames.segments(wal_id)), default=-1)
+
+    # --- data files -----------------------------------------------------------------------------------------------
+
+    def _data(self, name: str) -> None:
+        try:
+            table = self._lake.find(name)
+        except TableCorruptError as error:
+            self._cannot(name, self._lake.spec(name).location, error.fault, _FROM_COPY)
+            return
+        if table is None:
+            return
+        found = list(damaged_files(self._lake, table, deep=True))
+        if not found:
+            return
+        if not table.spec.is_event_table:
+            for file, fault in found:
+                self._cannot(name, table.path(file), fault, "build or fetch the data of its date again")
+            return
+        self._rebuild(table, found)
+
+    def _rebuild(self, table: Table, found: list[tuple[DataFile, str]]) -> None:
+        rebuilder = RowRebuilder(self._lake, table, [file for file, _ in found], self._frames)
+        try:
+            result = rebuilder.store()
+        except HosuError as error:
+            for file, fault in found:
+                self._cannot(table.spec.name, table.path(file), f"{fault}; {error}", _FROM_COPY)
+            return
+        if result.found < result.wanted:
+            rebuilder.discard(result)
+            for file, fault in found:
+                lacking = f"{fault}; of {result.wanted} rows the frames hold {result.found}"
+                self._cannot(table.spec.name, table.path(file), lacking, _FROM_COPY)
+            return
+        for file, fault in found:
+            self._does(
+                table.spec.name, table.path(file), f"{fault}: its {file.rows} rows decoded again from the frames"
+            )
+        if not self._act:
+            rebuilder.discard(result)
+            return
+        rebuilder.commit(result)
+        self._aside.move(table.path(file) for file, _ in found)
+
+    # --- what tables lack -----------------------------------------------------------------------------------------
+
+    def _store_again(self) -> None:
+        """Stores what the archive holds and a table no longer covers; the collector goes on from there."""
+        for wal_id in self._frames.logs:
+            archived = max((each.last_lsn for each in self._frames.archived if each.wal_id == wal_id), default=-1)
+            behind = self._behind(wal_id, archived)
+            if not behind:
+                continue
+            what = f"records up to {archived} of log {wal_id} stored again from the archive"
+            if self._does(", ".join(behind), "raw/frames", what):
+                self._replay(wal_id, archived)
+
+    def _behind(self, wal_id: str, archived: int) -> list[str]:
+        found = []
+        for name, spec in TABLES.items():
+            if spec.is_event_table:
+                try:
+                    table = self._lake.find(name)
+                except TableCorruptError:
+                    continue
+                if (table.covered(wal_id) if table is not None else -1) < archived:
+                    found.append(name)
+        return found
+
+    def _replay(self, wal_id: str, last: int) -> None:
+        sink = LakeSink(self._lake, WriterConfig(reserve_bytes=0), self._clock)
+        reached = sink.resume_after(wal_id)
+        if not self._frames.hold(wal_id, reached, last):
+            fault = f"lacks records of log {wal_id} behind {reached}, which tables do not cover"
+            self._cannot("frames", "raw/frames", fault, _FROM_COPY)
+            return
+        for batch in self._frames.numbered(wal_id, reached):
+            sink.write(batch)
+            if sink.due():
+                sink.flush()
+        sink.close()

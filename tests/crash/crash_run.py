@@ -1,0 +1,315 @@
+"""Runs of crashes by seed: lives that end in a crash, and after each the question whether every promise was kept."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import shutil
+import tempfile
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import structlog
+from crash_disk import Chance, Fault, PowerCut
+from crash_lake import age, reached
+from crash_life import SQL, Life, Machine, Violation
+
+from hosu import failpoints
+from hosu.collect.decode import Decoder
+from hosu.collect.runs import pack_records, read_run
+from hosu.errors import HosuError, LakeError
+from hosu.lake import delta
+from hosu.lake.delta import Table
+from hosu.lake.delta_log import DeltaLog
+from hosu.lake.lake import Lake
+from hosu.lake.repair import repair
+from hosu.lake.tables import EVENT_TABLES
+from hosu.lake.verify import damaged_files, verify
+
+CRASHES_A_RUN = 8
+_KEYS = ["wal_id", "lsn", "record_no"]
+_NIGHT_S = 30 * 3600.0
+
+
+@dataclass
+class Outcome:
+    """What a run came to. ``trace`` is the same whenever the seed is."""
+
+    seed: int
+    crashes: int = 0
+    checks: int = 0
+    repairs: int = 0
+    records: int = 0
+    rows: int = 0
+    steps: int = 0
+    trace: int = 0
+    places: Counter[str] = field(default_factory=Counter)
+    refused: str = ""
+
+
+def run(seed: int, crashes: int = CRASHES_A_RUN, *, base: Path | None = None, faults: bool = True) -> Outcome:
+    """``crashes`` crashes of one machine.
+
+    Raises:
+        Violation: a promise was broken; names the seed.
+    """
+    home = Path(tempfile.mkdtemp(prefix="hosu-crash-", dir=base or _fastest()))
+    chance = Chance(random.Random(seed))
+    try:
+        with _seeded(seed), _small(), _watched(chance):
+            return _Run(seed, home, chance, faults=faults).run(crashes)
+    except Exception as error:
+        raise Violation(f"seed {seed}: {type(error).__name__}: {error}") from error
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+class _Run:
+    def __init__(self, seed: int, home: Path, chance: Chance, *, faults: bool) -> None:
+        self.outcome = Outcome(seed)
+        self.machine = Machine(home, chance)
+        self.chance = chance
+        self.home, self._with_faults = home, faults
+        self._usual_steps = 200
+        self.machine.lied = faults and chance.random.random() < 0.1
+
+    def run(self, crashes: int) -> Outcome:
+        while self.outcome.crashes < crashes and not self.outcome.refused:
+            self._live()
+        self.chance.cut_at, self.chance.faults = None, []
+        if not self.outcome.refused:
+            self._last_life()
+        self.outcome.steps, self.outcome.trace = self.chance.steps, self.chance.trace
+        self.outcome.records = len(self.machine.truth.records)
+        return self.outcome
+
+    def _live(self) -> None:
+        chance = self.chance
+        begun = chance.steps
+        chance.cut_at = begun + 1 + chance.random.randrange(self._usual_steps)
+        chance.faults = self._faults() if self._with_faults else []
+        life = Life(self.machine)
+        where = "rest"
+        try:
+            self._start(life)
+            self.check(life)
+            for _ in range(chance.random.randint(5, 40)):
+                life.act()
+        except PowerCut as cut:
+            where = str(cut) or "later"
+        except HosuError as error:
+            where = type(error).__name__
+            if self.machine.lied and not error.retryable:
+                self.outcome.refused = str(error)
+        finally:
+            life.end()
+        self.outcome.places[where.split(" ")[0]] += 1
+        self.outcome.crashes += 1
+        self._usual_steps = max(150, (self._usual_steps + chance.steps - begun) // 2)
+        self.machine.crash(power=chance.random.random() < 0.75)
+        if chance.random.random() < 0.1:
+            age(self.machine.lake.folder, _NIGHT_S)
+
+    def _last_life(self) -> None:
+        life = Life(self.machine)
+        try:
+            self._start(life)
+            self.check(life)
+            life.archivist.work()
+            found = verify(life.lake, EVENT_TABLES, deep=True, config=SQL).findings
+            if found and not self.machine.lied:
+                raise Violation(f"at the end: {found[0]}")
+        except HosuError as error:
+            if not self.machine.lied:
+                raise
+            self.outcome.refused = str(error)
+        finally:
+            life.end()
+
+    def _start(self, life: Life) -> None:
+        """Starts; a lake that a power cut damaged is repaired first, as its error says."""
+        try:
+            life.start()
+        except LakeError as error:
+            if "verify" not in str(error):
+                raise
+            life.end()
+            self._repair(life)
+            life.start()
+
+    def _repair(self, life: Life) -> None:
+        self.outcome.repairs += 1
+        result = repair(self.machine.open_lake(), logs=[self._exported_log()], config=SQL, clock=self.machine.clock)
+        if result.beyond and not self.machine.lied:
+            raise Violation(f"not repaired: {result.beyond}")
+
+    def _exported_log(self) -> Path:
+        """The log's segments as files, which is how a repair reads them."""
+        folder = self.home / "exported"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        for name in self.machine.disk.names(self.machine.wal) if self.machine.disk.has(self.machine.wal) else ():
+            if name.endswith(".log"):
+                (folder / name).write_bytes(self.machine.disk.content(self.machine.wal / name))
+        return folder
+
+    def _faults(self) -> list[Fault]:
+        chance = self.chance.random
+        kinds = ["full", "read_only", "sync", "slow", "lost_answer"]
+        found = [Fault(chance.choice(kinds), chance.randrange(60), chance.choice((1, 1, 2, 20)))] * (
+            chance.random() < 0.5
+        )
+        if self.machine.lied and chance.random() < 0.5:
+            found = [*found, Fault("lie", chance.randrange(60), chance.choice((1, 5, 50)))]
+        return found
+
+    # --- after a crash --------------------------------------------------------------------------------------------
+
+    def check(self, life: Life) -> None:
+        """Everything durable is in the lake exactly once and as it was received, and the lake is sound."""
+        target = life.drain()
+        if target < self.machine.truth.acknowledged:
+            raise Violation(f"durable up to {self.machine.truth.acknowledged}, but {target} was drained")
+        tables = {buffer.table.spec.name: buffer.table for buffer in life.sink._buffers}
+        if damage(life.lake, tables):
+            self._repair(life)
+            for table in tables.values():
+                table.refresh()
+            again = damage(life.lake, tables) or verify(life.lake, EVENT_TABLES, deep=True, config=SQL).findings
+            if again and not self.machine.lied:
+                raise Violation(f"after repair: {again[0]}")
+        self._compare(life, tables, target)
+        self.outcome.checks += 1
+
+    def _compare(self, life: Life, tables: dict[str, Table], target: int) -> None:
+        expected = {} if self.machine.lied else self._expected(life.log.wal_id, target)
+        self.outcome.rows = 0
+        for name in EVENT_TABLES:
+            rows = stored(life.lake, tables[name])
+            self.outcome.rows += len(rows)
+            if len(rows.group_by(_KEYS).aggregate([])) != len(rows):
+                raise Violation(f"{name} holds rows twice")
+            if self.machine.lied:
+                self._require_received(name, rows)
+                continue
+            wanted = expected.get(name)
+            wanted = rows.schema.empty_table() if wanted is None else wanted.select(rows.column_names).cast(rows.schema)
+            wanted = _ordered(wanted)
+            if not rows.equals(wanted):
+                raise Violation(f"{name}: {difference(rows, wanted)}")
+
+    def _expected(self, wal_id: str, target: int) -> dict[str, pa.Table]:
+        records = self.machine.truth.records
+        if sorted(records) != list(range(len(records))) or target != len(records) - 1:
+            raise Violation(f"the log's numbers have a hole, or end at {len(records) - 1} and not at {target}")
+        data, _ = pack_records([records[lsn] for lsn in range(len(records))], 0)
+        decoder = Decoder(wal_id)
+        block = read_run(wal_id, np.frombuffer(data, np.uint8), 0, len(data)).block
+        batches = [batch for batch in (decoder.decode(block), decoder.finish()) if batch is not None]
+        return {
+            name: pa.Table.from_batches([batch.tables[name] for batch in batches if name in batch.tables])
+            for name in {name for batch in batches for name in batch.tables}
+        }
+
+    def _require_received(self, name: str, rows: pa.Table) -> None:
+        """On a disk that lies nothing can be promised to be there, but nothing may be there that never came."""
+        times = rows.column("ts_recv").cast(pa.int64()).to_pylist()
+        pairs = set(zip(rows.column("lsn").to_pylist(), times, strict=True))
+        if not pairs <= self.machine.truth.ever:
+            raise Violation(f"{name} holds rows of records that were never written")
+
+
+def damage(lake: Lake, tables: dict[str, Table]) -> list[str]:
+    """What ``verify`` asks of files: each table's log, and every page of every data file.
+
+    Once a run, and after each repair, all of ``verify`` is asked; here the rows themselves are compared instead.
+    """
+    found = []
+    for table in tables.values():
+        log = DeltaLog(lake.storage, table.spec)
+        found += [f"{path}: {fault}" for path, fault in log.faults.items()]
+        found += [f"{table.spec.name}: commits behind {log.end}"] if log.beyond_end else []
+        found += [f"{table.path(file)}: {fault}" for file, fault in damaged_files(lake, table, deep=True)]
+    return found
+
+
+def stored(lake: Lake, table: Table) -> pa.Table:
+    """All rows of a table, read from its files with their dates, in the order of the log."""
+    schema = table.spec.schema
+    parts = [schema.empty_table()]
+    for file in table.files():
+        rows = pq.ParquetFile(lake.storage.address(table.path(file))).read()
+        date = pa.array([file.date] * len(rows), pa.string())
+        parts.append(rows.append_column("date", date).select(schema.names).cast(schema))
+    return _ordered(pa.concat_tables(parts))
+
+
+def _ordered(rows: pa.Table) -> pa.Table:
+    return rows.sort_by([(name, "ascending") for name in _KEYS]).combine_chunks()
+
+
+def difference(rows: pa.Table, wanted: pa.Table) -> str:
+    """The first row that one has and the other not, in words."""
+    have = [tuple(row.values()) for row in rows.select(_KEYS).to_pylist()]
+    want = [tuple(row.values()) for row in wanted.select(_KEYS).to_pylist()]
+    lost, more = sorted(set(want) - set(have)), sorted(set(have) - set(want))
+    if not lost and not more:
+        odd = [name for name in rows.column_names if not rows.column(name).equals(wanted.column(name))]
+        return f"columns {odd} differ"
+    return f"{len(lost)} rows lost, the first is {lost[:1]}; {len(more)} too many, the first is {more[:1]}"
+
+
+# --- a run's surroundings -----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Names that are drawn at random are drawn from the seed."""
+    names = random.Random(seed ^ 0x5EED)
+    uuid4, token_hex = uuid.uuid4, secrets.token_hex
+    uuid.uuid4 = lambda: uuid.UUID(int=names.getrandbits(128), version=4)
+    secrets.token_hex = lambda nbytes=32: f"{names.getrandbits(nbytes * 8):0{nbytes * 2}x}"  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        uuid.uuid4, secrets.token_hex = uuid4, token_hex
+
+
+@contextmanager
+def _small() -> Iterator[None]:
+    """Checkpoints and clean-ups as often as a short life needs to meet them."""
+    every = delta.CHECKPOINT_EVERY, delta.CLEAN_EVERY
+    delta.CHECKPOINT_EVERY, delta.CLEAN_EVERY = 5, 10  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        delta.CHECKPOINT_EVERY, delta.CLEAN_EVERY = every  # type: ignore[misc]
+
+
+@contextmanager
+def _watched(chance: Chance) -> Iterator[None]:
+    """Failpoints are steps too; and nobody needs to read what a dying log says."""
+    failpoints.install(lambda name: reached(chance, name))
+    before = structlog.get_config()
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory(), processors=[lambda *_: ""])
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+        failpoints.install(None)
+
+
+def _fastest() -> Path | None:
+    """Nothing here needs a disk that keeps anything."""
+    memory = Path("/dev/shm")
+    return memory if memory.is_dir() else None
+
+
+__all__ = ["CRASHES_A_RUN", "Outcome", "Violation", "difference", "run", "stored"]
