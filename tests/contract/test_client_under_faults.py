@@ -43,10 +43,10 @@ QUICK = {"backoff_min_s": 0.001, "backoff_max_s": 0.002, "register_interval_s": 
 
 class Recorder:
     def __init__(self):
-        self.frames, self.events = [], []
+        self.taken, self.events = [], []
 
-    def frame(self, connection, ts_recv_us, payload):
-        self.frames.append((connection, payload))
+    def frames(self, connection, ts_recv_us, payloads):
+        self.taken += [(connection, payload) for payload in payloads]
         return True
 
     def session_event(self, connection, event):
@@ -56,11 +56,11 @@ class Recorder:
         return [event for event in self.events if event["event"] == name]
 
     def data(self, connection=None):
-        wanted = (frame for number, frame in self.frames if connection in (None, number))
+        wanted = (frame for number, frame in self.taken if connection in (None, number))
         return [frame for frame in wanted if not frame.startswith(b"{")]
 
     def pings(self):
-        return [json.loads(frame)["header"]["datetime"] for _, frame in self.frames if b"PINGPONG" in frame]
+        return [json.loads(frame)["header"]["datetime"] for _, frame in self.taken if b"PINGPONG" in frame]
 
 
 class Stage:
@@ -231,7 +231,7 @@ def test_when_the_broker_restarts_it_is_away_until_the_broker_is_back(tmp_path):
         recorder = Recorder()
         async with running(stage.feed(recorder)):
             await until(lambda: len(recorder.named("settled")) == 2)
-            await until(lambda: recorder.data(recorder.frames[-1][0]))
+            await until(lambda: recorder.data(recorder.taken[-1][0]))
         return recorder, stage.simulator.report()
 
     recorder, report = play(tmp_path, "restart@11:00+30m", scenario, play=EVENLY)

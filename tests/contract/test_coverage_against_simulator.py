@@ -38,7 +38,7 @@ class Events:
         self.events: list[dict[str, Any]] = []
         self.connected = False
 
-    def frame(self, connection, ts_recv_us, payload):
+    def frames(self, connection, ts_recv_us, payloads):
         return True
 
     def session_event(self, connection, event):

@@ -51,20 +51,20 @@ class Market:
 
     def connect(self, recorder: Recorder, now_us: int) -> None:
         recorder.session_event(1, {"event": "connected"})
-        recorder.frame(1, now_us, PING)
+        recorder.frames(1, now_us, [PING])
 
     def send(self, recorder: Recorder, now_us: int) -> None:
         """One message, mostly market data."""
         kind = self._chance.random()
         if kind < 0.03:
-            recorder.frame(1, now_us, PING)
+            recorder.frames(1, now_us, [PING])
         elif kind < 0.05:
-            recorder.frame(1, now_us, b"0|H0STCNT0|001|005930^broken^" + str(self.volume).encode())
+            recorder.frames(1, now_us, [b"0|H0STCNT0|001|005930^broken^" + str(self.volume).encode()])
         elif kind < 0.10:
             self.volume += 100
             recorder.reply(Reply(_PRICE % self.volume, now_us))
         elif kind < 0.12:
             recorder.clock_offset(self._chance.randrange(-1000, 1000))
         else:
-            recorder.frame(1, now_us, frames()[self._place])
+            recorder.frames(1, now_us, [frames()[self._place]])
             self._place = (self._place + 1) % len(frames())

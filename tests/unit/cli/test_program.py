@@ -61,6 +61,7 @@ def test_the_commands_are_these():
         "lake verify",
         "ledger certify",
         "ledger gaps",
+        "ledger repair",
         "ledger rules",
         "ledger show",
         "replay",

@@ -36,6 +36,7 @@ def job(number: int, lake: str, state: Path) -> Job:
         True,
         1.0,
         0,
+        True,
         lake,
         str(state),
     )
