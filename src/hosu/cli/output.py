@@ -90,17 +90,35 @@ def emit_reader(reader: Batches, format_: Format, *, most: int = 10_000) -> None
     JSON has no bound; a table shows the first ``most`` rows and says on stderr that there are more.
     """
     if format_ is Format.json:
-        _emit_json_array(row for batch in reader for row in batch.to_pylist())
+        _emit_json_array(row for batch in reader for row in _rows(batch))
         return
     rows: list[dict[str, Any]] = []
     more = False
     for batch in reader:
-        rows += batch.slice(0, most - len(rows)).to_pylist()
+        rows += _rows(batch.slice(0, most - len(rows)))
         if more := len(rows) == most:
             break
     emit_rows(rows, format_, columns=reader.schema.names)
     if more:
         note(f"the first {most:,} rows are shown; LIMIT the query, or print all with --format json")
+
+
+def _rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    try:
+        rows: list[dict[str, Any]] = batch.to_pylist()
+    except (OverflowError, ValueError):  # a date beyond the year 9999 or before 1: SQL knows it, Python does not
+        rows = _as_text(batch).to_pylist()
+    return rows
+
+
+def _as_text(batch: pa.RecordBatch) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    columns = [
+        column.cast(pa.string()) if pa.types.is_temporal(column.type) and not pa.types.is_interval(column.type) else column
+        for column in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
 def _emit_json_array(rows: Iterable[Mapping[str, Any]]) -> None:
@@ -164,7 +182,8 @@ def cell(value: object) -> str:
         return value.isoformat(sep=" ")
     if isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False, default=_plain)
-    return str(value)
+    # What is stored came from outside, and may hold what steers a terminal.
+    return "".join(letter if letter.isprintable() or letter == "\n" else "\ufffd" for letter in str(value))
 
 
 def _plain(value: object) -> object:

@@ -69,7 +69,21 @@ def _checked(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def block(found: dict[str, Any]) -> RenderableType:
-    """The status as two columns of facts under a headline."""
+    """The status as two columns of facts under a headline.
+
+    Raises:
+        InputError: a fact is missing, or none that a collector of this hosu writes.
+    """
+    from hosu.errors import InputError
+
+    try:
+        return _block(found)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        fault = f"is not what this hosu writes ({type(error).__name__}: {error})"
+        raise InputError("the status", fault, "ask with the hosu that collects, or start the collector again") from None
+
+
+def _block(found: dict[str, Any]) -> RenderableType:
     from rich.panel import Panel
     from rich.table import Table
     from rich.text import Text

@@ -123,6 +123,8 @@ class Session:
     def _require_query(self, sql: str) -> None:
         import duckdb
 
+        if any("\ud800" <= letter <= "\udfff" for letter in sql):
+            raise QueryError("the query is not Unicode text (it holds half a letter)")
         kinds = [statement.type for statement in self._duck.extract_statements(sql)]
         if kinds == [duckdb.StatementType.EXPLAIN]:
             # EXPLAIN ANALYZE runs what it explains, so that must be a query too.

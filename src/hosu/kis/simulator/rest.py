@@ -102,7 +102,7 @@ class RestServer:
         async def handle(request: web.Request) -> web.Response:
             try:
                 body = json.loads(await request.read())
-            except ValueError:
+            except (ValueError, RecursionError):
                 body = None
             if not isinstance(body, dict):
                 return _reply(403, {"error_description": "유효하지 않은 요청입니다.", "error_code": "EGW00101"})

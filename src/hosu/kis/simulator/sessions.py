@@ -164,11 +164,11 @@ class Session:
             return Answer(_refusal(refused.code, tr_id, tr_key), refused.code, fault=fault)
 
     def _check_header(self, header: dict[str, Any]) -> None:
-        if header.get("tr_type") not in {"1", "2"}:
+        if _text(header, "tr_type") not in {"1", "2"}:
             raise _RefusedError("OPSP8997")
         if "custtype" not in header:
             raise _RefusedError("OPSP9997")
-        if header["custtype"] not in {"P", "B"}:
+        if _text(header, "custtype") not in {"P", "B"}:
             raise _RefusedError("OPSP8998")
 
     def _check_key(self, asked: dict[str, Any], tr_id: str, tr_key: str) -> None:
@@ -260,7 +260,8 @@ def _refusal(code: str, tr_id: str, tr_key: str) -> bytes:
 
 
 def _dump(header: dict[str, str], body: dict[str, Any]) -> bytes:
-    return json.dumps({"header": header, "body": body}, ensure_ascii=False, separators=(",", ":")).encode()
+    text = json.dumps({"header": header, "body": body}, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace")
 
 
 def _iv_and_key(seed: str) -> tuple[str, str]:
