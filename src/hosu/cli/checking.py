@@ -1,4 +1,4 @@
-"""One sentence and an exit code about a collector, for monitors: what its health file says, and whether to believe it."""
+"""One sentence and an exit code about a collector, for monitors: its health file, and whether to believe it."""
 
 from __future__ import annotations
 

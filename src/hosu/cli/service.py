@@ -56,7 +56,7 @@ def print_(
         list[str] | None, typer.Argument(metavar="[-- OPTIONS]", help="Options of `hosu collect`, behind --.")
     ] = None,
     user: Annotated[bool, typer.Option("--user", help="For the user's own manager instead of the system's.")] = False,
-    account: Annotated[str, typer.Option("--account", metavar="NAME", help="The system's account it runs as.")] = "hosu",
+    account: Annotated[str, typer.Option("--account", metavar="NAME", help="The account it runs as.")] = "hosu",
     lake: Annotated[
         str | None, typer.Option("--lake", metavar="ROOT", help="The lake: an absolute folder or s3://bucket/prefix.")
     ] = None,

@@ -117,7 +117,7 @@ def test_a_loop_that_turns_is_not_pinged_for_while_its_writer_or_a_sink_hangs(
 ):
     clock = Clock()
     attendant = made(manager, clock)
-    for second in range(0, after_s + 30):
+    for second in range(after_s + 30):
         clock.set(second)
         attendant.take(status(beats=1 if "sink" in said else second, **stuck))
         health = attendant.attend()

@@ -8,7 +8,7 @@ GIB = 1 << 30
 HOUR_US = 3_600_000_000
 
 
-def budget(**config: float | int | None) -> DiskBudget:
+def budget(**config: float | None) -> DiskBudget:
     return DiskBudget(DiskConfig(**{"reserve_bytes": GIB, "warn_days": 7.0, **config}))  # type: ignore[arg-type]
 
 
