@@ -42,7 +42,7 @@ Each error keeps its facts as attributes and ends its sentence with what to do.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 def plain(text: str) -> str:
@@ -89,14 +89,18 @@ class PortInUseError(HosuError):
 
 
 class ShardsFailedError(HosuError):
-    """One or more of several collecting processes failed again and again, and were given up."""
+    """One or more of several collecting processes failed again and again, and were given up.
 
-    def __init__(self, causes: dict[int, str], shards: int) -> None:
-        self.causes, self.shards = causes, shards
+    ``status`` is the last one of all, those that ended in order included.
+    """
+
+    def __init__(self, causes: dict[int, str], status: dict[str, Any]) -> None:
+        self.causes, self.status = causes, status
         told = "; ".join(f"[{number}] {cause}" for number, cause in causes.items())
+        count = f"{len(causes)} of {len(status['shards'])} shards"
         super().__init__(
-            f"{len(causes)} of {shards} shards failed again and again: {told}; what they received is in their logs, "
-            "start again once the cause is mended"
+            f"{count} failed again and again: {told}; what they received is in their logs, start again once the cause "
+            "is mended"
         )
 
 

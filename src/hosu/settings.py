@@ -119,7 +119,10 @@ class CollectSettings(BaseSettings):
         description="folder of tokens and locks, shared by all processes of a user",
     )
     poll_seconds: float = Field(
-        60.0, validation_alias="HOSU_POLL_SECONDS", ge=1, description="interval of REST snapshots of what is collected"
+        60.0,
+        validation_alias="HOSU_POLL_SECONDS",
+        ge=1,
+        description="seconds between REST snapshots of a streamed symbol, a witness of what the stream may have missed",
     )
     disk_reserve_mb: int = Field(
         1024,

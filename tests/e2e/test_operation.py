@@ -87,15 +87,15 @@ def test_where_nothing_collects_a_check_says_so(tmp_path: Path):
 
 
 def test_logs_on_a_stderr_that_is_no_terminal_are_json_and_lines_if_wanted(tmp_path: Path):
-    with simulator(tmp_path, *MARKET, "--rate", 2_000, "--records", 2_000, "--expect", 4) as broker:
-        with collecting(tmp_path, broker) as collector:
-            said = collector.finish().err.splitlines()
+    market = (*MARKET, "--rate", 2_000, "--records", 2_000, "--expect", 4)
+    with simulator(tmp_path, *market) as broker, collecting(tmp_path, broker) as collector:
+        said = collector.finish().err.splitlines()
     events = [json.loads(line)["event"] for line in said if not line.startswith("hosu: ")]
     assert "collector stops" in events
-    (tmp_path / "again").mkdir()
-    with simulator(tmp_path / "again", *MARKET, "--rate", 2_000, "--records", 2_000, "--expect", 4) as broker:
-        with collecting(tmp_path / "again", broker, HOSU_LOG_FORMAT="text") as collector:
-            said = collector.finish().err.splitlines()
+    again = tmp_path / "again"
+    again.mkdir()
+    with simulator(again, *market) as broker, collecting(again, broker, HOSU_LOG_FORMAT="text") as collector:
+        said = collector.finish().err.splitlines()
     assert not [line for line in said if line.startswith("{")]
     assert any("collector stops" in line for line in said)
 

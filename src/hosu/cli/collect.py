@@ -16,7 +16,6 @@ from hosu.cli.output import Format, emit_json, stderr, stdout
 from hosu.cli.status import block
 
 if TYPE_CHECKING:
-    from hosu.cli.collecting import Work
     from hosu.kis.rest import Scope
 
 
@@ -86,6 +85,7 @@ def collect(
     from hosu.cli.options import lake_root
     from hosu.cli.station import host_of
     from hosu.cli.universe import symbols_of
+    from hosu.errors import ShardsFailedError
     from hosu.settings import CollectSettings, KisSettings, load
 
     if scope not in ("KRX", "NXT", "UN"):
@@ -100,15 +100,19 @@ def collect(
     if durable_fd is not None and len(credentials) > 1:
         raise typer.BadParameter("--durable-fd needs a single key: each has a log of its own")
     settings = load(CollectSettings, {"state": state})
-    opened = open_lake(lake, create=True)
+    opened = None if plan else open_lake(lake, create=True)
     folder = state_folder(lake_root(lake), settings)
     simulator = host.rest if kis == "simulator" else None
-    if daily and not plan:
+    if daily and opened is not None:
         require_instruments(opened, simulator)
+
+    def chosen() -> list[str]:  # on another day others may be traded
+        return symbols_of(symbols, lambda: opened or open_lake(lake), simulator)
+
     wish = Wish(
         host,
         credentials,
-        symbols_of(symbols, opened, simulator),
+        chosen(),
         tuple(feed.strip() for feed in feeds.split(",")),
         cast("Scope", scope),
         slots,
@@ -119,15 +123,20 @@ def collect(
         durable_fd=durable_fd,
     )
     work = planned(wish, folder, manners)
-    if plan:
+    if opened is None:
         emit_plan(work.plan, wish.poll_every_s, format_)
         return
     operation = Operation(opened, folder, settings, manners, lead if daily else None, health_port, bars=bars)
+    try:
+        last = operate(operation, work, lambda: planned(replace(wish, symbols=chosen()), folder, manners))
+    except ShardsFailedError as error:  # the others have ended in order
+        _show(error.status, format_)
+        raise
+    _show(last, format_)
 
-    def today() -> Work:  # the second time on another day, of which other symbols may be traded
-        return planned(replace(wish, symbols=symbols_of(symbols, opened, simulator)), folder, manners)
 
-    last = operate(operation, work, today)
+def _show(last: dict[str, Any], format_: Format) -> None:
+    """The last status; none where a signal came before the first day."""
     if format_ is Format.json:
         emit_json(last)
     elif last:

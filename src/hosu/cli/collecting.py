@@ -165,10 +165,11 @@ def _commit_leftovers(state: Path, folders: Sequence[Path], lake: Lake, settings
     for folder in others:
         if folder not in folders and any((folder / "wal").glob("*.log")):
             note(f"hosu: committing what the log in {folder} still holds")
-            run_loop(_commit(folder, lake, settings))
+            if str(run_loop(_commit(folder, lake, settings))["reason"]).startswith("SIG"):
+                raise KeyboardInterrupt
 
 
-async def _commit(folder: Path, lake: Lake, settings: CollectSettings) -> None:
+async def _commit(folder: Path, lake: Lake, settings: CollectSettings) -> dict[str, Any]:
     from hosu.clock import SystemClock
     from hosu.collect.collector import Collector, CollectorConfig, Outside
     from hosu.collect.recorder import Recorder
@@ -188,7 +189,7 @@ async def _commit(folder: Path, lake: Lake, settings: CollectSettings) -> None:
         clock=clock,
         outside=Outside(session_over=lambda _: True),
     )
-    await collector.run()
+    return await collector.run()
 
 
 def _keep(path: Path, work: Work, folders: Sequence[Path], state: Path) -> None:

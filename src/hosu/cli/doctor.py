@@ -45,7 +45,17 @@ def doctor(
 ) -> None:
     """Checks keys, clock, disk, network, Java and versions, and says what to do. Exits 1 if something will not work."""
     root = lake_root(lake)
-    checks = [_python(), _libraries(), _event_loop(), *_keys(), _clock(network), *_disk(root), _descriptors(), _java()]
+    checks = [
+        _python(),
+        _libraries(),
+        _event_loop(),
+        *_keys(),
+        *_further_keys(),
+        _clock(network),
+        *_disk(root),
+        _descriptors(),
+        _java(),
+    ]
     if network:
         checks += _network()
     emit_rows([asdict(check) for check in checks], format_)
@@ -106,6 +116,23 @@ def _keys() -> list[Check]:
             else:
                 checks.append(Check(variable, "ok", "set"))
     return checks
+
+
+def _further_keys() -> list[Check]:
+    """Numbered live keys, where there are any."""
+    from hosu.cli.keys import keys_of
+    from hosu.errors import SettingsError
+    from hosu.kis.registrations import SLOTS
+    from hosu.settings import KisSettings, load
+
+    settings = load(KisSettings)
+    if settings.live_app_key is None or settings.live_app_secret is None:
+        return []
+    try:
+        count = len(keys_of("live", settings))
+    except SettingsError as error:
+        return [Check("live keys", "fail", f"{error.name} {error.fault}", "each number needs a key and a secret")]
+    return [Check("live keys", "ok", f"{count}, together {count * SLOTS} slots")] if count > 1 else []
 
 
 def _clock(network: bool) -> Check:

@@ -57,7 +57,7 @@ def _simulated(number: int, settings: KisSettings) -> Credentials:
     from hosu.kis.hosts import Credentials
 
     first = credentials_of("simulator", settings)
-    return first if number == 1 else Credentials(f"SIMULATED{number:027d}", first.appsecret, settings.customer_type)
+    return first if number == 1 else Credentials(f"SIMULATED{number:028d}", first.appsecret, settings.customer_type)
 
 
 def _surroundings() -> dict[str, str]:

@@ -44,8 +44,6 @@ def operate(operation: Operation, work: Work, today: Callable[[], Work]) -> dict
         PortInUseError, InputError: the port for health cannot be had.
         HosuError: what ended the collection.
     """
-    from hosu.cli.collecting import collect_all
-    from hosu.cli.daily import end_on_signals
     from hosu.locks import FileLock
 
     lock = FileLock(operation.state / "collect.lock", f"the state folder {operation.state}")
@@ -53,18 +51,39 @@ def operate(operation: Operation, work: Work, today: Callable[[], Work]) -> dict
     with lock, _surroundings(operation, work) as attendant:
 
         def collect(work: Work) -> dict[str, Any]:
-            note(f"hosu: {work.said}")
-            attendant.enter("starting")
-            return collect_all(work, operation.lake, operation.state, operation.settings, operation.manners, attendant)
+            return _collected(operation, work, attendant)
 
         if operation.lead_min is not None:
             return _daily(operation, work, today, collect, attendant)
         last = collect(work)
-        end_on_signals()
-        if operation.bars and not str(last.get("reason", "")).startswith("SIG"):
-            attendant.enter("building bars")
-            build_bars(operation.lake)
+        if not str(last.get("reason", "")).startswith("SIG"):
+            _finish(operation, attendant)
         return last
+
+
+def _collected(operation: Operation, work: Work, attendant: Attendant) -> dict[str, Any]:
+    """Collects until the end; returns the last status."""
+    from hosu.cli.collecting import collect_all
+    from hosu.cli.daily import end_on_signals
+    from hosu.errors import ShardsFailedError
+
+    note(f"hosu: {work.said}")
+    attendant.enter("starting")
+    try:
+        return collect_all(work, operation.lake, operation.state, operation.settings, operation.manners, attendant)
+    except ShardsFailedError as error:  # the others have ended in order, and what they brought is worth its bars
+        end_on_signals()
+        if not str(error.status.get("reason", "")).startswith("SIG"):
+            _finish(operation, attendant)
+        raise
+    finally:
+        end_on_signals()
+
+
+def _finish(operation: Operation, attendant: Attendant) -> None:
+    if operation.bars:
+        attendant.enter("building bars")
+        build_bars(operation.lake)
 
 
 def _daily(
@@ -90,7 +109,7 @@ def _daily(
             operation.lake, host.rest if host.name == "simulator" else None, turn.day
         ),
         collect=lambda _: collect(today()),
-        finish=lambda _: build_bars(operation.lake) if operation.bars else None,
+        finish=lambda _: _finish(operation, attendant),
         run_loop=run_loop,
     ).run()
 
@@ -157,13 +176,21 @@ def fetch_instruments(lake: Lake, rest: str | None, day: dt.date) -> None:
 
 
 def require_instruments(lake: Lake, rest: str | None) -> None:
-    """Fetches today's instruments where the lake knows none at all: a new lake must be able to begin with a day."""
+    """Fetches today's instruments where the lake knows none at all, so that a new lake can begin with a day.
+
+    Where they cannot be had, that is said: who names symbols one by one needs none.
+    """
     from hosu.clock import WallClock
+    from hosu.errors import HosuError
     from hosu.lake.instruments import universe
     from hosu.market.calendar import business_day
 
-    if not universe(lake, "9999-12-31").num_rows:
+    if universe(lake, "9999-12-31").num_rows:
+        return
+    try:
         fetch_instruments(lake, rest, business_day(WallClock().now_us())[0])
+    except HosuError as error:
+        note(f"hosu: {error}; going on without instruments")
 
 
 def build_bars(lake: Lake) -> None:

@@ -96,12 +96,16 @@ class Shard:
             status = StatusFile(self.folder / "status.json").read()
         except InputError:
             status = {}
+        if self.state not in ("running", "ended"):  # whatever it covered, it does not now
+            status.pop("coverage", None)
         pid = self._process.pid if self._process is not None else None
         facts = {"number": self.number, "key": self.folder.name, "state": self.state, "pid": pid}
         return {**facts, "restarts": self.restarts, "cause": self.cause, "status": status}
 
     async def _live(self, tell: Callable[[str], None]) -> int:
         """One life of the process; its exit code."""
+        for name in ("status.json", "coverage.json"):  # nothing of an earlier life may pass for this one's
+            (self.folder / name).unlink(missing_ok=True)
         self._process = process = await asyncio.create_subprocess_exec(
             *COMMAND,
             stdin=asyncio.subprocess.PIPE,
@@ -115,12 +119,21 @@ class Shard:
         try:
             # Stays open: its end would tell the shard that we have gone.
             process.stdin.write(self._job.to_line())
-            async for line in process.stderr:
-                self._hear(line.decode("utf-8", "replace").rstrip(), tell)
+            await self._listen(process.stderr, tell)
             return await process.wait()
         finally:
             self.kill()
             process.stdin.close()
+
+    async def _listen(self, stderr: asyncio.StreamReader, tell: Callable[[str], None]) -> None:
+        while True:
+            try:
+                line = await stderr.readline()
+            except ValueError:  # longer than anything a person would read: left out
+                continue
+            if not line:
+                return
+            self._hear(line.decode("utf-8", "replace").rstrip(), tell)
 
     def _hear(self, line: str, tell: Callable[[str], None]) -> None:
         if line.startswith("hosu: "):
@@ -132,6 +145,7 @@ class Shard:
         delay_s = self._backoff.delay_s()
         _log.warning("shard starts again", shard=self.number, code=code, cause=self.cause, delay_s=round(delay_s, 1))
         self.state = "waiting"
+        (self.folder / "coverage.json").unlink(missing_ok=True)
         self.restarts += 1
         stopped = asyncio.ensure_future(self._stopping.wait())
         slept = asyncio.ensure_future(self._clock.sleep(delay_s))
@@ -168,8 +182,6 @@ class Shards:
         Raises:
             ShardsFailedError: a shard was given up; the others have ended in order.
         """
-        for shard in self._shards:  # nothing of an earlier run may pass for this one's
-            (shard.folder / "status.json").unlink(missing_ok=True)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop, number)
@@ -184,9 +196,10 @@ class Shards:
                 loop.remove_signal_handler(number)
             self._keep_status()
         failed = [shard for shard in self._shards if shard.state == "failed"]
+        last = self.status()
         if failed:
-            raise ShardsFailedError({shard.number: str(shard.cause) for shard in failed}, len(self._shards))
-        return self.status()
+            raise ShardsFailedError({shard.number: str(shard.cause) for shard in failed}, last)
+        return last
 
     def status(self) -> dict[str, Any]:
         """The status of all as one; see ``shard_status.merged``."""

@@ -239,7 +239,8 @@ def _coverage(
     poller = None
     if plan.poll and share.symbols:
         rotation = Rotation(share.symbols, clock.monotonic(), plan.poll_every_s)
-        poller = Poller(rest, rotation, plan.scope, clock, calls_per_s=governor.calls_per_s)
+        parallel = max(1, governor.pace.calls // 2)
+        poller = Poller(rest, rotation, plan.scope, clock, calls_per_s=governor.calls_per_s, parallel=parallel)
     coverage = Coverage(
         CoverageConfig(
             poll_every_s=plan.poll_every_s,

@@ -39,15 +39,19 @@ def status(
         print(f"hosu: {'OK' if well else 'NOT OK'}: {sentence}")
         raise typer.Exit(0 if well else 1)
     file = StatusFile(folder / "status.json")
+
+    def now() -> dict[str, Any]:
+        return checking.with_health(_checked(file.read()), folder)
+
     if not watch:
-        _show(checking.with_health(_checked(file.read()), folder), format_)
+        _show(now(), format_)
         return
     from rich.live import Live
 
-    with Live(block(checking.with_health(_checked(file.read()), folder)), console=stderr(), refresh_per_second=4) as live:
+    with Live(block(now()), console=stderr(), refresh_per_second=4) as live:
         while True:
             time.sleep(0.5)
-            live.update(block(checking.with_health(_checked(file.read()), folder)))
+            live.update(block(now()))
 
 
 def _show(found: dict[str, Any], format_: Format) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from hosu.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from hosu.lake.lake import Lake
 
@@ -16,11 +16,12 @@ _LONGEST_NAME: Final = 255
 _FORMS: Final = "give symbols, market:KOSPI, top:300, all, or a file of one symbol a line"
 
 
-def symbols_of(text: str, lake: Lake, simulator: str | None) -> list[str]:
+def symbols_of(text: str, lake: Callable[[], Lake], simulator: str | None) -> list[str]:
     """The symbols meant, each once: listed ones in their order, others by their turnover, the largest first.
 
     Parts are separated by commas, and earlier ones come first: ``005930,top:300`` is 005930 and then the 300 most
-    traded. ``simulator`` is the REST address of one, whose market is then asked instead of the lake's instruments.
+    traded. ``simulator`` is the REST address of one, whose market is then asked instead of the instruments of
+    ``lake()``, which is opened only where it is asked.
 
     Raises:
         InputError: no such file or market, no universe, something that is no symbol, or nothing at all.
@@ -73,7 +74,7 @@ def _of_kind(kind: str, value: str, known: Sequence[tuple[str, str, float]], par
     raise InputError(part, "is no way to name symbols", _FORMS)
 
 
-def _universe(lake: Lake, simulator: str | None, part: str) -> list[tuple[str, str, float]]:
+def _universe(lake: Callable[[], Lake], simulator: str | None, part: str) -> list[tuple[str, str, float]]:
     """Symbol, market and turnover of every instrument, the most traded first."""
     from hosu.cli.instruments import fetch
     from hosu.lake.instruments import universe
@@ -82,7 +83,8 @@ def _universe(lake: Lake, simulator: str | None, part: str) -> list[tuple[str, s
     if simulator is not None:
         listed = fetch(simulator)
         return by_turnover((each.symbol, each.market.value, each.base_price * each.previous_volume) for each in listed)
-    known = universe(lake, "9999-12-31")
+    opened = lake()
+    known = universe(opened, "9999-12-31")
     if not known.num_rows:
         raise InputError(f"--symbols {part}", "the lake knows no instruments", "run: hosu instruments sync")
     columns = (known.column(name).to_pylist() for name in ("symbol", "market", "base_price", "previous_volume"))
@@ -90,7 +92,7 @@ def _universe(lake: Lake, simulator: str | None, part: str) -> list[tuple[str, s
         (str(symbol), str(market), float(price or 0) * int(volume or 0))
         for symbol, market, price, volume in zip(*columns, strict=True)
     ]
-    return by_turnover(estimates, latest_turnover(lake))
+    return by_turnover(estimates, latest_turnover(opened))
 
 
 def by_turnover(

@@ -102,6 +102,7 @@ class Coverage:
             self._slots[registration.key] = (*got, registration.tr_id)
         self._exchanges = Exchanges(config.exchange, share.streamed, clock.monotonic())
         self._exchanged = 0
+        self._gave_up: set[str] = set()
         self._ended = False
         self._scores: dict[str, float] = {}
         self._status: dict[str, Any] = {}
@@ -110,7 +111,9 @@ class Coverage:
     def desired(self) -> list[Registration]:
         """What the feed shall register, by priority, and who takes the place of those refused."""
         wanted = [Registration(tr_id, symbol) for symbol, tr_ids in self._slots.items() for tr_id in tr_ids]
-        return [*wanted, *(each for each in self._share.reserve if each.key not in self._slots)]
+        # Whoever gave its slot up is released, and so must not be wanted in another's place.
+        away = self._slots.keys() | self._gave_up
+        return [*wanted, *(each for each in self._share.reserve if each.key not in away)]
 
     def take_prices(self, prices: Sequence[Priced]) -> None:
         """Remembers what a reply says of each symbol's turnover so far."""
@@ -188,6 +191,7 @@ class Coverage:
             return
         _log.info("a symbol takes the slot of another", streamed=change.promote, polled=change.demote)
         self._exchanged += 1
+        self._gave_up = (self._gave_up | {change.demote}) - {change.promote}
         self._slots = {
             change.promote if symbol == change.demote else symbol: tr_ids for symbol, tr_ids in self._slots.items()
         }

@@ -178,8 +178,8 @@ class PriceSource(Protocol):
 class Poller:
     """Works a rotation off: ``run`` until cancelled, ``sweep`` once over everybody.
 
-    ``calls_per_s()`` is what the governor grants at present; it decides how many calls are under way at once, and
-    what is said of the interval to be expected.
+    ``calls_per_s()`` is what the governor grants at present: what is said of the interval to be expected follows from
+    it. Up to ``parallel`` calls are under way at once; replies that take half a second need half a second's calls.
 
     Attributes:
         on_prices: gets every reply.
@@ -196,11 +196,12 @@ class Poller:
         clock: Clock,
         *,
         calls_per_s: Callable[[], float],
+        parallel: int = 6,
     ) -> None:
         self.rotation = rotation
         self.on_prices: Callable[[Sequence[Priced]], None] = lambda _: None
         self._source, self._scope, self._clock = source, scope, clock
-        self._calls_per_s = calls_per_s
+        self._calls_per_s, self._parallel = calls_per_s, parallel
         self._said_times, self._say_after_s = 1.0, 0.0
         self._failed_in_a_row = 0
         self.calls = self.failures = 0
@@ -209,10 +210,8 @@ class Poller:
     async def run(self) -> None:
         """Polls until cancelled. What the broker refuses is said, and the rotation goes on: a missed snapshot is no
         reason to stop receiving."""
-        # A reply takes up to about half a second of a second's calls.
-        workers = max(1, min(8, round(self._calls_per_s() / 2)))
         async with asyncio.TaskGroup() as group:
-            for number in range(workers):
+            for number in range(self._parallel):
                 group.create_task(self._work(), name=f"poll-{number}")
 
     async def sweep(self) -> None:
@@ -245,7 +244,7 @@ class Poller:
         symbols = [self.rotation.symbols[place] for place in taken]
         try:
             prices = await self._source.multi_price(symbols, self._scope, priority=Priority.POLL)
-        except BrokerError as error:
+        except (BrokerError, OSError) as error:
             self._fail(taken, error)
         else:
             answered = {price.symbol for price in prices}
@@ -257,7 +256,7 @@ class Poller:
         finally:
             self.rotation.failed(taken)  # also when cancelled: nobody stays away
 
-    def _fail(self, taken: npt.NDArray[np.int64], error: BrokerError) -> None:
+    def _fail(self, taken: npt.NDArray[np.int64], error: Exception) -> None:
         self.rotation.failed(taken)
         self.failures += 1
         self._failed_in_a_row += 1

@@ -81,7 +81,8 @@ class Priority(IntEnum):
     POLL = 2
 
 
-_HEAD: Final = struct.Struct("<4sfqqq")  # magic, slowness, times: last refusal, last wait of other calls and of polls
+_HEAD: Final = struct.Struct("<4sfqqq")
+"""Magic, slowness, and three times: of the last refusal, and when another call and when a poll last had to wait."""
 _MAGIC: Final = b"HGV2"
 _MAX_SLOWNESS: Final = 8.0
 _SLOWER: Final = 1.5
@@ -104,10 +105,10 @@ class Governor:
 
     The file is locked only while a grant is looked up and written; waiting happens outside the lock. A refusal by
     the broker slows every process down by half; each quiet minute takes one such step back. Back-fill leaves a
-    quarter of the calls to live work. Polls take whatever nobody else wants, and leave a quarter while anybody,
-    in whatever process, has to wait: it goes to live calls first, then to back-fill. Back-fill in turn takes no more
-    than that quarter while polls wait. Times in the file are wall-clock microseconds; what lies seconds in the future (a clock set
-    back) does not count.
+    quarter of the calls to live work. Polls take whatever nobody else wants, and leave a quarter while anybody, in
+    whatever process, has to wait: it goes to live calls first, then to back-fill. Back-fill in turn takes no more
+    than that quarter while polls wait. Times in the file are wall-clock microseconds; what lies seconds in the future
+    (a clock set back) does not count.
     """
 
     def __init__(self, path: Path, pace: Pace, clock: Clock) -> None:

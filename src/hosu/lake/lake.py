@@ -96,6 +96,8 @@ def _is_marked(storage: Storage) -> bool:
 
 def _mark(storage: Storage, *, create: bool) -> None:
     if not storage.is_empty(but_for=_STATE):
+        if _is_marked(storage):  # by another process, a moment ago
+            return
         raise NotALakeError(storage.uri, f"it holds files but no {_MARKER}")
     if not create:
         raise NotALakeError(storage.uri, "it is empty")

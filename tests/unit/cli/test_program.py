@@ -48,6 +48,7 @@ COMMANDS = commands(ROOT)
 def test_the_commands_are_these():
     assert sorted(COMMANDS) == [
         "collect",
+        "coverage",
         "decode",
         "demo",
         "doctor",

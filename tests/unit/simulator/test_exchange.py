@@ -285,3 +285,10 @@ def test_a_violent_day_brings_interruptions_and_their_end() -> None:
 def test_a_config_that_makes_no_sense_is_refused(config: ExchangeConfig, error: type[Exception]) -> None:
     with pytest.raises(error):
         Exchange(config)
+
+
+def test_a_market_may_have_thousands_of_symbols_each_once():
+    from hosu.kis.simulator.universe import default_symbols
+
+    assert len(set(default_symbols(4_000))) == 4_000
+    assert default_symbols(4_000)[:300] == default_symbols(300)

@@ -33,8 +33,8 @@ _NAMES: Final[dict[str, tuple[str, int]]] = {
 
 def default_symbols(count: int) -> tuple[str, ...]:
     """Codes of the exchange's first ``count`` symbols, the most active first."""
-    made_up = (f"{number * 10:06d}" for number in range(10_001, 10_001 + count))
-    return (*_NAMES, *made_up)[:count]
+    made_up = (f"{number * 10:06d}" for number in range(10_001, 10_001 + count + len(_NAMES)))
+    return (*_NAMES, *(code for code in made_up if code not in _NAMES))[:count]
 
 
 def list_instruments(symbols: Sequence[str], day: date, seed: int) -> tuple[Instrument, ...]:
