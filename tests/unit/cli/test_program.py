@@ -59,6 +59,7 @@ def test_the_commands_are_these():
         "lake tables",
         "lake verify",
         "replay",
+        "service print",
         "simulator",
         "sql",
         "status",
