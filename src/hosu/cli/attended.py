@@ -85,6 +85,7 @@ class Attendant:
         self._open_for, self._disk, self._config = open_for, disk, config or AttendantConfig()
         self._progress = Progress()
         self._seen = _Seen({}, clock.monotonic(), patience_s=self._config.stage_s)
+        self._offset_us = 0
         self._ready_told = self._stopping_told = False
         self._pinged_s = self._kept_s = float("-inf")
         self._kept: tuple[object, ...] = ()
@@ -110,6 +111,7 @@ class Attendant:
         """Runs a collector, and tells of it while that lasts. Returns its last status."""
         from hosu.cli.collect import watched
 
+        self._offset_us = self._clock.offset_us()  # a collector takes its time from the system's clock as it begins
         self.take(collector.status())
         telling = asyncio.create_task(self._tell(collector), name="attendant")
         try:
@@ -171,7 +173,8 @@ class Attendant:
 
     def health(self) -> Health:
         """How the process stands now. May be called from any thread."""
-        seen, now_s, now_us = self._seen, self._clock.monotonic(), self._clock.now_us()
+        seen, now_s, offset_us = self._seen, self._clock.monotonic(), self._clock.offset_us()
+        now_us = self._clock.now_us() + offset_us  # as the system's clock is now, for that is what readers compare with
         with self._lock:
             standing = self._standing(seen, now_s)
         return judge(
@@ -184,7 +187,7 @@ class Attendant:
                 open_for_s=self._open_for(now_us),
                 frame_age_s=None if seen.frame_s is None else now_s - seen.frame_s,
                 disk=self._disk(),
-                clock_off_s=self._clock.offset_us() / 1e6,
+                clock_off_s=(offset_us - self._offset_us) / 1e6 if seen.stage is None else 0.0,
             ),
         )
 
@@ -206,9 +209,9 @@ class Attendant:
         if not self._ready_told and (health.state == "running" or self._seen.waits):
             self._ready_told = self._notifier.send(READY=1)
         interval_s = self._notifier.watchdog_s
-        if interval_s is not None and health.alive and now_s - self._pinged_s >= min(interval_s / 3, _PING_S):
+        due = interval_s is not None and now_s - self._pinged_s >= min(interval_s / 3, _PING_S)
+        if due and health.alive and self._notifier.send(WATCHDOG=1):
             self._pinged_s = now_s
-            self._notifier.send(WATCHDOG=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,9 @@ _log = structlog.get_logger(__name__)
 _LOOK_S: Final = 20.0
 """Between two looks at the clock; a laptop that wakes up is at work so soon."""
 _WAIT_S: Final = 300.0
+_RETRY_MIN_S: Final = 30.0
+_RETRY_MAX_S: Final = 600.0
+"""Between two tries of a day whose collection failed for now; what fails for good ends the process."""
 _AGAIN_S: Final = 600.0
 """With more than this left of a day that seemed over, the clock was wrong, and the day is gone on with."""
 
@@ -63,12 +66,15 @@ class Days:
         self._prepare, self._collect, self._finish, self._run_loop = prepare, collect, finish, run_loop
         self._stopped_by: str | None = None
         self._done: date | None = None
+        self._failures, self._rest_until_s = 0, float("-inf")
+        self._failed_with = ""
 
     def run(self) -> dict[str, Any]:
         """Collects for ever; returns the last day's status, or an empty one, after a signal.
 
         Raises:
-            HosuError: what ended a day's collection for good. Who supervises starts again, and that is within limits.
+            HosuError: what ended a day's collection for good. Who supervises starts again, within limits; what may pass
+            is tried again here.
         """
         last: dict[str, Any] = {}
         while True:
@@ -78,13 +84,29 @@ class Days:
                 return last
             end_on_signals()
             self._try("fetching the instruments", self._prepare, turn)
-            last = self._collect(turn)
-            end_on_signals()
+            try:
+                last = self._collect(turn)
+            except HosuError as error:
+                if not error.retryable:
+                    raise
+                self._rest(error)
+                continue
+            finally:
+                end_on_signals()
+            self._failures = 0
             if str(last.get("reason") or "").startswith("SIG"):
                 return last
             self._try("building bars", self._finish, turn)
             if self._clock.now_us() >= turn.end_us - _AGAIN_S * 1e6 or not _ended_by_clock(last):
                 self._done = turn.day
+
+    def _rest(self, error: HosuError) -> None:
+        """What may pass is tried again, ever more slowly: a supervisor's restarts are few."""
+        delay_s = min(_RETRY_MIN_S * 2.0 ** min(self._failures, 10), _RETRY_MAX_S)
+        self._failures += 1
+        self._rest_until_s, self._failed_with = self._clock.monotonic() + delay_s, str(error)
+        _log.warning("collection failed, it will be tried again", error=str(error), delay_s=delay_s)
+        note(f"hosu: {error}; trying again in {delay_s:,.0f} s")
 
     async def _await_turn(self) -> Turn | None:
         """The next day, once its time has come; None when a signal came first."""
@@ -110,10 +132,14 @@ class Days:
             if turn != said:
                 self._tell(turn, now_us, said)
                 said = turn
-            if turn.begin_us <= now_us:
+            early_s, rest_s = (turn.begin_us - now_us) / 1e6, self._rest_until_s - self._clock.monotonic()
+            if early_s <= 0 and rest_s <= 0:
                 return turn
-            self._attendant.enter(f"waiting for {_day_and_time(turn)}", waits=True, at_most_s=_WAIT_S)
-            await self._sleep(min(_LOOK_S, (turn.begin_us - now_us) / 1e6), stopped)
+            if early_s > 0:
+                self._attendant.enter(f"waiting for {_day_and_time(turn)}", waits=True, at_most_s=_WAIT_S)
+            else:
+                self._attendant.enter(f"waiting to try again ({self._failed_with})", at_most_s=_WAIT_S)
+            await self._sleep(min(_LOOK_S, max(early_s, rest_s)), stopped)
         return None
 
     async def _sleep(self, seconds: float, stopped: asyncio.Event) -> None:

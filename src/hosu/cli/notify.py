@@ -21,12 +21,13 @@ class Notifier:
     """Sends to the socket at ``address``, a path or (``@name``) an abstract one; None sends nothing.
 
     ``watchdog_s`` is within what time the manager wants a ping, None when it wants none. A manager that does not
-    listen is no reason to stop: it is said once.
+    listen is no reason to stop: it is said once, and tried again with each message.
     """
 
     def __init__(self, address: str | None = None, watchdog_s: float | None = None) -> None:
         self._address = address
         self.watchdog_s = watchdog_s
+        self._failed = False
 
     @classmethod
     def of_environment(cls, environ: MutableMapping[str, str]) -> Notifier:
@@ -56,15 +57,12 @@ class Notifier:
                 channel.settimeout(_SEND_S)  # a manager that does not read must not hold us
                 channel.sendto("\n".join(lines).encode("utf-8", "replace"), where)
         except (OSError, ValueError) as error:
-            self._give_up_unless_busy(error)
+            if not self._failed:
+                _log.warning("the service manager cannot be told", address=self._address, error=str(error))
+            self._failed = True
             return False
+        self._failed = False
         return True
-
-    def _give_up_unless_busy(self, error: Exception) -> None:
-        if isinstance(error, TimeoutError | BlockingIOError | InterruptedError):
-            return
-        _log.warning("the service manager cannot be told", address=self._address, error=str(error))
-        self._address = None
 
 
 def _interval_s(usec: str, pid: str) -> float | None:

@@ -136,7 +136,7 @@ def _surroundings(operation: Operation, work: Work) -> Iterator[Attendant]:
     from hosu.cli.disk import DiskWatch
     from hosu.cli.endpoint import Endpoint
     from hosu.cli.notify import Notifier
-    from hosu.clock import SystemClock
+    from hosu.clock import SystemClock, WallClock
     from hosu.collect.disk import DiskConfig
     from hosu.market.agenda import trading_for_s
     from hosu.market.day_plan import Scope
@@ -145,7 +145,7 @@ def _surroundings(operation: Operation, work: Work) -> Iterator[Attendant]:
     settings, state = operation.settings, operation.state
     scope, simulated = Scope(work.wish.scope), work.wish.host.name == "simulator"
     budget = DiskConfig(settings.disk_reserve_mb << 20, settings.disk_warn_days, settings.raw_budget_bytes)
-    disk = DiskWatch(state, operation.lake, budget, SystemClock())
+    disk = DiskWatch(state, operation.lake, budget, WallClock())
     notifier = Notifier.of_environment(os.environ)
     if notifier.watchdog_s is not None:
         faulthandler.enable()  # the watchdog ends us by SIGABRT: the journal shall have what hung where

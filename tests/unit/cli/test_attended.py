@@ -26,8 +26,10 @@ class Clock(SimulatedClock):
     def set(self, seconds: float) -> None:
         self._now_us = round(seconds * 1e6)
 
+    offset = 0
+
     def offset_us(self) -> int:
-        return 0
+        return self.offset
 
 
 def status(beats: int = 0, *, frames: int = 0, state: str = "running", **facts: Any) -> dict[str, Any]:
@@ -161,6 +163,29 @@ def test_the_age_of_the_last_frame_counts_anew_for_each_collection(manager: List
     assert attendant.health().facts["last_frame_age_s"] is None
     attendant.take(status(frames=5))
     assert attendant.health().facts["last_frame_age_s"] == 0.0
+
+
+def test_a_clock_that_was_set_is_warned_of_until_the_next_collection_and_readers_are_told_the_time_it_says(
+    manager: Listening,
+):
+    class Idle:
+        async def run(self) -> dict[str, Any]:
+            return status()
+
+        def status(self) -> dict[str, Any]:
+            return status()
+
+    clock = Clock()
+    attendant = made(manager, clock)
+    attendant.take(status())
+    clock.set(10)
+    attendant.take(status())
+    clock.offset = 3_600_000_000
+    health = attendant.health()
+    assert health.warnings == ("the system's clock was set by +3,600 s since the start",)
+    assert health.facts["updated_us"] == 3_610_000_000
+    asyncio.run(attendant.watch(Idle()))
+    assert attendant.health().warnings == ()
 
 
 def test_a_stop_by_a_signal_is_told_when_it_begins_and_the_end_of_a_day_is_not_one(manager: Listening):

@@ -108,6 +108,7 @@ def days(clock: Fast, diary: Diary, scope: Scope = Scope.KRX, path: Path | None 
     )
 
 
+@pytest.mark.slow
 def test_three_weeks_with_a_week_of_holidays_and_no_day_twice(capsys: pytest.CaptureFixture[str]):
     clock = Fast("2025-09-29 03:00", "2025-10-18 03:00")
     diary = Diary(clock)
@@ -131,6 +132,7 @@ def test_late_days_begin_late_and_say_why(capsys: pytest.CaptureFixture[str]):
     assert "2025-11-13, from 2025-11-13 09:00 in Korea (college entrance exam (CSAT))" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_beyond_the_calendar_it_goes_on_by_assumption_and_says_so(capsys: pytest.CaptureFixture[str]):
     clock = Fast("2027-12-30 03:00", "2028-01-05 03:00")
     diary = Diary(clock)
@@ -207,3 +209,14 @@ def test_a_day_stopped_by_a_signal_is_the_last_and_has_no_bars():
     diary.last = lambda _: {"state": "stopped", "reason": "SIGTERM"}
     assert days(clock, diary).run()["reason"] == "SIGTERM"
     assert diary.all == ["prepare 2025-03-12", "collect 2025-03-12"]
+
+
+def test_what_may_pass_is_tried_again_ever_more_slowly_as_long_as_the_day_lasts(capsys: pytest.CaptureFixture[str]):
+    clock = Fast("2025-03-12 17:50", "2025-03-13 03:00")
+    diary = Diary(clock)
+    diary.faults["collect"] = BrokerUnreachableError("s3://lake", "no network")
+    assert days(clock, diary).run() == {}
+    assert diary.work == [f"2025-03-12 {time}" for time in ("17:50", "17:50", "17:51", "17:53", "17:57", "18:05")]
+    assert "s3://lake cannot be reached (no network); check the network and the address; trying again in 480 s" in (
+        capsys.readouterr().err
+    )

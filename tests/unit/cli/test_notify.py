@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from hosu.cli.notify import Notifier
 
@@ -58,11 +59,26 @@ def test_a_watchdog_is_fed_only_if_it_is_ours_and_says_when(usec: str, pid: str,
     assert Notifier.of_environment(environ).watchdog_s == expected
 
 
-@pytest.mark.parametrize("address", ["vsock:2:1234", "relative/path", "@", "/no/such/socket", "/" + "x" * 200])
-def test_a_manager_that_is_not_there_is_no_reason_to_fail(address: str):
-    notifier = Notifier.of_environment({"NOTIFY_SOCKET": address})
+@pytest.mark.parametrize("address", ["vsock:2:1234", "relative/path", "@"])
+def test_an_address_of_an_unknown_kind_is_said_and_nobody_is_told(address: str):
+    with structlog.testing.capture_logs() as said:
+        notifier = Notifier.of_environment({"NOTIFY_SOCKET": address})
     assert not notifier.send(READY=1)
     assert not notifier.listens
+    assert [each["address"] for each in said] == [address]
+
+
+@pytest.mark.parametrize("name", ["notify", "x" * 200])
+def test_a_manager_that_is_not_there_is_no_reason_to_fail_and_is_told_once_it_is(name: str, tmp_path: Path):
+    notifier = Notifier.of_environment({"NOTIFY_SOCKET": str(tmp_path / name)})
+    with structlog.testing.capture_logs() as said:
+        assert not notifier.send(READY=1)
+        assert not notifier.send(READY=1)
+    assert [each["event"] for each in said] == ["the service manager cannot be told"]
+    if name == "notify":
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+            listening.bind(str(tmp_path / name))
+            assert notifier.send(READY=1)
 
 
 def test_without_a_manager_nothing_is_sent():
