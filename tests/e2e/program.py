@@ -100,13 +100,13 @@ def until(condition: Callable[[], bool], what: str) -> None:
 class Started:
     """A run that goes on beside the test; what it says is in ``<name>.out`` and ``<name>.err``."""
 
-    def __init__(self, home: Path, name: str, *words: object, pass_fds: tuple[int, ...] = ()) -> None:
+    def __init__(self, home: Path, name: str, *words: object, pass_fds: tuple[int, ...] = (), **variables: str) -> None:
         self._out, self._err = home / f"{name}.out", home / f"{name}.err"
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
                 [*PROGRAM, *map(str, words)],
                 cwd=home,
-                env=environment(),
+                env=environment(**variables),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
@@ -174,11 +174,11 @@ def simulator(home: Path, *words: object) -> Iterator[Simulator]:
 class Collector(Started):
     """``hosu collect`` whose durable LSN can be followed."""
 
-    def __init__(self, home: Path, name: str, broker: Simulator, *words: object) -> None:
+    def __init__(self, home: Path, name: str, broker: Simulator, *words: object, **variables: str) -> None:
         read_end, write_end = os.pipe()
         command = ("collect", *broker.addresses, "--durable-fd", write_end, "--format", "json", *words)
         try:
-            super().__init__(home, name, *command, pass_fds=(write_end,))
+            super().__init__(home, name, *command, pass_fds=(write_end,), **variables)
         finally:
             os.close(write_end)
         self.durable_lsn = -1
