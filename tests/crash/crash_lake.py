@@ -97,7 +97,7 @@ class LakeDisk:
             if (name in before) != (name in now) or before.get(name) != now.get(name):
                 chosen = before if self.chance.random.random() < 0.5 else now
             if name not in chosen:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
             elif chosen[name] is None:
                 path.mkdir(exist_ok=True)
                 self._restore(path)

@@ -93,13 +93,16 @@ class _Run:
     def _live(self) -> None:
         chance = self.chance
         begun = chance.steps
-        chance.cut_at = begun + 1 + chance.random.randrange(self._usual_steps)
+        in_start = chance.random.random() < 0.4
+        chance.cut_at = begun + 1 + chance.random.randrange(self._usual_steps) if in_start else None
         chance.faults = self._faults() if self._with_faults else []
         life = Life(self.machine)
         where = "rest"
         try:
             self._start(life)
             self.check(life)
+            if not in_start:
+                chance.cut_at = chance.steps + 1 + chance.random.randrange(100)
             for _ in range(chance.random.randint(5, 40)):
                 life.act()
         except PowerCut as cut:

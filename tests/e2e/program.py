@@ -174,13 +174,13 @@ def simulator(home: Path, *words: object) -> Iterator[Simulator]:
 class Collector(Started):
     """``hosu collect`` whose durable LSN can be followed."""
 
-    def __init__(self, home: Path, name: str, broker: Simulator, *words: object) -> None:
+    def __init__(self, home: Path, name: str, broker: Simulator, *words: object, **variables: str) -> None:
         read_end, write_end = os.pipe()
         # What is missing shall stay so, unless a test says --repair.
         quiet = ("--durable-fd", write_end, "--format", "json", "--no-repair")
         command = ("collect", *broker.addresses, *quiet, *words)
         try:
-            super().__init__(home, name, *command, pass_fds=(write_end,))
+            super().__init__(home, name, *command, pass_fds=(write_end,), **variables)
         finally:
             os.close(write_end)
         self.durable_lsn = -1

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hosu.cli.options import FormatOption, LakeOption, day_of, open_lake, sql_config
-from hosu.cli.output import Format, emit_rows, note, progress, size
+from hosu.cli.output import Format, emit_json, emit_rows, note, progress, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,20 +94,31 @@ def verify(
     deep: Annotated[
         bool, typer.Option("--deep", help="Read every page, and compare the tables with what the archive decodes to.")
     ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Say what can be rebuilt, and with --yes do it; no collector may run.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --repair: do what it says.")] = False,
+    state: Annotated[Path | None, typer.Option("--state", help="The collector's folder (HOSU_STATE).")] = None,
     lake: LakeOption = None,
     format_: FormatOption = Format.table,
 ) -> None:
-    """Checks the files against the commits, the commits against the log, and the archived segments. Changes nothing.
+    """Checks the files against the commits, the commits against the log, and the archived segments.
 
-    Exits 1 when something is wrong, and names the file.
+    Changes nothing unless asked to repair. Exits 1 when something is wrong, and names the file.
     """
     from hosu.lake.verify import verify as verify_lake
 
+    if yes and not repair:
+        raise typer.BadParameter("--yes goes with --repair")
+    if repair:
+        _repair(lake, state, format_, yes=yes)
+        if not yes:
+            return
     with _counting("verifying") as tell:
         result = verify_lake(
             open_lake(lake),
             table,
-            deep=deep,
+            deep=deep or repair,
             config=sql_config(),
             progress=tell,
         )
@@ -114,15 +126,42 @@ def verify(
         f"{result.tables} tables, {result.files:,} files, {result.rows:,} rows and {result.archived} archived segments "
         f"checked: {len(result.findings) or 'nothing'} wrong"
     )
-    if result.findings or format_ is Format.json:
-        emit_rows(
-            [
-                {"table": found.table, "path": found.path, "fault": found.fault, "next_step": found.next_step}
-                for found in result.findings
-            ],
-            format_,
-        )
+    if result.findings or (format_ is Format.json and not repair):
+        emit_rows([_found(finding) for finding in result.findings], format_)
     if result.findings:
+        raise typer.Exit(1)
+
+
+def _found(finding: Any) -> dict[str, Any]:
+    return {"table": finding.table, "path": finding.path, "fault": finding.fault, "next_step": finding.next_step}
+
+
+def _repair(lake: str | None, state: Path | None, format_: Format, *, yes: bool) -> None:
+    """Shows what can be repaired; with ``yes`` repairs it. Exits 1 where something is beyond repair."""
+    from hosu.cli.options import lake_root, state_folder
+    from hosu.lake import repair as repairing
+    from hosu.locks import FileLock
+    from hosu.settings import CollectSettings, load
+
+    opened = open_lake(lake)
+    wal = state_folder(lake_root(lake), load(CollectSettings, {"state": state})) / "wal"
+    with ExitStack() as held:
+        if wal.is_dir():
+            held.enter_context(FileLock(wal / "lock", f"the log {wal}"))
+        with _counting("repairing" if yes else "looking for what to repair") as tell:
+            do = repairing.repair if yes else repairing.plan
+            result = do(opened, logs=[wal], config=sql_config(), progress=tell)
+    steps = [{"table": step.table, "path": step.path, "does": step.does} for step in result.steps]
+    beyond = [_found(finding) for finding in result.beyond]
+    if format_ is Format.json:
+        emit_json({"done": yes, "steps": steps, "beyond": beyond})
+    else:
+        for rows in (steps, beyond):
+            if rows:
+                emit_rows(rows, format_)
+    said = "done" if yes else "to do; nothing was changed, add --yes to do it"
+    note(f"{len(steps)} {said}; {len(beyond)} beyond repair" if steps or beyond else "nothing to repair")
+    if beyond:
         raise typer.Exit(1)
 
 

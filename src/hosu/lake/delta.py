@@ -463,6 +463,9 @@ def _check_end(storage: Storage, spec: TableSpec, version: int) -> None:
     """Checks the commits that rest on no checkpoint: delta-rs takes one that is empty, or cut at a line's end, for
     whole, and what is committed behind it would rest on half of it."""
     commits, checkpoints = log_versions(storage, spec)
+    if version not in commits:
+        path = storage.address(f"{spec.location}/_delta_log/{version:020d}.json")
+        raise TableCorruptError(spec.name, path, "is missing, though there is a checkpoint of it")
     begin = max((each for each in checkpoints if each <= version), default=-1)
     for each in commits:
         if begin < each <= version:
