@@ -166,7 +166,7 @@ def test_by_hand_the_plan_comes_first_and_nothing_is_asked_before_it_is_agreed_t
 
         ended = hosu(tmp_path, *asked, "--yes")
         assert ended.code == 1
-        assert f"hosu: --date {DAY}: its 1 gaps stay open: the second 09:01:40 has more trades" in ended.err
+        assert f"hosu: --date {DAY}: a gap stays open: the second 09:01:40 has more trades" in ended.err
 
         (again,) = hosu(tmp_path, *asked, "--yes", "--again", "--format", "json").json()
         assert (again["from_volume"], again["to_volume"], again["left"]) == (*beyond_the_page()[1:], again["shares"])
@@ -200,7 +200,7 @@ def holed(tmp_path: Path) -> Path:
         (("--yes",), "LIVE_KIS_APP_KEY is not set"),
         (
             ("--kis", "paper", "--yes"),
-            "its 1 gaps stay open: the broker gives trades of its current day only, and that day is over",
+            "a gap stays open: the broker gives trades of its current day only, and that day is over",
         ),
         (("--kis", "simulator", "--rest", "http://127.0.0.1:9", "--yes"), "repair ended early: http://127.0.0.1:9"),
     ],

@@ -165,9 +165,10 @@ def _refuse(plan: RepairPlan, day: str, tell: Callable[[Sequence[dict[str, Any]]
     if fresh:
         tell(fresh)
     reasons = "; ".join(dict.fromkeys(each.reason for each in plan.hopeless)) or "all were tried a moment ago"
+    count = len(plan.hopeless) + len(plan.later)
     raise InputError(
         f"--date {day}",
-        f"its {len(plan.hopeless) + len(plan.later):,} gaps stay open: {reasons}",
+        f"{'a gap stays' if count == 1 else f'{count:,} gaps stay'} open: {reasons}",
         "hosu ledger gaps lists them; --again tries once more what was given up",
     )
 
