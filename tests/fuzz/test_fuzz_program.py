@@ -6,11 +6,11 @@ import json
 import shutil
 
 import pytest
-from effort import examples
 from hostile import LEAVES, accepted_or_refused, mutated, mutated_json, nested, patience
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from effort import examples
 from hosu.cli.output import Format, emit_reader
 from hosu.cli.status import _checked, _show
 from hosu.collect.sinks import EventBatch

@@ -7,10 +7,10 @@ to the files of a log that is closed, or was killed: cut them, flip their bits, 
 import shutil
 
 import pytest
-from effort import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
+from effort import examples
 from hosu.clock import SimulatedClock
 from hosu.collect.block import RecordKind
 from hosu.collect.numbering import NUMBERS_SKIPPED, Numbering

@@ -174,6 +174,7 @@ def _commit_leftovers(state: Path, folders: Sequence[Path], lake: Lake, settings
 async def _commit(folder: Path, lake: Lake, settings: CollectSettings) -> dict[str, Any]:
     from hosu.clock import SystemClock
     from hosu.collect.collector import Collector, CollectorConfig, Outside
+    from hosu.collect.fanout import Fanout
     from hosu.collect.ledger import LedgerSink
     from hosu.collect.recorder import Recorder
     from hosu.collect.wal import Log
@@ -189,8 +190,12 @@ async def _commit(folder: Path, lake: Lake, settings: CollectSettings) -> dict[s
         Recorder(log, clock),
         [],
         sinks=[
-            LakeSink(lake, WriterConfig(reserve_bytes=reserve), clock),
-            LedgerSink(LakeLedgerStore(lake, reserve_bytes=reserve), clock=clock),
+            Fanout(
+                [
+                    LakeSink(lake, WriterConfig(reserve_bytes=reserve), clock),
+                    LedgerSink(LakeLedgerStore(lake, reserve_bytes=reserve), clock=clock),
+                ]
+            )
         ],
         archive=FramesArchive(lake, reserve_bytes=reserve),
         clock=clock,

@@ -115,7 +115,9 @@ def _as_text(batch: pa.RecordBatch) -> pa.RecordBatch:
     import pyarrow as pa
 
     columns = [
-        column.cast(pa.string()) if pa.types.is_temporal(column.type) and not pa.types.is_interval(column.type) else column
+        column.cast(pa.string())
+        if pa.types.is_temporal(column.type) and not pa.types.is_interval(column.type)
+        else column
         for column in batch.columns
     ]
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)

@@ -188,6 +188,7 @@ async def repair_now(
 @asynccontextmanager
 async def _log_and_client(means: Means, clock: Any) -> AsyncIterator[tuple[Recorder, Http, Callable[..., Any]]]:
     from hosu.collect.collector import Collector, CollectorConfig, Outside, Source
+    from hosu.collect.fanout import Fanout
     from hosu.collect.leaving import close_within
     from hosu.collect.ledger import LedgerSink
     from hosu.collect.recorder import Recorder
@@ -211,8 +212,12 @@ async def _log_and_client(means: Means, clock: Any) -> AsyncIterator[tuple[Recor
                     recorder,
                     [Source(errand, ())],
                     sinks=[
-                        LakeSink(means.lake, WriterConfig(reserve_bytes=reserve), clock),
-                        LedgerSink(LakeLedgerStore(means.lake, reserve_bytes=reserve), clock=clock),
+                        Fanout(
+                            [
+                                LakeSink(means.lake, WriterConfig(reserve_bytes=reserve), clock),
+                                LedgerSink(LakeLedgerStore(means.lake, reserve_bytes=reserve), clock=clock),
+                            ]
+                        )
                     ],
                     archive=FramesArchive(means.lake, reserve_bytes=reserve),
                     clock=clock,

@@ -120,6 +120,7 @@ async def station(
     from hosu.cli.repair_station import Means, watch_of
     from hosu.clock import SystemClock
     from hosu.collect.collector import Collector, CollectorConfig, Source
+    from hosu.collect.fanout import Fanout
     from hosu.collect.leaving import close_within
     from hosu.collect.ledger import LedgerSink
     from hosu.collect.recorder import Recorder
@@ -160,10 +161,7 @@ async def station(
                 log,
                 recorder,
                 [Source(feed, desired)],
-                sinks=[
-                    LakeSink(lake, WriterConfig(reserve_bytes=reserve), clock),
-                    ledger_sink,
-                ],
+                sinks=[Fanout([LakeSink(lake, WriterConfig(reserve_bytes=reserve), clock), ledger_sink])],
                 archive=FramesArchive(lake, reserve_bytes=reserve),
                 clock=clock,
                 outside=outside,

@@ -18,6 +18,7 @@ import structlog
 from hosu.collect.archivist import Archivist
 from hosu.collect.collector_config import CollectorConfig, FeedPart, Outside, Source
 from hosu.collect.collector_status import StatusReport
+from hosu.collect.fanout import singles
 from hosu.collect.leaving import aside, finished, until
 from hosu.collect.pump import Pump
 from hosu.collect.status import StatusFile
@@ -153,7 +154,7 @@ class Collector:
         self._wal.on_failure(self._fail)
         for source in self._sources:
             self._wal.on_drained(source.feed.resume)
-        reached = max((sink.resume_after(self._wal.wal_id) for sink in self._sinks), default=-1)
+        reached = max((sink.resume_after(self._wal.wal_id) for sink in singles(self._sinks)), default=-1)
         if reached >= self._wal.next_lsn:
             _log.warning("the log has lost records that a sink has; it goes on behind them", lsn=reached)
             self._wal.advance_to(reached + 1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from hosu.collect.fanout import singles
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -56,8 +58,8 @@ class StatusReport:
         sinks: Sequence[Sink] = (),
     ) -> None:
         self._log, self._recorder, self._pumps, self._archivist, self._clock = log, recorder, pumps, archivist, clock
-        self._sinks = [sink for sink in sinks if isinstance(sink, Counting)]
-        self._telling = [sink for sink in sinks if isinstance(sink, Telling)]
+        self._sinks = [sink for sink in singles(sinks) if isinstance(sink, Counting)]
+        self._telling = [sink for sink in singles(sinks) if isinstance(sink, Telling)]
         self._started_s, self._started_us = clock.monotonic(), clock.now_us()
         self._rate = _Rate(self._started_s)
 

@@ -1,4 +1,4 @@
-"""Several sinks fed as one, from one decoder: for replays, where none of them has to be quicker than another."""
+"""Several sinks fed as one, from one decoder: what costs most on the way, decoding, is done once for all of them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,22 @@ if TYPE_CHECKING:
 
 
 class Fanout:
-    """Hands every batch to each sink; each leaves out what it has already."""
+    """Hands every batch to each sink; each leaves out what it has already. Called by the name of the first.
+
+    None is quicker than another: one that waits for its disk or its store holds up those behind it.
+    """
 
     def __init__(self, sinks: Sequence[Sink]) -> None:
-        self._sinks = sinks
+        self.sinks = sinks
+        self._covered = dict.fromkeys((sink.name for sink in sinks), -1)
 
     @property
     def name(self) -> str:
-        return "+".join(sink.name for sink in self._sinks)
+        return self.sinks[0].name
 
     def resume_after(self, wal_id: str) -> int:
         """What the one that has least has."""
-        return min(sink.resume_after(wal_id) for sink in self._sinks)
+        return min(sink.resume_after(wal_id) for sink in self.sinks)
 
     def write(self, batch: EventBatch) -> None:
         """Hands the batch on.
@@ -30,25 +34,30 @@ class Fanout:
         Raises:
             LogGapError: a sink misses records before it.
         """
-        for sink in self._sinks:
+        for sink in self.sinks:
             sink.write(batch)
 
     def due(self) -> bool:
         """Whether any is."""
-        return any(sink.due() for sink in self._sinks)
+        return any(sink.due() for sink in self.sinks)
 
     def flush(self) -> int:
-        """Flushes those that are due, or all if none is."""
-        chosen = [sink for sink in self._sinks if sink.due()] or self._sinks
-        covered = [sink.flush() for sink in chosen]
-        return min(covered)
+        """Flushes those that are due, or all if none is; returns what all have covered by now."""
+        for sink in [sink for sink in self.sinks if sink.due()] or self.sinks:
+            self._covered[sink.name] = sink.flush()
+        return min(self._covered.values())
 
     def sync(self) -> None:
         """Returns when all have synced."""
-        for sink in self._sinks:
+        for sink in self.sinks:
             sink.sync()
 
     def close(self) -> None:
         """Closes all."""
-        for sink in self._sinks:
+        for sink in self.sinks:
             sink.close()
+
+
+def singles(sinks: Sequence[Sink]) -> list[Sink]:
+    """The sinks themselves, those that are fed as one each by itself."""
+    return [each for sink in sinks for each in (sink.sinks if isinstance(sink, Fanout) else [sink])]
