@@ -5,17 +5,18 @@ The broker is a real server on a socket of its own; a call is given few and shor
 
 import asyncio
 import base64
+import contextlib
 import datetime as dt
 import hashlib
 import json
 from random import Random
 
 import pytest
-from effort import examples
 from hostile import PIECES, accepted_or_refused, mutated, mutated_json, nested
 from hypothesis import given
 from hypothesis import strategies as st
 
+from effort import examples
 from hosu.clock import SimulatedClock
 from hosu.errors import BrokerUnreachableError
 from hosu.kis.auth import Auth
@@ -79,7 +80,9 @@ class Broker:
     async def serve(self, reader, writer):
         try:
             head = await reader.readuntil(b"\r\n\r\n")
-            length = next((int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if b"content-length" in line), 0)
+            length = next(
+                (int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if b"content-length" in line), 0
+            )
             await reader.readexactly(length)
             writer.write(self._answers[min(self._given, len(self._answers) - 1)])
             self._given += 1
@@ -107,7 +110,10 @@ def asked(folder, answers, call, *, issue_token=True):
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         clock = Hurried(START_US)
         async with server, Http(HttpConfig(total_timeout_s=5, max_reply_bytes=1 << 20)) as http:
-            host, credentials = Host("simulator", url, "ws://127.0.0.1:1"), Credentials("PSappkey", "TOPSECRETappsecret")
+            host, credentials = (
+                Host("simulator", url, "ws://127.0.0.1:1"),
+                Credentials("PSappkey", "TOPSECRETappsecret"),
+            )
             governor = Governor(folder / "governor", Pace(12, 1.0), clock)
             auth = Auth(host, credentials, http, governor, cache_dir=folder, clock=clock)
             rest = RestClient(
@@ -163,7 +169,9 @@ def test_a_call_reads_a_sound_reply(tmp_path, name):
 
 
 @examples(150)
-@given(st.lists(st.tuples(HEADS, st.one_of(mutated_json(TOKEN), mutated_json(APPROVAL), BODIES)), min_size=1, max_size=3))
+@given(
+    st.lists(st.tuples(HEADS, st.one_of(mutated_json(TOKEN), mutated_json(APPROVAL), BODIES)), min_size=1, max_size=3)
+)
 def test_every_answer_to_a_request_for_a_key_is_used_or_refused(tmp_path, answers):
     async def both(rest, auth, http, url):
         with accepted_or_refused():
@@ -175,7 +183,9 @@ def test_every_answer_to_a_request_for_a_key_is_used_or_refused(tmp_path, answer
 
 
 @examples(60)
-@given(st.one_of(st.binary(max_size=200), mutated(sound(REPLY), 6), st.just(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 5_000)))
+@given(
+    st.one_of(st.binary(max_size=200), mutated(sound(REPLY), 6), st.just(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 5_000))
+)
 def test_bytes_that_are_no_http_make_the_broker_unreachable_or_are_a_reply(tmp_path, raw):
     async def call(rest, auth, http, url):
         with accepted_or_refused():
@@ -201,8 +211,15 @@ def test_a_reply_packed_to_a_thousandth_is_refused_before_it_fills_the_memory(tm
 
 # --- the WebSocket --------------------------------------------------------------------------------------------------
 
-ACK = {"header": {"tr_id": "H0STCNT0", "tr_key": "005930", "encrypt": "N"},
-       "body": {"rt_cd": "0", "msg_cd": "OPSP0000", "msg1": "SUBSCRIBE SUCCESS", "output": {"iv": "i" * 16, "key": "k" * 32}}}
+ACK = {
+    "header": {"tr_id": "H0STCNT0", "tr_key": "005930", "encrypt": "N"},
+    "body": {
+        "rt_cd": "0",
+        "msg_cd": "OPSP0000",
+        "msg1": "SUBSCRIBE SUCCESS",
+        "output": {"iv": "i" * 16, "key": "k" * 32},
+    },
+}
 PING = {"header": {"tr_id": "PINGPONG", "datetime": "20250915090000"}}
 MESSAGES = st.one_of(
     mutated_json(ACK), mutated_json(PING), mutated(b"0|H0STCNT0|001|005930^093354"), st.binary(max_size=200)
@@ -211,7 +228,13 @@ MESSAGES = st.one_of(
 
 def ws_frame(opcode, payload, *, fin=True):
     length = len(payload)
-    size = bytes([length]) if length < 126 else b"\x7e" + length.to_bytes(2) if length < 65_536 else b"\x7f" + length.to_bytes(8)
+    size = (
+        bytes([length])
+        if length < 126
+        else b"\x7e" + length.to_bytes(2)
+        if length < 65_536
+        else b"\x7f" + length.to_bytes(8)
+    )
     return bytes([opcode | (0x80 if fin else 0)]) + size + payload
 
 
@@ -267,7 +290,9 @@ async def session(folder, raw, receiver, *, handshake):
     async def serve(reader, writer):
         try:
             head = await reader.readuntil(b"\r\n\r\n")
-            key = next(line.split(b": ")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key"))
+            key = next(
+                line.split(b": ")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key")
+            )
             accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
             if handshake:
                 writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -287,9 +312,19 @@ async def session(folder, raw, receiver, *, handshake):
     host = Host("simulator", "http://127.0.0.1:1", f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     async with server, Http() as http:
         credentials = Credentials("PSappkey", "TOPSECRETappsecret")
-        auth = Auth(host, credentials, http, Governor(folder / "governor", Pace(12, 1.0), clock), cache_dir=folder, clock=clock)
+        auth = Auth(
+            host, credentials, http, Governor(folder / "governor", Pace(12, 1.0), clock), cache_dir=folder, clock=clock
+        )
         auth._keep(auth._kept.__class__(approval="A" * 36, approval_issued_us=START_US))
-        feed = Feed(FeedConfig(folder, connect_timeout_s=2.0), host, auth, clock, receiver, expects_data=lambda _: False, random=Random(1))
+        feed = Feed(
+            FeedConfig(folder, connect_timeout_s=2.0),
+            host,
+            auth,
+            clock,
+            receiver,
+            expects_data=lambda _: False,
+            random=Random(1),
+        )
         running = asyncio.ensure_future(feed.run([Registration("H0STCNT0", "005930")]))
         parted = asyncio.ensure_future(over.wait())
         await asyncio.wait({running, parted}, return_when=asyncio.FIRST_COMPLETED, timeout=20)
@@ -298,9 +333,5 @@ async def session(folder, raw, receiver, *, handshake):
             await asyncio.wait({running}, timeout=0.005)
         parted.cancel()
         running.cancel()
-        try:
+        with contextlib.suppress(asyncio.CancelledError):
             await running
-        except asyncio.CancelledError:
-            pass
-
-

@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from effort import examples
 from hostile import accepted_or_refused, memory_within, mutated, mutated_json, nested, patience
 from hypothesis import given
 from hypothesis import strategies as st
 
+from effort import examples
 from hosu.clock import SimulatedClock
 from hosu.collect.decode import Decoder
 from hosu.collect.numbering import skipped_after
@@ -343,5 +343,3 @@ def test_a_damaged_file_of_bars_is_read_or_refused(tmp_path, data):
 def test_recorded_frames_are_played_or_refused(frames):
     with accepted_or_refused():
         list(FramesTape(frames))
-
-

@@ -4,11 +4,11 @@ import json
 
 import numpy as np
 import pytest
-from effort import examples
 from hostile import accepted_or_refused, memory_within, mutated, mutated_json, nested, patience
 from hypothesis import given
 from hypothesis import strategies as st
 
+from effort import examples
 from hosu.cli.output import _json
 from hosu.collect.block import RecordKind
 from hosu.collect.decode import Decoder
@@ -38,7 +38,9 @@ REPLY = {
     "path": "/uapi/domestic-stock/v1/quotations/intstock-multprice",
     "params": {"FID_COND_MRKT_DIV_CODE_1": "J", "FID_INPUT_ISCD_1": "005930"},
     "status": 200,
-    "body": json.dumps({"rt_cd": "0", "output": [{"inter_shrn_iscd": "005930", "inter2_prpr": "71900", "acml_vol": "7"}]}),
+    "body": json.dumps(
+        {"rt_cd": "0", "output": [{"inter_shrn_iscd": "005930", "inter2_prpr": "71900", "acml_vol": "7"}]}
+    ),
 }
 PRICE = {**REPLY, "tr_id": "FHKST01010100", "params": {"FID_COND_MRKT_DIV_CODE": "J", "FID_INPUT_ISCD": "005930"},
          "body": json.dumps({"rt_cd": "0", "output": {"stck_prpr": "71900", "acml_vol": "9"}})}  # fmt: skip
@@ -84,7 +86,11 @@ def test_a_text_nested_as_deep_as_json_can_be_read_is_still_read_or_passed_over(
 @examples(100)
 @given(st.lists(CONTROLS, max_size=8))
 def test_acknowledgements_of_any_kind_leave_the_registrations_consistent(payloads):
-    wanted = [Registration("H0STCNT0", "005930"), Registration("H0STCNI0", "someone"), Registration("H0STASP0", "000660")]
+    wanted = [
+        Registration("H0STCNT0", "005930"),
+        Registration("H0STCNI0", "someone"),
+        Registration("H0STASP0", "000660"),
+    ]
     state = Registrations(wanted, 2)
     for now_s, payload in enumerate(payloads):
         due = state.due()
@@ -126,7 +132,9 @@ RECORDS = st.one_of(
     st.tuples(st.just(RecordKind.SESSION), st.one_of(mutated_json(SEGMENT), mutated_json({"event": "end"}))),
     st.tuples(st.integers(0, 255), st.binary(max_size=40)),
 )  # fmt: skip
-TIMES = st.one_of(st.integers(1_757_894_400_000_000, 1_757_894_400_000_000 + 10**9), st.integers(0, 2_000_000_000_000_000))
+TIMES = st.one_of(
+    st.integers(1_757_894_400_000_000, 1_757_894_400_000_000 + 10**9), st.integers(0, 2_000_000_000_000_000)
+)
 
 
 @examples(150)
