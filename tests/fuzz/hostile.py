@@ -10,13 +10,15 @@ import copy
 import json
 import signal
 import tracemalloc
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
 from hosu.errors import HosuError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PATIENCE_S = 60
 """Nothing here may take this long; a hundredth of it would do."""

@@ -5,6 +5,7 @@ The broker is a real server on a socket of its own; a call is given few and shor
 
 import asyncio
 import base64
+import contextlib
 import datetime as dt
 import hashlib
 import json
@@ -332,7 +333,5 @@ async def session(folder, raw, receiver, *, handshake):
             await asyncio.wait({running}, timeout=0.005)
         parted.cancel()
         running.cancel()
-        try:
+        with contextlib.suppress(asyncio.CancelledError):
             await running
-        except asyncio.CancelledError:
-            pass

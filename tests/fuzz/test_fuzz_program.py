@@ -191,7 +191,13 @@ def test_a_lake_with_a_damaged_file_is_read_or_refused_and_never_panics(tmp_path
 
 REQUEST = {"header": {"approval_key": "K", "custtype": "P", "tr_type": "1", "content-type": "utf-8"},
            "body": {"input": {"tr_id": "H0STCNT0", "tr_key": "005930"}}}  # fmt: skip
-KEYS = {"grant_type": "client_credentials", "appkey": "PSkey", "appsecret": "secret", "secretkey": "secret", "token": "t"}
+KEYS = {
+    "grant_type": "client_credentials",
+    "appkey": "PSkey",
+    "appsecret": "secret",
+    "secretkey": "secret",
+    "token": "t",
+}
 
 
 @examples(150)
@@ -235,5 +241,3 @@ def test_the_simulator_gives_out_keys_or_refuses(bodies, act):
             status, answer = act(body, accounts, 5) if act is issue_token else act(body, accounts)
             assert status in (200, 403)
             json.dumps(answer)
-
-

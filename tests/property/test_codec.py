@@ -168,3 +168,56 @@ def test_every_description_is_json_and_names_a_fault_or_a_record(frames):
         for described in describe(raw):
             json.dumps(described, allow_nan=False)
             assert {"error", "fields", "control", "encrypted"} & set(described)
+
+
+@st.composite
+def any_shape(draw):
+    """Frames of any TR with any number of fields and any count, saying the truth about it or not."""
+    frames = []
+    for _ in range(draw(st.integers(1, 3))):
+        layout = draw(st.sampled_from(FILED + OTHERS))
+        width = draw(st.one_of(st.integers(0, 80), st.sampled_from([layout.width, layout.width - 1, layout.width + 1])))
+        count = draw(st.sampled_from([0, 1, 1, 2, 3, 7, 19, 100, 999, 1_000, 1_005]))
+        base = TRADE.split(b"|")[3].decode().split("^")
+        fields = [base[i % len(base)] if i % width < len(base) else "1" for i in range(width * count)]
+        for _ in range(draw(st.integers(0, 3)) if fields else 0):
+            fields[draw(st.integers(0, len(fields) - 1))] = draw(STRANGE)
+        said = draw(st.sampled_from([count, count, count, count + 1, max(0, count - 1), 999_999]))
+        frames.append(f"0|{layout.tr_id}|{said:03d}|{'^'.join(fields)}".encode("utf-8", "surrogatepass"))
+    return frames
+
+
+@given(any_shape())
+@examples(100)
+def test_both_parsers_agree_on_records_of_any_width_and_count(frames):
+    assert_equal(parse(*join(frames)), parse_plain(frames))
+
+
+@st.composite
+def mutated_encodings(draw):
+    """Sound frames of any layout, several records each, with a few bytes damaged."""
+    layout, columns, group = draw(encodable())
+    frames = encode(layout, columns, group=group).frames()
+    place = draw(st.integers(0, len(frames) - 1))
+    raw = bytearray(frames[place])
+    for _ in range(draw(st.integers(1, 3))):
+        at = draw(st.integers(0, len(raw)))
+        raw[at : at + draw(st.integers(0, 4))] = draw(
+            st.one_of(st.binary(max_size=3), st.sampled_from([b"^", b"|", b"^^", b"-"]))
+        )
+    return [*frames[:place], bytes(raw), *frames[place + 1 :]]
+
+
+@given(mutated_encodings())
+@examples(150)
+def test_both_parsers_agree_on_damaged_frames_of_every_layout(frames):
+    assert_equal(parse(*join(frames)), parse_plain(frames))
+
+
+@given(st.lists(st.one_of(st.just(TRADE), st.binary(max_size=40)), min_size=1, max_size=5), st.binary(max_size=20))
+@examples(100)
+def test_bytes_between_the_frames_of_a_buffer_change_nothing(frames, between):
+    data = np.frombuffer(between + between.join(frames) + between, np.uint8)
+    lengths = np.array([len(frame) for frame in frames], np.int64)
+    end = np.cumsum(lengths + len(between))
+    assert_equal(parse(data, end - lengths, end), parse_plain(frames))

@@ -21,7 +21,9 @@ from hosu.collect.wal import Log, LogConfig
 from hosu.errors import InputError, LogCorruptError, LogError, LogGapError
 
 START_US = 1_757_894_400_000_000  # 2025-09-15T09:00:00+09:00
-PAYLOADS = st.one_of(st.binary(max_size=60), st.just(b"0|H0STASP0|001|005930^093354"), st.binary(min_size=5_000, max_size=5_001))
+PAYLOADS = st.one_of(
+    st.binary(max_size=60), st.just(b"0|H0STASP0|001|005930^093354"), st.binary(min_size=5_000, max_size=5_001)
+)
 RECORDS = st.tuples(st.sampled_from([1, 2, 3, 5]), st.integers(0, 65_535), st.integers(0, 10**9), PAYLOADS)
 STEPS = st.lists(
     st.one_of(
@@ -56,7 +58,9 @@ def read_all(log, max_bytes):
 
 @examples(60)
 @given(STEPS, st.integers(1, 9_000), st.sampled_from([0, 400, 1 << 20]))
-def test_what_is_appended_comes_back_in_order_however_the_log_is_sealed_and_reopened(tmp_path, steps, max_bytes, recent):
+def test_what_is_appended_comes_back_in_order_however_the_log_is_sealed_and_reopened(
+    tmp_path, steps, max_bytes, recent
+):
     folder = tmp_path / "wal"
     shutil.rmtree(folder, ignore_errors=True)
     config = LogConfig(segment_bytes=3_000, recent_bytes=recent, linger_s=0)
@@ -124,7 +128,11 @@ def segment_of(commits, *, sealed):
 
 def records_before(begins, commits, offset):
     """How many records belong to commits that end at or before ``offset``; begins has no entry for the end."""
-    return sum(len(commit) for commit, end in zip(commits, [*begins[1:], None], strict=True) if end is not None and end <= offset)
+    return sum(
+        len(commit)
+        for commit, end in zip(commits, [*begins[1:], None], strict=True)
+        if end is not None and end <= offset
+    )
 
 
 def damaged(content, place, how):
@@ -192,7 +200,9 @@ def read(raw, max_bytes):
 
 @examples(60)
 @given(COMMITS, st.floats(0, 1, exclude_max=True), DAMAGE)
-def test_a_log_whose_last_segment_was_damaged_opens_with_a_prefix_or_says_where_it_is_damaged(tmp_path, commits, where, how):
+def test_a_log_whose_last_segment_was_damaged_opens_with_a_prefix_or_says_where_it_is_damaged(
+    tmp_path, commits, where, how
+):
     content, begins, wanted = segment_of(commits, sealed=False)
     place = int(where * len(content))
     raw = damaged(content, place, how)
@@ -203,15 +213,21 @@ def test_a_log_whose_last_segment_was_damaged_opens_with_a_prefix_or_says_where_
     path.write_bytes(raw)
     try:
         log = Log.open(folder, SimulatedClock(START_US))
-    except LogCorruptError as error:
-        assert str(path) in str(error)
+    except LogCorruptError as told:
+        damage = str(told)
+    else:
+        damage = ""
+    if damage:
+        assert str(path) in damage
         assert path.read_bytes() == raw
         return
     found = read_all(log, 1 << 20)
     log.append(RecordKind.FRAME, 1, START_US, b"next")
     log.close()
     assert found == wanted[: len(found)]
-    assert len(found) >= (records_before(begins, commits, place) if how in ("cut", "zero") else len(wanted) - len(commits[-1]))
+    assert len(found) >= (
+        records_before(begins, commits, place) if how in ("cut", "zero") else len(wanted) - len(commits[-1])
+    )
     kept = b"".join(each.read_bytes() for each in sorted(folder.glob("*.torn")))
     torn = raw[HEADER_BYTES + sum(RECORD_HEADER_BYTES + len(each[4]) for each in found) :]
     assert kept == torn or not any(torn) or not found
@@ -235,12 +251,9 @@ def test_a_segment_that_is_gone_is_missed_by_whoever_reads_what_is_left(tmp_path
     gone = data.draw(st.integers(0, len(paths) - 2))
     paths[gone].unlink()
     numbering = Numbering(log.wal_id, -1)
+    left = [block for path in segments_in(folder) for block in read_segment(path)]
     with pytest.raises(LogGapError) as missed:
-        for path in segments_in(folder):
-            for block in read_segment(path):
-                numbering.take(block)
+        list(map(numbering.take, left))
     assert missed.value.first_missing == sum(map(len, batches[:gone]))
     assert missed.value.last_missing == sum(map(len, batches[: gone + 1])) - 1
     assert isinstance(missed.value, LogError)
-
-

@@ -10,6 +10,7 @@ from hosu.kis.masters import encode_master, parse_master
 from hosu.market.calendar import (
     FIRST_DAY,
     LAST_DAY,
+    business_day,
     classify,
     instant_us,
     is_session,
@@ -126,3 +127,66 @@ def test_instruments_survive_the_master_file_and_the_table(universe: list[Instru
     assert parse_master(encode_master(universe, Market.KOSPI), Market.KOSPI) == universe
     table = to_arrow(date(2026, 2, 20), universe)
     assert sorted(from_arrow(table), key=lambda one: one.symbol) == sorted(universe, key=lambda one: one.symbol)
+
+
+seconds = st.one_of(st.integers(0, 86_399), st.floats(0, 86_399.999))
+
+
+@given(sessions, scopes, seconds)
+def test_an_instant_has_the_one_phase_whose_hours_hold_it(day: date, scope: Scope, second: float) -> None:
+    if not is_session(day, scope):
+        assert phase_at(instant_us(day, second), scope) is None
+        return
+    at_us = instant_us(day, second)
+    holding = [
+        span.phase
+        for span in sessions_on(day, scope).phases
+        if instant_us(day, span.start_s) <= at_us < instant_us(day, span.end_s)
+    ]
+    assert len(holding) <= 1
+    assert phase_at(at_us, scope) is (holding[0] if holding else None)
+
+
+@given(days, scopes, seconds)
+def test_an_instant_belongs_to_the_one_session_whose_window_holds_it(day: date, scope: Scope, second: float) -> None:
+    at_us = instant_us(day, second)
+    windows = session_windows(day, scope) if is_session(day, scope) else ()
+    holding = [window.session for window in windows if window.start_us <= at_us < window.end_us]
+    assert len(holding) <= 1
+    assert classify(at_us, scope) is (holding[0] if holding else None)
+
+
+@given(days, seconds)
+def test_an_instant_and_its_day_and_second_are_the_same(day: date, second: float) -> None:
+    at_us = instant_us(day, second)
+    back, second_back = business_day(at_us)
+    assert instant_us(back, second_back) == at_us
+    assert back == day or second > 86_399.9999994
+
+
+@given(days.filter(lambda day: FIRST_DAY + timedelta(12) < day < LAST_DAY - timedelta(12)), scopes)
+def test_no_session_lies_between_a_day_and_the_next_and_the_one_before(day: date, scope: Scope) -> None:
+    if scope is Scope.NXT and day < date(2025, 3, 20):
+        return
+    after, before = next_session(day, scope), previous_session(day, scope)
+    assert before < day < after
+    between = [before + timedelta(n) for n in range(1, (after - before).days)]
+    assert [each for each in between if is_session(each, scope)] == ([day] if is_session(day, scope) else [])
+
+
+@given(st.floats(0.01, 3_000_000), sessions, markets, kinds, st.sampled_from(Rounding))
+def test_rounding_to_the_grid_twice_is_rounding_once(
+    price: float, day: date, market: Market, kind: InstrumentType, rounding: Rounding
+) -> None:
+    once = round_to_tick(price, day, market, kind, rounding)
+    for again in Rounding:
+        assert round_to_tick(once, day, market, kind, again) == once
+
+
+@given(st.floats(0.01, 3_000_000), st.floats(0.01, 3_000_000), sessions, markets, kinds, st.sampled_from(Rounding))
+def test_rounding_keeps_the_order_of_prices(
+    one: float, other: float, day: date, market: Market, kind: InstrumentType, rounding: Rounding
+) -> None:
+    low, high = min(one, other), max(one, other)
+    rounded = [round_to_tick(price, day, market, kind, rounding) for price in (low, high)]
+    assert rounded == sorted(rounded)

@@ -114,12 +114,11 @@ def _rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
 def _as_text(batch: pa.RecordBatch) -> pa.RecordBatch:
     import pyarrow as pa
 
-    columns = [
-        column.cast(pa.string())
-        if pa.types.is_temporal(column.type) and not pa.types.is_interval(column.type)
-        else column
-        for column in batch.columns
-    ]
+    def fitting(column: pa.Array) -> pa.Array:
+        named = pa.types.is_temporal(column.type) and not pa.types.is_interval(column.type)
+        return column.cast(pa.string()) if named else column
+
+    columns = [fitting(column) for column in batch.columns]
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 

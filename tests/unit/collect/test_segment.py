@@ -24,7 +24,11 @@ from hosu.collect.segment import (
 )
 from hosu.errors import InputError, LogCorruptError
 
-RECORDS = [(1, 7, 1_700_000_000_000_001, b"0|H0STCNT0|001|a^b"), (2, 0, 0, b""), (5, 65535, 2_500_000_000_000_000, bytes(range(256)))]
+RECORDS = [
+    (1, 7, 1_700_000_000_000_001, b"0|H0STCNT0|001|a^b"),
+    (2, 0, 0, b""),
+    (5, 65535, 2_500_000_000_000_000, bytes(range(256))),
+]
 
 
 def segment(*commits: list[tuple[int, int, int, bytes]], first_lsn: int = 10, sealed: bool = True) -> bytes:
