@@ -300,7 +300,7 @@ COLUMNS = st.one_of(
     st.lists(st.floats(), min_size=1, max_size=1),
     st.lists(st.dates(), min_size=1, max_size=1),
     st.lists(st.datetimes(), min_size=1, max_size=1),
-    st.lists(st.lists(st.integers(0, 5)), min_size=1, max_size=1).map(lambda values: pa.array(values, pa.list_(pa.int8()))),
+    st.lists(st.integers(0, 5)).map(lambda values: pa.array([values], pa.list_(pa.int8()))),
     st.just([{"a": 1}]),
     st.just(pa.array(["005930"]).dictionary_encode()),
     st.just(pa.nulls(1)),

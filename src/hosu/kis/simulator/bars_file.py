@@ -60,8 +60,8 @@ def _rows(path: Path, day: date, symbols: Sequence[str] | None) -> pa.Table:
     except (pa.ArrowException, OSError) as error:
         raise InputError(str(path), f"cannot be read as minute bars ({error})", "give a Parquet file of bars") from None
     if not _is_text(table.schema.field("code").type):
-        fault = f"column code is {table.schema.field('code').type}"
-        raise InputError(str(path), fault, "give short codes as text, like 005930")
+        kind = f"column code is {table.schema.field('code').type}"
+        raise InputError(str(path), kind, "give short codes as text, like 005930")
     # Of pandas' categories comes a dictionary, which looks like text and compares with none.
     table = table.set_column(table.schema.get_field_index("code"), "code", table["code"].cast(pa.string()))
     _check_there(path, table, day, symbols)
