@@ -60,7 +60,16 @@ def test_a_lake_of_a_newer_hosu_is_not_touched(lake: Lake) -> None:
         Lake.open(lake.root)
     marker.write_text("{")
     with pytest.raises(NotALakeError, match="cannot be read"):
+        Lake.open(lake.root, create=False)
+    (Path(lake.root) / "thesis.txt").write_text("mine")
+    with pytest.raises(NotALakeError, match="cannot be read"):
         Lake.open(lake.root)
+
+
+@pytest.mark.parametrize("left", [b"", b"{", bytes(80)])
+def test_a_lake_whose_marker_was_torn_before_anything_else_was_written_is_begun_anew(lake: Lake, left: bytes) -> None:
+    (Path(lake.root) / "_hosu/lake.json").write_bytes(left)
+    assert Lake.open(lake.root).identity != lake.root
 
 
 def test_no_lake_is_made_where_none_was_asked_for(tmp_path: Path) -> None:
@@ -169,7 +178,7 @@ def test_verify_names_the_damaged_file_and_only_it(filled: Lake, damage: Callabl
     findings = verify(filled).findings
     assert [(finding.table, finding.path) for finding in findings] == [("trades", str(victim))]
     assert says in findings[0].fault
-    assert "hosu replay" in findings[0].next_step
+    assert "verify --repair" in findings[0].next_step
 
 
 @pytest.mark.parametrize(("column", "found_without_depth"), [("size", False), ("lsn", True)])
