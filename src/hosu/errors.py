@@ -316,7 +316,7 @@ class TableCorruptError(LakeError):
 
     def __init__(self, table: str, path: str, fault: str) -> None:
         self.table, self.path, self.fault = table, path, fault
-        super().__init__(f"table {table} is damaged at {path} ({fault}); run: hosu lake verify")
+        super().__init__(f"table {table} is damaged at {path} ({fault}); run: hosu lake verify --repair")
 
 
 class CommitConflictError(LakeError):

@@ -153,7 +153,7 @@ class Archivist:
         try:
             facts = json.loads(read_whole(self._wal.files, marker))
             return (facts["name"], facts["date"]) if facts["archive"] == self._archive.identity else None
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return None
 
     def _is_kept(self, path: Path) -> bool:

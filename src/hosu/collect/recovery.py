@@ -36,6 +36,7 @@ _log = structlog.get_logger(__name__)
 
 STATE_NAME: Final = "log.json"
 _SEGMENT: Final = re.compile(r"\d{20}\.log")
+_MAX_LSN: Final = 1 << 62  # numbers are of 64 bits, and a million records a second do not use them up
 _WAL_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,24}")
 
 
@@ -102,11 +103,12 @@ def _load_state(files: Files, directory: Path) -> LogState | None:
         content = json.loads(read_whole(files, path))
         version = content["format"]
         state = LogState(content["wal_id"], content["created_us"], content["next_lsn"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise LogCorruptError(path, 0, f"it is not what hosu writes: {error}") from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise LogCorruptError(path, 0, f"it is not what hosu writes: {str(error)[:200]}") from None
     if version != FORMAT_VERSION:
         raise InputError(str(path), f"a log of format {version}, this is {FORMAT_VERSION}", "update hosu")
-    whole = isinstance(state.created_us, int) and isinstance(state.next_lsn, int) and state.next_lsn >= 0
+    whole = isinstance(state.created_us, int) and isinstance(state.next_lsn, int)
+    whole = whole and 0 <= state.next_lsn <= _MAX_LSN and 0 <= state.created_us <= _MAX_LSN
     if not (whole and isinstance(state.wal_id, str) and _WAL_ID.fullmatch(state.wal_id)):
         raise LogCorruptError(path, 0, "wal_id or numbers are not what hosu writes")
     return state

@@ -39,7 +39,7 @@ class StatusFile:
             status = json.loads(self.path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise InputError(str(self.path), "there is no status", "start `hosu collect` first") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(str(self.path), f"is no status of hosu ({error})", "name a collector's folder") from None
         if not isinstance(status, dict) or "durable_lsn" not in status:
             raise InputError(str(self.path), "is no status of hosu", "name a collector's folder")

@@ -85,8 +85,10 @@ class Table:
         self._delta = delta
         self._log = f"{spec.location}/_delta_log"
         self._synced_version = self.version
-        self._covered: dict[str, int] = {}  # at this version; delta-rs takes 20 µs to look one up
         self._unsynced: set[str] = set()
+        # Asked for each batch of each table, and answered by delta-rs from the whole snapshot.
+        self._covered: dict[str, int] = {}
+        self._covered_at = -1
         # Who wrote what we found may have been killed before it synced, and the log relies on it from now on.
         self._inherited = True
 
@@ -146,7 +148,6 @@ class Table:
         """Moves on to the table's newest version."""
         from deltalake.exceptions import DeltaError
 
-        self._covered.clear()
         try:
             self._delta.update_incremental()
         except (DeltaError, OSError):
@@ -156,11 +157,12 @@ class Table:
 
     def covered(self, app_id: str) -> int:
         """The highest number committed under an application id, at this version; -1 when there is none."""
-        known = self._covered.get(app_id)
-        if known is None:
-            version = self._delta.transaction_version(app_id)
-            known = self._covered[app_id] = -1 if version is None else int(version)
-        return known
+        if self._covered_at != self.version:
+            self._covered, self._covered_at = {}, self.version
+        if app_id not in self._covered:
+            found = self._delta.transaction_version(app_id)
+            self._covered[app_id] = -1 if found is None else int(found)
+        return self._covered[app_id]
 
     def files(self, date: str | None = None, *, bounds: bool = False) -> list[DataFile]:
         """The data files of this version, those of one date or all.
@@ -256,7 +258,6 @@ class Table:
         address = self._storage.address(self._log)
         transactions = [Transaction(app_id, version) for app_id, version in covers.items()]
         before = self.version
-        self._covered.clear()
         try:
             if failpoints.on:
                 failpoints.reach("lake.committing")

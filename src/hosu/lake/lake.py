@@ -56,7 +56,7 @@ class Lake:
             storage = Storage.open(root, storage_options, create=create)
         except FileNotFoundError:
             raise NotALakeError(root, "there is no such folder") from None
-        if not _is_marked(storage):
+        if not _is_marked(storage, create=create):
             _mark(storage, create=create)
         return cls(storage)
 
@@ -79,7 +79,7 @@ class Lake:
         return self.find(name) or Table.create(self.storage, self.spec(name))
 
 
-def _is_marked(storage: Storage) -> bool:
+def _is_marked(storage: Storage, *, create: bool) -> bool:
     try:
         text = storage.get(_MARKER)
     except FileNotFoundError:
@@ -87,7 +87,7 @@ def _is_marked(storage: Storage) -> bool:
     try:
         version = json.loads(text)["format"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        if storage.is_local and _is_new(storage):
+        if create and storage.is_local and _is_new(storage):
             storage.delete(_MARKER)
             return False
         raise NotALakeError(storage.uri, f"{_MARKER} cannot be read") from None

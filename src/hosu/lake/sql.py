@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -46,8 +46,10 @@ class Session:
     changed. Queries that need more memory than allowed go on in files under the temporary folder, which is removed
     on ``close``. For one thread at a time.
 
+    A table with damaged data files can be asked as far as they are not met; then the query fails and names one.
+
     Raises:
-        TableCorruptError: a table's log is damaged, or the data file that tells its columns.
+        TableCorruptError: a table's log is damaged.
     """
 
     def __init__(self, lake: Lake, config: SqlConfig | None = None) -> None:
@@ -109,8 +111,30 @@ class Session:
         elif not storage.is_local:
             self._duck.register(spec.name, table.dataset().replace_schema(spec.schema))
         else:
+            self._show(storage, table, files)
+
+    def _show(self, storage: Storage, table: Table, files: list[DataFile]) -> None:
+        """Lets a table's name stand for its files. One that cannot be read must not keep others from being asked."""
+        name, columns = table.spec.name, table.spec.schema.names
+        try:
             with _as_table_error(table, self._temp.name):
-                self._duck.execute(f"CREATE VIEW {spec.name} AS {_scan(storage, table, files, spec.schema.names)}")
+                self._duck.execute(f"CREATE VIEW {name} AS {_scan(storage, table, files, columns)}")
+        except TableCorruptError as error:
+            # The first file tells the columns, so let a sound one be first; the damaged one is met where it is read.
+            sound = next((file for file in files if _has_columns(storage, table, file)), None)
+            if sound is None:
+                self._refuse(table, str(error))
+            else:
+                others = [file for file in files if file is not sound]
+                self._duck.execute(f"CREATE VIEW {name} AS {_scan(storage, table, [sound, *others], columns)}")
+
+    def _refuse(self, table: Table, fault: str) -> None:
+        """A view with the table's columns that ends every query with ``fault``."""
+        self._duck.register(f"{table.spec.name}_columns", table.spec.schema.empty_table())
+        types = self._duck.sql(f"DESCRIBE {table.spec.name}_columns").fetchall()
+        columns = ", ".join(f'CAST(NULL AS {row[1]}) AS "{row[0]}"' for row in types)
+        refusing = f"SELECT {columns} FROM range(1) WHERE error({_literal(fault)}) IS NULL"  # noqa: S608 - quoted
+        self._duck.execute(f"CREATE VIEW {table.spec.name} AS {refusing}")
 
     def _confine(self, storage: Storage) -> None:
         if storage.is_local:
@@ -169,28 +193,59 @@ def sorted_batches(
         yield from duck.sql(ordered).to_arrow_reader(BATCH_ROWS)
 
 
-def query_files(
-    storage: Storage,
-    table: Table,
-    files: Sequence[DataFile],
-    sql: str,
-    *,
-    config: SqlConfig,
-    beside: Mapping[str, pa.Table | Path] | None = None,
-) -> list[dict[str, Any]]:
-    """The result, as dicts, of a query over just these files, which it calls ``rows``.
+class FileQueries:
+    """Queries over data files of any table, in one DuckDB that ends with the context. For one thread."""
 
-    Args:
-        beside: further tables by name, in memory or as Parquet files of our own.
-    """
-    with _rows_of(storage, table, files, table.spec.schema.names, config) as duck:
-        for name, source in (beside or {}).items():
-            if isinstance(source, pa.Table):
-                duck.register(name, source)
-            else:
-                view = f"CREATE VIEW {name} AS SELECT * FROM read_parquet({_literal(str(source))})"  # noqa: S608 - ours
-                duck.execute(view)
-        return list(duck.sql(sql).to_arrow_table().to_pylist())
+    def __init__(self, storage: Storage, config: SqlConfig) -> None:
+        self._storage, self._config = storage, config
+        self._held = ExitStack()
+        self._duck: DuckDBPyConnection | None = None
+        self._temp = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *of_error: object) -> None:
+        self._duck = None
+        self._held.close()
+
+    def ask(
+        self,
+        table: Table,
+        files: Sequence[DataFile],
+        sql: str,
+        *,
+        beside: Mapping[str, pa.Table | Path] | None = None,
+    ) -> list[dict[str, Any]]:
+        """The result, as dicts, of a query over just these files, which it calls ``rows``.
+
+        Args:
+            table: whose files they are.
+            files: any of its data files.
+            sql: our own.
+            beside: further tables by name, in memory or as Parquet files of our own.
+
+        Raises:
+            TableCorruptError: a file is damaged.
+        """
+        duck = self._open()
+        with _as_table_error(table, self._temp):
+            _show_rows(duck, self._storage, table, files, table.spec.schema.names)
+            for name, source in (beside or {}).items():
+                if isinstance(source, pa.Table):
+                    duck.register(name, source)
+                else:
+                    read = f"SELECT * FROM read_parquet({_literal(str(source))})"  # noqa: S608 - our own file
+                    duck.execute(f"CREATE OR REPLACE VIEW {name} AS {read}")
+            return list(duck.sql(sql).to_arrow_table().to_pylist())
+
+    def _open(self) -> DuckDBPyConnection:
+        if self._duck is None:
+            temp = tempfile.TemporaryDirectory(prefix="hosu-sql-", dir=self._config.temp_dir)
+            self._temp = self._held.enter_context(temp)
+            self._duck = connect(self._config, self._temp)
+            self._held.callback(self._duck.close)
+        return self._duck
 
 
 def combine(
@@ -247,15 +302,23 @@ def _rows_of(
     with tempfile.TemporaryDirectory(prefix="hosu-sql-", dir=config.temp_dir) as temp, _as_table_error(table, temp):
         duck = connect(config, temp)
         try:
-            if not files:
-                duck.register("rows", _part(table.spec.schema, columns).empty_table())
-            elif storage.is_local:
-                duck.execute(f"CREATE VIEW rows AS {_scan(storage, table, files, columns)}")
-            else:
-                duck.register("rows", _dataset(table, files).replace_schema(_part(table.spec.schema, columns)))
+            _show_rows(duck, storage, table, files, columns)
             yield duck
         finally:
             duck.close()
+
+
+def _show_rows(
+    duck: DuckDBPyConnection, storage: Storage, table: Table, files: Sequence[DataFile], columns: Sequence[str]
+) -> None:
+    """Lets ``rows`` stand for these files, whatever it stood for before."""
+    duck.execute("DROP VIEW IF EXISTS rows")
+    if not files:
+        duck.register("rows", _part(table.spec.schema, columns).empty_table())
+    elif storage.is_local:
+        duck.execute(f"CREATE VIEW rows AS {_scan(storage, table, files, columns)}")
+    else:
+        duck.register("rows", _dataset(table, files).replace_schema(_part(table.spec.schema, columns)))
 
 
 def _part(schema: pa.Schema, columns: Sequence[str]) -> pa.Schema:
@@ -277,6 +340,16 @@ def _dataset(table: Table, files: Sequence[DataFile]) -> Any:
     whole = table.dataset()
     fragments = [part for part in whole.get_fragments() if part.path.lstrip("/") in chosen]
     return ds.FileSystemDataset(fragments, table.spec.schema, whole.format, whole.filesystem)
+
+
+def _has_columns(storage: Storage, table: Table, file: DataFile) -> bool:
+    import pyarrow.parquet as pq
+
+    try:
+        pq.read_schema(storage.address(table.path(file)))
+    except (OSError, pa.ArrowException):
+        return False
+    return True
 
 
 def _literal(text: str) -> str:

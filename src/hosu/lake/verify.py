@@ -14,7 +14,7 @@ import pyarrow as pa
 from hosu.errors import TableCorruptError
 from hosu.lake.delta_log import DeltaLog
 from hosu.lake.parquet import check
-from hosu.lake.sql import SqlConfig, query_files
+from hosu.lake.sql import FileQueries, SqlConfig
 from hosu.lake.tables import TABLES
 from hosu.lake.verify_archive import ArchiveCheck, Finding
 
@@ -62,22 +62,24 @@ def verify(
     names = list(TABLES if tables is None else tables)
     findings: list[Finding] = []
     opened, files, rows = 0, 0, 0
-    for name in names:
-        if progress is not None:
-            progress(name)
-        checked = _TableCheck(lake, lake.spec(name), deep, settings)
-        findings += checked.run()
-        opened += checked.exists
-        files += len(checked.files)
-        rows += sum(file.rows for file in checked.files)
-    archive = ArchiveCheck(lake, [name for name in names if lake.spec(name).is_event_table], settings, progress)
-    findings += archive.run(deep=deep)
+    with FileQueries(lake.storage, settings) as queries:
+        for name in names:
+            if progress is not None:
+                progress(name)
+            checked = _TableCheck(lake, lake.spec(name), deep, queries)
+            findings += checked.run()
+            opened += checked.exists
+            files += len(checked.files)
+            rows += sum(file.rows for file in checked.files)
+        event_tables = [name for name in names if lake.spec(name).is_event_table]
+        archive = ArchiveCheck(lake, event_tables, settings, queries, progress)
+        findings += archive.run(deep=deep)
     return Verified(opened, files, rows, archive.segments, tuple(findings))
 
 
 class _TableCheck:
-    def __init__(self, lake: Lake, spec: TableSpec, deep: bool, config: SqlConfig) -> None:
-        self._lake, self._spec, self._deep, self._config = lake, spec, deep, config
+    def __init__(self, lake: Lake, spec: TableSpec, deep: bool, queries: FileQueries) -> None:
+        self._lake, self._spec, self._deep, self._queries = lake, spec, deep, queries
         self.exists = False
         self.files: list[DataFile] = []
 
@@ -122,7 +124,7 @@ class _TableCheck:
         if not self._spec.is_event_table or not self.files:
             return
         sql = "SELECT wal_id, max(lsn) AS last FROM rows GROUP BY wal_id ORDER BY wal_id"
-        for row in query_files(self._lake.storage, table, self.files, sql, config=self._config):
+        for row in self._queries.ask(table, self.files, sql):
             covered = table.covered(row["wal_id"])
             if row["last"] > covered:
                 fault = f"holds record {row['last']} of log {row['wal_id']}, its commits cover {covered}"
@@ -137,7 +139,7 @@ class _TableCheck:
         """
         for date in sorted({file.date for file in self.files}):
             files = [file for file in self.files if file.date == date]
-            row = query_files(self._lake.storage, table, files, sql, config=self._config)[0]
+            row = self._queries.ask(table, files, sql)[0]
             if row["times"]:
                 fault = f"holds {row['times']} records more than once, the first is {row['lsn']} of log {row['wal_id']}"
                 yield self._finding(f"{self._spec.location}/date={date}", fault, _ASK)

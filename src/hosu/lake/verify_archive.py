@@ -21,7 +21,6 @@ from hosu.collect.numbering import skipped_after
 from hosu.collect.segment import archive_name, check_segment, decompress, read_segment
 from hosu.errors import HosuError, LogCorruptError, TableCorruptError
 from hosu.lake.archive import LOCATION, FramesArchive
-from hosu.lake.sql import query_files
 from hosu.lake.storage import disk_error
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from hosu.collect.sinks import EventBatch
     from hosu.lake.delta import Table
     from hosu.lake.lake import Lake
-    from hosu.lake.sql import SqlConfig
+    from hosu.lake.sql import FileQueries, SqlConfig
 
 _KEYS: Final = pa.schema(
     [pa.field("wal_id", pa.string()), pa.field("lsn", pa.int64()), pa.field("record_no", pa.int32())]
@@ -80,9 +79,14 @@ class ArchiveCheck:
     """Checks the archive, and these event tables against it; ``segments`` counts what was looked at."""
 
     def __init__(
-        self, lake: Lake, tables: Sequence[str], config: SqlConfig, progress: Callable[[str], None] | None
+        self,
+        lake: Lake,
+        tables: Sequence[str],
+        config: SqlConfig,
+        queries: FileQueries,
+        progress: Callable[[str], None] | None,
     ) -> None:
-        self._lake, self._tables, self._config = lake, tables, config
+        self._lake, self._tables, self._config, self._queries = lake, tables, config, queries
         self._progress: Callable[[str], object] = progress or str
         self._archive = FramesArchive(lake)
         self._replay = f"hosu replay {lake.storage.address(LOCATION)} --lake"
@@ -191,7 +195,7 @@ class ArchiveCheck:
 
     def _ask(self, table: Table, sql: str, beside: dict[str, Any]) -> list[dict[str, Any]]:
         try:
-            return query_files(self._lake.storage, table, table.files(), sql, config=self._config, beside=beside)
+            return self._queries.ask(table, table.files(), sql, beside=beside)
         except TableCorruptError:
             return []  # a damaged file is found, and named, where the table is checked
 

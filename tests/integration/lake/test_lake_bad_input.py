@@ -58,19 +58,18 @@ def test_a_lake_of_a_newer_hosu_is_not_touched(lake: Lake) -> None:
     marker.write_text(json.dumps({"format": FORMAT + 1}))
     with pytest.raises(NotALakeError, match=f"format {FORMAT + 1} is newer than {FORMAT}"):
         Lake.open(lake.root)
-
-
-def test_a_marker_that_cannot_be_read_is_made_anew_only_where_nothing_else_is(lake: Lake) -> None:
-    """Torn by a power cut in the first moment of a lake, it stands alone."""
-    marker = Path(lake.root) / "_hosu/lake.json"
-    marker.write_text("{")
-    again = Lake.open(lake.root)
-    assert json.loads(marker.read_text())["format"] == FORMAT
-    again.table("trades")
     marker.write_text("{")
     with pytest.raises(NotALakeError, match="cannot be read"):
+        Lake.open(lake.root, create=False)
+    (Path(lake.root) / "thesis.txt").write_text("mine")
+    with pytest.raises(NotALakeError, match="cannot be read"):
         Lake.open(lake.root)
-    assert marker.read_text() == "{"
+
+
+@pytest.mark.parametrize("left", [b"", b"{", bytes(80)])
+def test_a_lake_whose_marker_was_torn_before_anything_else_was_written_is_begun_anew(lake: Lake, left: bytes) -> None:
+    (Path(lake.root) / "_hosu/lake.json").write_bytes(left)
+    assert Lake.open(lake.root).identity != lake.root
 
 
 def test_no_lake_is_made_where_none_was_asked_for(tmp_path: Path) -> None:
@@ -179,7 +178,7 @@ def test_verify_names_the_damaged_file_and_only_it(filled: Lake, damage: Callabl
     findings = verify(filled).findings
     assert [(finding.table, finding.path) for finding in findings] == [("trades", str(victim))]
     assert says in findings[0].fault
-    assert "hosu lake verify --repair" in findings[0].next_step
+    assert "verify --repair" in findings[0].next_step
 
 
 @pytest.mark.parametrize(("column", "found_without_depth"), [("size", False), ("lsn", True)])

@@ -1,0 +1,203 @@
+"""What a power cut takes of a lake is rebuilt from its frames; nothing else is touched, and nothing is removed."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from archived_log import ArchivedLog, volumes
+
+from hosu.collect.replay import replay
+from hosu.errors import TableCorruptError
+from hosu.lake.lake import Lake
+from hosu.lake.repair import plan, repair
+from hosu.lake.sql import Session
+from hosu.lake.verify import verify
+from hosu.lake.writer import LakeSink
+
+SEGMENTS = (6, 5, 4)
+ALL = list(range(15))
+
+
+@pytest.fixture
+def filled(lake: Lake, log: ArchivedLog) -> Lake:
+    """Fifteen trades in three files of as many commits, and the three segments they came from in the archive."""
+    for segment in log.receive(*SEGMENTS):
+        log.store(lake, segment)
+        sink = LakeSink(lake)
+        replay(Path(lake.root) / "raw/frames", sink)
+        sink.close()
+    return lake
+
+
+def trades(lake: Lake) -> Path:
+    return Path(lake.root) / "raw/trades"
+
+
+def commits(lake: Lake) -> list[Path]:
+    return sorted((trades(lake) / "_delta_log").glob("*.json"))
+
+
+def data_files(lake: Lake) -> list[Path]:
+    table = lake.find("trades")
+    assert table is not None
+    return [trades(lake) / file.path for file in table.files()]
+
+
+def tree(lake: Lake) -> dict[str, bytes]:
+    root = Path(lake.root)
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def zeroed(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:200] + bytes(300) + content[500:])
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def cut_at_a_line(path: Path) -> None:
+    path.write_bytes(path.read_bytes().rpartition(b"\n")[0])
+
+
+def halved(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_a_sound_lake_needs_nothing(filled: Lake):
+    before = tree(filled)
+    found = repair(filled)
+    assert (found.steps, found.beyond) == ([], [])
+    assert {name: content for name, content in tree(filled).items() if "/locks/" not in name} == before
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, emptied, halved, zeroed])
+def test_a_damaged_data_file_is_decoded_again_from_the_frames(filled: Lake, harm: Callable[[Path], None]):
+    victim = data_files(filled)[1]
+    harm(victim)
+    (step,) = plan(filled).steps
+    assert (step.table, step.path) == ("trades", str(victim))
+    assert "rows decoded again from the frames" in step.does
+    assert repair(filled).beyond == []
+    assert volumes(filled) == ALL
+    assert verify(filled, deep=True).findings == ()
+
+
+def test_a_plan_changes_nothing(filled: Lake):
+    zeroed(data_files(filled)[0])
+    halved(commits(filled)[-1])
+    before = tree(filled)
+    assert len(plan(filled).steps) >= 1
+    assert tree(filled) == before
+
+
+@pytest.mark.parametrize("harm", [emptied, halved, cut_at_a_line, lambda path: path.write_bytes(bytes(500))])
+@pytest.mark.parametrize("number", [-1, -2])
+def test_a_torn_end_of_a_tables_log_is_set_aside_and_its_rows_stored_again(
+    filled: Lake, harm: Callable[[Path], None], number: int
+):
+    victim = commits(filled)[number]
+    harm(victim)
+    with pytest.raises(TableCorruptError, match="verify --repair"):
+        LakeSink(Lake.open(filled.root))
+    torn = victim.read_bytes()
+    assert repair(filled).beyond == []
+    assert volumes(filled) == ALL
+    assert verify(filled, deep=True).findings == ()
+    (kept,) = (Path(filled.root) / "_hosu/aside").rglob(victim.name)
+    assert kept.read_bytes() == torn
+
+
+def test_commits_behind_one_that_is_missing_are_set_aside_and_stored_again(filled: Lake):
+    commits(filled)[-2].unlink()
+    assert repair(filled).beyond == []
+    assert volumes(filled) == ALL
+    assert verify(filled, deep=True).findings == ()
+
+
+@pytest.mark.parametrize("harm", [emptied, halved, Path.unlink])
+def test_a_damaged_checkpoint_is_set_aside(filled: Lake, harm: Callable[[Path], None]):
+    table = filled.find("trades")
+    assert table is not None
+    table.checkpoint()
+    (checkpoint,) = (trades(filled) / "_delta_log").glob("*.checkpoint.parquet")
+    harm(checkpoint)
+    assert verify(filled, ["trades"]).findings != ()
+    assert repair(filled).beyond == []
+    assert volumes(filled) == ALL
+    assert verify(filled, deep=True).findings == ()
+
+
+def test_a_table_without_its_log_is_stored_again_as_a_whole(filled: Lake):
+    shutil.rmtree(trades(filled) / "_delta_log")
+    assert repair(filled).beyond == []
+    assert volumes(filled) == ALL
+    assert verify(filled, deep=True).findings == ()
+
+
+def test_a_copy_missing_from_the_archive_is_made_again_from_the_log(filled: Lake, log: ArchivedLog):
+    copies = sorted((Path(filled.root) / "raw/frames").rglob("*.zst"))
+    for segment in log.segments:
+        segment.with_name(f"{segment.name}.stored").write_text("{}")
+    whole = copies[1].read_bytes()
+    copies[0].unlink()
+    halved(copies[1])
+    found = repair(filled, logs=[log.folder])
+    assert found.beyond == []
+    assert [step.table for step in found.steps] == ["frames"] * 3
+    assert copies[1].read_bytes() == whole
+    assert verify(filled, deep=True).findings == ()
+
+
+def test_what_the_frames_do_not_hold_is_left_as_it_is_and_said(filled: Lake):
+    victim = data_files(filled)[0]
+    rows = volumes(filled)
+    halved(victim)
+    copies = sorted((Path(filled.root) / "raw/frames").rglob("*.zst"))
+    for copy in copies:
+        copy.unlink()
+    before = tree(filled)
+    found = repair(filled)
+    (beyond,) = found.beyond
+    assert beyond.path == str(victim)
+    assert "the frames hold 0" in beyond.fault
+    assert found.steps == []
+    assert {name: content for name, content in tree(filled).items() if "/locks/" not in name} == before
+    assert len(rows) == 15
+
+
+def test_commits_behind_a_damaged_one_stay_where_the_frames_lack_what_they_say(filled: Lake):
+    for copy in (Path(filled.root) / "raw/frames").rglob("*.zst"):
+        copy.unlink()
+    before = commits(filled)
+    victim = before[-2]
+    halved(victim)
+    (beyond,) = repair(filled).beyond
+    assert beyond.path == str(victim)
+    assert "the frames lack records" in beyond.fault
+    assert commits(filled) == before
+
+
+def test_a_damaged_file_keeps_nobody_from_asking_other_tables(filled: Lake):
+    for file in data_files(filled)[:1]:
+        emptied(file)
+    with Session(filled) as session:
+        assert session.query("SELECT count(*) AS n FROM quotes").to_pylist() == [{"n": 0}]
+        with pytest.raises(Exception, match=r"live-|parquet"):
+            session.query("SELECT sum(cum_volume) FROM trades")
+    for file in data_files(filled):
+        emptied(file)
+    with Session(filled) as session:
+        assert session.query("SELECT count(*) AS n FROM quotes").to_pylist() == [{"n": 0}]
+        for sql in ("SELECT count(*) FROM trades", "SELECT symbol FROM trades_unique"):
+            with pytest.raises(Exception, match="table trades is damaged"):
+                session.query(sql)
+
+
+def test_every_commit_says_of_how_many_actions_it_is(filled: Lake):
+    lines = commits(filled)[-1].read_text().splitlines()
+    told = [json.loads(line)["commitInfo"]["hosu.actions"] for line in lines if "commitInfo" in line]
+    assert told == [str(len(lines) - 1)]
