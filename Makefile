@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 COMPILE := echo "compiling kernels (once) ..."; $(BIN)/python -m hosu.cli.kernels
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
-.PHONY: help demo test setup check bench format lock clean
+.PHONY: help demo test setup check bench soak format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ check: $(VENV)/.dev ## format, lint, types and import contracts
 
 bench: $(VENV)/.dev ## measure, and print our figures beside their peers' (ARGS="decode lake" picks some)
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+soak: $(VENV)/.dev ## the real simulator and collector for an hour, watched from outside (ARGS="--minutes 10")
+	@$(BIN)/python -m benchmarks.soak $(ARGS)
 
 format: $(VENV)/.dev ## format the code and apply safe lint fixes
 	@$(BIN)/ruff format .

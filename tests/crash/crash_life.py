@@ -6,10 +6,8 @@ run to the last step.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
 from crash_disk import Chance, PowerCut, SimulatedDisk
@@ -30,13 +28,17 @@ from hosu.lake.lake import Lake
 from hosu.lake.sql import SqlConfig
 from hosu.lake.writer import LakeSink, WriterConfig
 
+if TYPE_CHECKING:
+    from pathlib import Path
+    from collections.abc import Callable
+
 SQL = SqlConfig(memory_mib=128, threads=1)
 PUMP = PumpConfig(rest_share=0.0, rest_min_s=0.0, rest_max_s=0.0, wait_s=0.0, retry_min_s=0.0, retry_max_s=0.0)
 
 Record = tuple[int, int, int, bytes]
 
 
-class Violation(AssertionError):
+class ViolationError(AssertionError):
     """A promise that was broken."""
 
 
@@ -62,7 +64,7 @@ class Truth:
                 block.payload(place),
             )
             if lsn <= self.acknowledged and self.records.get(lsn) != record:
-                raise Violation(f"record {lsn}, which was durable, is written again as another")
+                raise ViolationError(f"record {lsn}, which was durable, is written again as another")
             self.records[lsn] = record
             self.ever.add((lsn, record[2]))
 
@@ -173,7 +175,7 @@ class Life:
         )
         self._log = SteppedLog.open(machine.wal, machine.clock, config, files=machine.disk)
         if self.log.durable_lsn < machine.truth.acknowledged and not machine.lied:
-            raise Violation(f"durable up to {machine.truth.acknowledged}, the log has {self.log.durable_lsn}")
+            raise ViolationError(f"durable up to {machine.truth.acknowledged}, the log has {self.log.durable_lsn}")
         machine.truth.recovered(self.log.next_lsn)
         self.log.on_durable(machine.truth.durable)
         self.recorder = Recorder(self.log, machine.clock)
@@ -205,7 +207,7 @@ class Life:
                 return target
             self.machine.pass_time(1.1)
             self.pump._turn(self.reading)
-        raise Violation(f"the lake covers {self.pump.synced_lsn} and does not get to {target}")
+        raise ViolationError(f"the lake covers {self.pump.synced_lsn} and does not get to {target}")
 
     def act(self) -> None:
         """One thing that happens in a collector's life."""
@@ -245,4 +247,4 @@ class Life:
             self._log._lock.release()
 
 
-__all__ = ["SQL", "Life", "Machine", "PowerCut", "Record", "SteppedLog", "Truth", "Violation"]
+__all__ = ["SQL", "Life", "Machine", "PowerCut", "Record", "SteppedLog", "Truth", "ViolationError"]

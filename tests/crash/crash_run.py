@@ -8,7 +8,6 @@ import shutil
 import tempfile
 import uuid
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,19 +18,23 @@ import pyarrow.parquet as pq
 import structlog
 from crash_disk import Chance, Fault, PowerCut
 from crash_lake import age, reached
-from crash_life import SQL, Life, Machine, Violation
+from crash_life import SQL, Life, Machine, ViolationError
 
 from hosu import failpoints
 from hosu.collect.decode import Decoder
 from hosu.collect.runs import pack_records, read_run
 from hosu.errors import HosuError, LakeError
 from hosu.lake import delta
-from hosu.lake.delta import Table
 from hosu.lake.delta_log import DeltaLog
-from hosu.lake.lake import Lake
 from hosu.lake.repair import repair
 from hosu.lake.tables import EVENT_TABLES
 from hosu.lake.verify import damaged_files, verify
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hosu.lake.lake import Lake
+    from hosu.lake.delta import Table
+    from collections.abc import Iterator
 
 CRASHES_A_RUN = 8
 _KEYS = ["wal_id", "lsn", "record_no"]
@@ -58,7 +61,7 @@ def run(seed: int, crashes: int = CRASHES_A_RUN, *, base: Path | None = None, fa
     """``crashes`` crashes of one machine.
 
     Raises:
-        Violation: a promise was broken; names the seed.
+        ViolationError: a promise was broken; names the seed.
     """
     home = Path(tempfile.mkdtemp(prefix="hosu-crash-", dir=base or _fastest()))
     chance = Chance(random.Random(seed))
@@ -66,7 +69,7 @@ def run(seed: int, crashes: int = CRASHES_A_RUN, *, base: Path | None = None, fa
         with _seeded(seed), _small(), _watched(chance):
             return _Run(seed, home, chance, faults=faults).run(crashes)
     except Exception as error:
-        raise Violation(f"seed {seed}: {type(error).__name__}: {error}") from error
+        raise ViolationError(f"seed {seed}: {type(error).__name__}: {error}") from error
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
@@ -128,7 +131,7 @@ class _Run:
             life.archivist.work()
             found = verify(life.lake, EVENT_TABLES, deep=True, config=SQL).findings
             if found and not self.machine.lied:
-                raise Violation(f"at the end: {found[0]}")
+                raise ViolationError(f"at the end: {found[0]}")
         except HosuError as error:
             if not self.machine.lied:
                 raise
@@ -151,7 +154,7 @@ class _Run:
         self.outcome.repairs += 1
         result = repair(self.machine.open_lake(), logs=[self._exported_log()], config=SQL, clock=self.machine.clock)
         if result.beyond and not self.machine.lied:
-            raise Violation(f"not repaired: {result.beyond}")
+            raise ViolationError(f"not repaired: {result.beyond}")
 
     def _exported_log(self) -> Path:
         """The log's segments as files, which is how a repair reads them."""
@@ -179,7 +182,7 @@ class _Run:
         """Everything durable is in the lake exactly once and as it was received, and the lake is sound."""
         target = life.drain()
         if target < self.machine.truth.acknowledged:
-            raise Violation(f"durable up to {self.machine.truth.acknowledged}, but {target} was drained")
+            raise ViolationError(f"durable up to {self.machine.truth.acknowledged}, but {target} was drained")
         tables = {buffer.table.spec.name: buffer.table for buffer in life.sink._buffers}
         if damage(life.lake, tables):
             self._repair(life)
@@ -187,7 +190,7 @@ class _Run:
                 table.refresh()
             again = damage(life.lake, tables) or verify(life.lake, EVENT_TABLES, deep=True, config=SQL).findings
             if again and not self.machine.lied:
-                raise Violation(f"after repair: {again[0]}")
+                raise ViolationError(f"after repair: {again[0]}")
         self._compare(life, tables, target)
         self.outcome.checks += 1
 
@@ -198,7 +201,7 @@ class _Run:
             rows = stored(life.lake, tables[name])
             self.outcome.rows += len(rows)
             if len(rows.group_by(_KEYS).aggregate([])) != len(rows):
-                raise Violation(f"{name} holds rows twice")
+                raise ViolationError(f"{name} holds rows twice")
             if self.machine.lied:
                 self._require_received(name, rows)
                 continue
@@ -206,12 +209,12 @@ class _Run:
             wanted = rows.schema.empty_table() if wanted is None else wanted.select(rows.column_names).cast(rows.schema)
             wanted = _ordered(wanted)
             if not rows.equals(wanted):
-                raise Violation(f"{name}: {difference(rows, wanted)}")
+                raise ViolationError(f"{name}: {difference(rows, wanted)}")
 
     def _expected(self, wal_id: str, target: int) -> dict[str, pa.Table]:
         records = self.machine.truth.records
         if sorted(records) != list(range(len(records))) or target != len(records) - 1:
-            raise Violation(f"the log's numbers have a hole, or end at {len(records) - 1} and not at {target}")
+            raise ViolationError(f"the log's numbers have a hole, or end at {len(records) - 1} and not at {target}")
         data, _ = pack_records([records[lsn] for lsn in range(len(records))], 0)
         decoder = Decoder(wal_id)
         block = read_run(wal_id, np.frombuffer(data, np.uint8), 0, len(data)).block
@@ -226,7 +229,7 @@ class _Run:
         times = rows.column("ts_recv").cast(pa.int64()).to_pylist()
         pairs = set(zip(rows.column("lsn").to_pylist(), times, strict=True))
         if not pairs <= self.machine.truth.ever:
-            raise Violation(f"{name} holds rows of records that were never written")
+            raise ViolationError(f"{name} holds rows of records that were never written")
 
 
 def damage(lake: Lake, tables: dict[str, Table]) -> list[str]:
@@ -315,4 +318,4 @@ def _fastest() -> Path | None:
     return memory if memory.is_dir() else None
 
 
-__all__ = ["CRASHES_A_RUN", "Outcome", "Violation", "difference", "run", "stored"]
+__all__ = ["CRASHES_A_RUN", "Outcome", "ViolationError", "difference", "run", "stored"]

@@ -105,7 +105,7 @@ def _is_new(storage: Storage) -> bool:
 
 def _mark(storage: Storage, *, create: bool) -> None:
     if not _is_new(storage):
-        if _is_marked(storage):  # by another process, a moment ago
+        if _is_marked(storage, create=create):  # by another process, a moment ago
             return
         raise NotALakeError(storage.uri, f"it holds files but no {_MARKER}")
     if not create:

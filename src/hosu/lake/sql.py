@@ -248,6 +248,14 @@ class FileQueries:
         return self._duck
 
 
+def query_files(
+    storage: Storage, table: Table, files: Sequence[DataFile], sql: str, *, config: SqlConfig
+) -> list[dict[str, Any]]:
+    """One query of ``FileQueries``."""
+    with FileQueries(storage, config) as queries:
+        return queries.ask(table, files, sql)
+
+
 def combine(
     storage: Storage,
     sql: str,
