@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import errno
 import os
-import random
 import zlib
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 SECTOR_BYTES = (512, 4096)
 

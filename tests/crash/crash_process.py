@@ -9,10 +9,9 @@ from __future__ import annotations
 import random
 import signal
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "e2e"))
 
@@ -34,6 +33,9 @@ from hosu.failpoints import POINTS
 from hosu.lake.lake import Lake
 from hosu.lake.verify import verify
 from hosu.lake.writer import LakeSink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SYMBOLS = "005930,000660,035420"
 AT_THE_END = ("log.sealing", "log.sealed")
