@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
-    from collections.abc import Callable, Sequence
     import random
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 SECTOR_BYTES = (512, 4096)
 

@@ -6,14 +6,20 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from hosu.kis.simulator.exchange import Exchange, ExchangeConfig
 from hosu.market.calendar import instant_us
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hosu.collect.recorder import Recorder
     import random
+
+    from hosu.collect.recorder import Recorder
+
+if TYPE_CHECKING:
+    import random
+
+    from hosu.collect.recorder import Recorder
 
 DAY = date(2026, 9, 16)
 START_US = instant_us(DAY, 9 * 3600.0)

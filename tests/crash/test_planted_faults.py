@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from crash_run import ViolationError, run
+from crash_run import BrokenPromiseError, run
 
 from hosu.collect.files import Files
 from hosu.collect.wal import Log
@@ -25,7 +25,7 @@ def caught(within: int = SEEDS) -> str:
     for seed in range(within):
         try:
             run(seed)
-        except ViolationError as violation:
+        except BrokenPromiseError as violation:
             return str(violation)
     pytest.fail(f"{within} seeds, and nothing was noticed")
 

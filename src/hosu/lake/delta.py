@@ -469,5 +469,5 @@ def _check_end(storage: Storage, spec: TableSpec, version: int) -> None:
         raise TableCorruptError(spec.name, path, "is missing, though there is a checkpoint of it")
     begin = max((each for each in checkpoints if each <= version), default=-1)
     for each in commits:
-        if begin < each <= version:
+        if begin <= each <= version:  # a checkpoint may be as torn as the commit it is of
             commit_of(storage, spec, each)

@@ -1,0 +1,154 @@
+"""``python -m tests.crash``: the long runs of both harnesses, resumable, with their result filed.
+
+    python -m tests.crash --processes 300 --simulated 100000 --seed 1 --report benchmarks/CRASH.md
+
+What is done is kept in ``--progress`` (a line a run), so that a run that was stopped goes on where it was. Exits 1 at
+the first promise that was broken, and names the seed that repeats it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from crash_process import Round, kills
+from crash_run import CRASHES_A_RUN, run
+
+KILLS_A_ROUND = 20
+
+
+def simulated(seed: int) -> dict[str, Any]:
+    """One run, as a line of the progress file."""
+    began_s = time.monotonic()
+    outcome = run(seed)
+    facts = {**vars(outcome), "places": dict(outcome.places)}
+    return {"kind": "simulated", **facts, "seconds": round(time.monotonic() - began_s, 3)}
+
+
+def processes(seed: int) -> dict[str, Any]:
+    """One round of kills, as a line of the progress file."""
+    began_s = time.monotonic()
+    planned = kills(seed, KILLS_A_ROUND)
+    with tempfile.TemporaryDirectory(prefix="hosu-kills-") as home:
+        done = Round(Path(home), seed, lambda kill: print(f"  seed {seed}: {kill}", flush=True))
+        done.run(planned)
+    places = Counter(kill.place or "at a record" for kill in planned)
+    facts = {"seed": seed, "kills": len(planned), "records": done.reported + 1, "places": places}
+    return {"kind": "process", **facts, "seconds": round(time.monotonic() - began_s, 3)}
+
+
+def done_in(progress: Path) -> list[dict[str, Any]]:
+    """The lines of a progress file; the last one may have been cut off."""
+    found = []
+    for line in progress.read_text(encoding="utf-8").splitlines() if progress.exists() else ():
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            break
+    return found
+
+
+def work(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Runs what is not done yet; every line that there is then."""
+    lines = done_in(options.progress)
+    have = {(line["kind"], line["seed"]) for line in lines}
+    runs = [options.seed + n for n in range(-(-options.simulated // CRASHES_A_RUN))]
+    rounds = [options.seed + n for n in range(-(-options.processes // KILLS_A_ROUND))]
+    with options.progress.open("a", encoding="utf-8") as kept:
+
+        def keep(line: dict[str, Any]) -> None:
+            lines.append(line)
+            kept.write(json.dumps(line) + "\n")
+            kept.flush()
+
+        for seed in rounds:
+            if ("process", seed) not in have:
+                keep(processes(seed))
+        with ProcessPoolExecutor(options.jobs) as pool:
+            left = [seed for seed in runs if ("simulated", seed) not in have]
+            for number, line in enumerate(pool.map(simulated, left), 1):
+                keep(line)
+                if number % 25 == 0 or number == len(left):
+                    print(f"  {number} of {len(left)} simulated runs, seed {line['seed']}", flush=True)
+    wanted = {("simulated", seed) for seed in runs} | {("process", seed) for seed in rounds}
+    return [line for line in lines if (line["kind"], line["seed"]) in wanted]
+
+
+def report(lines: list[dict[str, Any]], seed: int) -> str:
+    """The result as a page."""
+    simulated_runs = [line for line in lines if line["kind"] == "simulated"]
+    rounds = [line for line in lines if line["kind"] == "process"]
+    crashes, checks = sum(line["crashes"] for line in simulated_runs), sum(line["checks"] for line in simulated_runs)
+    spent_s = sum(line["seconds"] for line in simulated_runs)
+    refused = [line["refused"] for line in simulated_runs]
+    places: Counter[str] = Counter()
+    for line in simulated_runs:
+        places.update(line["places"])
+    killed: Counter[str] = Counter()
+    for line in rounds:
+        killed.update(line["places"])
+    head = [
+        "# Crashes",
+        "",
+        (
+            f"{datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, {os.cpu_count()} cores, "
+            f"seeds from {seed} on. `docs/concepts/durability.md` says what is promised and how this is run."
+        ),
+        "",
+        "| | simulated | process |",
+        "|---|---|---|",
+        f"| crashes | {crashes:,} | {sum(line['kills'] for line in rounds):,} |",
+        f"| lakes compared row by row | {checks:,} | {len(rounds):,} |",
+        f"| lakes repaired from frames | {sum(line['repairs'] for line in simulated_runs):,} | |",
+        (
+            f"| log records at the ends of the runs | {sum(line['records'] for line in simulated_runs):,} | "
+            f"{sum(line['records'] for line in rounds):,} |"
+        ),
+        f"| runs on lying disks that ended in a refusal | {sum(map(bool, refused)):,} | |",
+        "| durable records lost, or stored twice (a run ends at the first) | 0 | 0 |",
+        f"| crashes a second of one process | {crashes / spent_s if spent_s else 0:.1f} | |",
+        "",
+    ]
+    tables = [
+        f"| {title} | times |\n|---|---|\n"
+        + "".join(f"| `{name}` | {count:,} |\n" for name, count in counts.most_common())
+        for title, counts in (("simulated crash at", places), ("process killed at", killed))
+        if counts
+    ]
+    return "\n".join([*head, "\n".join(tables)])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.crash", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--processes", type=int, default=300, help="kills of the real program")
+    parser.add_argument("--simulated", type=int, default=100_000, help="crashes of the simulated machine")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="simulated runs at a time")
+    parser.add_argument("--progress", type=Path, default=Path(".crash-progress.jsonl"))
+    parser.add_argument("--report", type=Path, help="where the result is filed; stdout without it")
+    options = parser.parse_args()
+    try:
+        lines = work(options)
+    except AssertionError as broken:
+        sys.exit(f"a promise was broken: {broken}")
+    text = report(lines, options.seed)
+    if options.report is None:
+        print(text)
+    else:
+        options.report.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
