@@ -42,7 +42,7 @@ def replies_of(lake: Path) -> Iterator[dict[str, Any]]:
 def test_300_symbols_on_one_key_are_41_streamed_and_the_rest_polled_without_a_limit_provoked(tmp_path: Path) -> None:
     lake = tmp_path / "lake"
     with market(tmp_path, records=60_000, expect=41) as broker:
-        words = ("--symbols", f"top:{SYMBOLS}", "--feeds", "trades", "--lake", lake, "--no-bars")
+        words = ("--symbols", f"top:{SYMBOLS}", "--feeds", "trades", "--lake", lake, "--no-bars", "--no-repair")
         collector = Collector(tmp_path, "collector", broker, *words)
         try:
             collector.until((lake / ".hosu" / "coverage.json").exists, "coverage was reported")
@@ -76,7 +76,7 @@ def shard_statuses(lake: Path) -> list[dict[str, Any]]:
 
 
 def sharded(home: Path, broker: Simulator, lake: Path) -> Started:
-    words = ("--symbols", f"top:{SYMBOLS}", "--feeds", "trades", "--keys", 3, "--lake", lake, "--no-bars")
+    words = ("--symbols", f"top:{SYMBOLS}", "--feeds", "trades", "--keys", 3, "--lake", lake, "--no-bars", "--no-repair")
     return Started(home, "collect", "collect", *broker.addresses, *words, "--format", "json")
 
 
@@ -139,7 +139,7 @@ def test_shards_end_with_their_parent_and_the_next_start_with_one_key_commits_wh
         until(lambda: not any(_alive(pid) for pid in pids), "the shards noticed")
         left = list((lake / ".hosu" / "shards").glob("*/wal/*.log"))
         assert left  # an end in a hurry archives nothing
-        words = ("--symbols", "005930", "--feeds", "trades", "--lake", lake, "--no-bars", "--format", "json")
+        words = ("--symbols", "005930", "--feeds", "trades", "--lake", lake, "--no-bars", "--no-repair", "--format", "json")
         single = Started(tmp_path, "single", "collect", *broker.addresses, *words)
         status_file = lake / ".hosu" / "status.json"
         single.until(lambda: json.loads(status_file.read_text())["wal_id"] is not None, "one key took over")
@@ -164,7 +164,7 @@ def _alive(pid: int) -> bool:
 def test_two_collections_into_one_state_folder_are_one_too_many(tmp_path: Path) -> None:
     lake = tmp_path / "lake"
     with market(tmp_path, records=200_000, expect=1) as broker:
-        words = ("--symbols", "005930", "--feeds", "trades", "--lake", lake, "--no-bars")
+        words = ("--symbols", "005930", "--feeds", "trades", "--lake", lake, "--no-bars", "--no-repair")
         first = Collector(tmp_path, "first", broker, *words)
         try:
             first.until(lambda: first.durable_lsn >= 1, "it collects")
