@@ -122,9 +122,9 @@ def run(plan: Plan, place: Path) -> Soak:
         simulator.wait(60)
     finally:
         for process in (collector, simulator):
-            if process is not None and process.poll() is None:
+            if process is not None:
                 process.kill()
-                process.wait()
+                process.communicate()
     soak.sent = json.loads((place / "sent.json").read_text())
     soak.rows = _rows(place / "lake")
     return soak
@@ -175,7 +175,7 @@ def _watch(soak: Soak, collector: subprocess.Popen[str], place: Path) -> None:
                 soak.samples.append(sample)
                 _show(soak, sample)
             if compacting is not None and compacting.poll() is not None:
-                soak.compactions += compacting.returncode == 0
+                soak.compactions += _ended_well(compacting)
                 compacting = None
             if soak.plan.compact_s and compacting is None and now_s - compacted_s >= soak.plan.compact_s:
                 compacted_s = now_s
@@ -186,8 +186,13 @@ def _watch(soak: Soak, collector: subprocess.Popen[str], place: Path) -> None:
         collector.send_signal(signal.SIGTERM)
     finally:
         if compacting is not None:
-            soak.compactions += compacting.wait(300) == 0
+            soak.compactions += _ended_well(compacting)
         print(file=sys.stderr)
+
+
+def _ended_well(process: subprocess.Popen[str]) -> bool:
+    process.communicate(timeout=300)
+    return process.returncode == 0
 
 
 def sampled(pid: int, at_s: float, state: Path) -> Sample | None:

@@ -37,6 +37,7 @@ HOLD_US: Final = 30_000_000
 HOLD_BYTES: Final = 64 << 20
 _KST_US: Final = KST_OFFSET_S * 1_000_000
 _DAY_US: Final = 86_400 * 1_000_000
+_LAST_US: Final = 253_402_128_000_000_000  # 9999-12-30
 
 
 def number_of(day: date) -> int:
@@ -67,10 +68,11 @@ def ordinals(dates: Ints) -> Ints:
 
 
 def calendar_dates(ts_recv_us: Ints) -> Ints:
-    """The KST date of each UTC time in microseconds, as yyyymmdd."""
-    days = (ts_recv_us + _KST_US) // _DAY_US
+    """The KST date of each UTC time in microseconds, as yyyymmdd; of a time that no calendar has, the nearest day."""
+    times = np.clip(ts_recv_us, 0, _LAST_US)
+    days = (times + _KST_US) // _DAY_US
     _, first, inverse = np.unique(days, return_index=True, return_inverse=True)
-    named = [business_day(ts_us)[0] for ts_us in ts_recv_us[first].tolist()]
+    named = [business_day(ts_us)[0] for ts_us in times[first].tolist()]
     return np.array([number_of(day) for day in named], np.int64)[inverse]
 
 

@@ -38,7 +38,6 @@ _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 _CRC: Final = struct.Struct("<I")
 _WAL_ID: Final = re.compile(rb"[0-9A-Za-z_-]{1,24}")
 _LAST_LSN: Final = 1 << 62
-_LAST_US: Final = 253_402_128_000_000_000  # 9999-12-30, UTC microseconds
 _BLOCK_BYTES: Final = 4 << 20
 
 
@@ -217,19 +216,12 @@ def read_segment(source: Path | bytes | bytearray, *, max_bytes: int = _BLOCK_BY
     while at < end:
         run = _bounded_run(header, data, at, end, expected_lsn=expected, max_bytes=max_bytes)
         if len(run.block):
-            _check_times(run.block, name, at)
             yield run.block
             at, expected = run.stop, expected + len(run.block)
         if run.fault and run.stop < end and not len(run.block):
             if sealed or not is_torn_tail(data, run.stop, expected):
                 raise LogCorruptError(name, run.stop, run.fault)
             return
-
-
-def _check_times(block: Block, name: str, at: int) -> None:
-    """Times that no calendar has: whoever reads the records would stumble over them."""
-    if int(block.ts_recv_us.min()) < 0 or int(block.ts_recv_us.max()) > _LAST_US:
-        raise LogCorruptError(name, at, "a record's receive time is none that there can be")
 
 
 def _bounded_run(header: SegmentHeader, data: Bytes, at: int, end: int, *, expected_lsn: int, max_bytes: int) -> Run:

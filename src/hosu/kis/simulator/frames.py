@@ -43,7 +43,11 @@ class FramesTape:
             raise InputError("recorded frames", "there are none", "name a folder or file that holds some")
         self._frames = chain([first], self._frames)
         self.start_us = first[0]
-        self.day, _ = business_day(first[0])
+        try:
+            self.day, _ = business_day(first[0])
+        except (ValueError, OverflowError):
+            fault = f"the first was received at {first[0]} µs, a time that no calendar has"
+            raise InputError("recorded frames", fault, "name a folder or file that holds sound ones") from None
         self.keys = KeyTable()
         self.instruments: dict[str, Instrument] = {}
         self.left_out = 0
