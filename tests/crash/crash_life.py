@@ -203,7 +203,7 @@ class Life:
         self._go_on()
         target = self.log.durable_lsn
         self.pump.sync_up_to(target)
-        for _ in range(1_000):
+        for _ in range(80):
             if self.pump.synced_lsn >= target:
                 return target
             self.machine.pass_time(1.1)

@@ -32,12 +32,13 @@ from hosu.lake.tables import EVENT_TABLES, TABLES
 from hosu.lake.verify import damaged_files, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from hosu.lake.delta import Table
     from hosu.lake.lake import Lake
 
-CRASHES_A_RUN = 8
+CRASHES_A_RUN = 10
+KINDS = ("full", "read_only", "sync", "slow", "lost_answer")
 _KEYS = ["wal_id", "lsn", "record_no"]
 _NIGHT_S = 30 * 3600.0
 
@@ -58,8 +59,8 @@ class Outcome:
     refused: str = ""
 
 
-def run(seed: int, crashes: int = CRASHES_A_RUN, *, base: Path | None = None, faults: bool = True) -> Outcome:
-    """``crashes`` crashes of one machine.
+def run(seed: int, crashes: int = CRASHES_A_RUN, *, base: Path | None = None, kinds: Sequence[str] = KINDS) -> Outcome:
+    """``crashes`` crashes of one machine, whose disks know faults of these ``kinds``.
 
     Raises:
         BrokenPromiseError: a promise was broken; names the seed.
@@ -68,7 +69,7 @@ def run(seed: int, crashes: int = CRASHES_A_RUN, *, base: Path | None = None, fa
     chance = Chance(random.Random(seed))
     try:
         with _seeded(seed), _small(_tables_of(seed)), _watched(chance):
-            return _Run(seed, home, chance, faults=faults).run(crashes)
+            return _Run(seed, home, chance, kinds).run(crashes)
     except Exception as error:
         raise BrokenPromiseError(f"seed {seed}: {type(error).__name__}: {error}") from error
     finally:
@@ -76,13 +77,13 @@ def run(seed: int, crashes: int = CRASHES_A_RUN, *, base: Path | None = None, fa
 
 
 class _Run:
-    def __init__(self, seed: int, home: Path, chance: Chance, *, faults: bool) -> None:
+    def __init__(self, seed: int, home: Path, chance: Chance, kinds: Sequence[str]) -> None:
         self.outcome = Outcome(seed)
         self.machine = Machine(home, chance)
         self.chance = chance
-        self.home, self._with_faults = home, faults
+        self.home, self._kinds = home, kinds
         self._usual_steps = 200
-        self.machine.truth.lied = faults and chance.random.random() < 0.1
+        self.machine.truth.lied = kinds is KINDS and chance.random.random() < 0.1
 
     def run(self, crashes: int) -> Outcome:
         while self.outcome.crashes < crashes and not self.outcome.refused:
@@ -99,7 +100,7 @@ class _Run:
         begun = chance.steps
         in_start = chance.random.random() < 0.4
         chance.cut_at = begun + 1 + chance.random.randrange(self._usual_steps) if in_start else None
-        chance.faults = self._faults() if self._with_faults else []
+        chance.faults = self._faults()
         life = Life(self.machine)
         where = "rest"
         try:
@@ -178,8 +179,7 @@ class _Run:
 
     def _faults(self) -> list[Fault]:
         chance = self.chance.random
-        kinds = ["full", "read_only", "sync", "slow", "lost_answer"]
-        found = [Fault(chance.choice(kinds), chance.randrange(60), chance.choice((1, 1, 2, 20)))] * (
+        found = [Fault(chance.choice(self._kinds), chance.randrange(60), chance.choice((1, 1, 2, 20)))] * (
             chance.random() < 0.5
         )
         if self.machine.truth.lied and chance.random() < 0.5:

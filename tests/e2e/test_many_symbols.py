@@ -76,7 +76,18 @@ def shard_statuses(lake: Path) -> list[dict[str, Any]]:
 
 
 def sharded(home: Path, broker: Simulator, lake: Path) -> Started:
-    words = ("--symbols", f"top:{SYMBOLS}", "--feeds", "trades", "--keys", 3, "--lake", lake, "--no-bars", "--no-repair")
+    words = (
+        "--symbols",
+        f"top:{SYMBOLS}",
+        "--feeds",
+        "trades",
+        "--keys",
+        3,
+        "--lake",
+        lake,
+        "--no-bars",
+        "--no-repair",
+    )
     return Started(home, "collect", "collect", *broker.addresses, *words, "--format", "json")
 
 
@@ -139,7 +150,18 @@ def test_shards_end_with_their_parent_and_the_next_start_with_one_key_commits_wh
         until(lambda: not any(_alive(pid) for pid in pids), "the shards noticed")
         left = list((lake / ".hosu" / "shards").glob("*/wal/*.log"))
         assert left  # an end in a hurry archives nothing
-        words = ("--symbols", "005930", "--feeds", "trades", "--lake", lake, "--no-bars", "--no-repair", "--format", "json")
+        words = (
+            "--symbols",
+            "005930",
+            "--feeds",
+            "trades",
+            "--lake",
+            lake,
+            "--no-bars",
+            "--no-repair",
+            "--format",
+            "json",
+        )
         single = Started(tmp_path, "single", "collect", *broker.addresses, *words)
         status_file = lake / ".hosu" / "status.json"
         single.until(lambda: json.loads(status_file.read_text())["wal_id"] is not None, "one key took over")

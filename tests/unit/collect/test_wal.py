@@ -529,3 +529,19 @@ def test_a_record_beyond_the_formats_limit_is_refused(tmp_path: Path):
     with pytest.raises(ValueError, match="the log takes"):
         log.append(1, 0, 0, bytes((1 << 28) + 1))
     log.close()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"format": 1, "wal_id": "w", "created_us": 0, "next_lsn": 99999999999999999999999}',
+        b'{"format": 1, "wal_id": "w", "created_us": -1, "next_lsn": 0}',
+        b"[" * 100_000,
+    ],
+)
+def test_a_state_that_no_hosu_wrote_is_refused_in_one_sentence(tmp_path: Path, content: bytes):
+    (tmp_path / "log.json").write_bytes(content)
+    with pytest.raises(LogCorruptError, match=r"log\.json is damaged at byte 0") as refused:
+        Log.open(tmp_path, clock())
+    assert len(str(refused.value)) < 600
+    assert (tmp_path / "log.json").read_bytes() == content
