@@ -59,6 +59,7 @@ ACTS = st.lists(
     st.one_of(
         st.tuples(st.just("next"), st.integers(1, 4)),
         st.tuples(st.just("again"), st.integers(0, 12)),
+        st.tuples(st.just("overlap"), st.integers(1, 4)),
         st.sampled_from(["flush", "sync", "crash", "late"]),
     ),
     max_size=12,
@@ -79,6 +80,10 @@ def test_every_row_is_stored_once_whatever_is_repeated_flushed_or_lost_in_betwee
             case ("next", size) if reached + 1 < count:
                 last = min(reached + size, count - 1)
                 sink.write(batch(rows, reached + 1, last))
+                reached = last
+            case ("overlap", size) if 0 <= reached < count - 1:
+                last = min(reached + size, count - 1)
+                sink.write(batch(rows, max(0, reached - size), last))
                 reached = last
             case ("again", size) if reached >= 0:
                 sink.write(batch(rows, max(0, reached - size), reached))
