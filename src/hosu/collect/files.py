@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     Buffer = bytes | bytearray | memoryview
+
+
+_NOT_OURS: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EINVAL, errno.ENOTSUP})
+"""How a folder that we did not make, and cannot change, answers when it is to be synced."""
 
 
 class Files(Protocol):
@@ -118,8 +122,11 @@ class SystemFiles:
         directory.mkdir(parents=True, exist_ok=True)
         # Whoever has the lock made the folder a moment ago, so that it is there says nothing.
         for parent in directory.absolute().parents:
-            with suppress(PermissionError):
+            try:
                 self.fsync_dir(parent)
+            except OSError as error:
+                if error.errno not in _NOT_OURS:
+                    raise
 
 
 def write_atomically(files: Files, path: Path, content: bytes) -> None:

@@ -23,7 +23,7 @@ from hosu.lake.aside import Aside
 from hosu.lake.delta_log import DeltaLog
 from hosu.lake.frames import Frames
 from hosu.lake.lease import maintenance
-from hosu.lake.repair_rows import RowRebuilder
+from hosu.lake.repair_rows import RowRebuilder, last_records
 from hosu.lake.sql import SqlConfig
 from hosu.lake.tables import TABLES
 from hosu.lake.verify import damaged_files
@@ -184,7 +184,8 @@ class _Repairer:
             return False
         for path in sorted(doomed):
             fault = log.faults.get(path, "follows one that is missing or damaged")
-            self._does(name, path, f"set aside, since it {fault}; what it covered is stored again")
+            again = "stored again" if spec.is_event_table else "to be built or fetched again"
+            self._does(name, path, f"set aside, since it {fault}; what it held is {again}")
         if self._act:
             self._aside.move(sorted(doomed))
         return self._act
@@ -212,8 +213,7 @@ class _Repairer:
         if not paths:
             return False
         files = [path for path in paths if path.endswith(".parquet") and "/_delta_log/" not in path]
-        whole = all(self._frames.hold(wal_id, -1, self._last(wal_id)) for wal_id in self._frames.logs)
-        if files and not (spec.is_event_table and whole):
+        if files and not (spec.is_event_table and self._hold_all_of(files)):
             fault = "makes no table any more, and its data cannot all be rebuilt"
             self._cannot(name, log.folder, fault, _FROM_COPY)
             return False
@@ -221,8 +221,14 @@ class _Repairer:
             self._aside.move(paths)
         return False
 
-    def _last(self, wal_id: str) -> int:
-        return max((segment.last_lsn for segment in self._frames.segments(wal_id)), default=-1)
+    def _hold_all_of(self, paths: list[str]) -> bool:
+        """Whether the frames go back to the first record of every log that these data files know, and up to the last
+        record they have of it. A file that cannot be read has nothing to lose."""
+        last: dict[str, int] = {}
+        for path in paths:
+            for wal_id, lsn in last_records(self._lake.storage, path).items():
+                last[wal_id] = max(lsn, last.get(wal_id, -1))
+        return all(self._frames.hold(wal_id, -1, lsn) for wal_id, lsn in last.items())
 
     # --- data files -----------------------------------------------------------------------------------------------
 
@@ -246,7 +252,7 @@ class _Repairer:
     def _rebuild(self, table: Table, found: list[tuple[DataFile, str]]) -> None:
         rebuilder = RowRebuilder(self._lake, table, [file for file, _ in found], self._frames)
         try:
-            result = rebuilder.store()
+            result = rebuilder.store() if self._act else rebuilder.count()
         except HosuError as error:
             for file, fault in found:
                 self._cannot(table.spec.name, table.path(file), f"{fault}; {error}", _FROM_COPY)
@@ -261,11 +267,9 @@ class _Repairer:
             self._does(
                 table.spec.name, table.path(file), f"{fault}: its {file.rows} rows decoded again from the frames"
             )
-        if not self._act:
-            rebuilder.discard(result)
-            return
-        rebuilder.commit(result)
-        self._aside.move(table.path(file) for file, _ in found)
+        if self._act:
+            rebuilder.commit(result)
+            self._aside.move(table.path(file) for file, _ in found)
 
     # --- what tables lack -----------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hosu.lake.delta import DataFile, NewFile, Table
     from hosu.lake.frames import Frames
     from hosu.lake.lake import Lake
+    from hosu.lake.storage import Storage
 
     Keys = npt.NDArray[np.int64]
 
@@ -30,14 +31,11 @@ _ROWS_A_FILE: Final = 200_000
 
 @dataclass(slots=True)
 class Rebuilt:
-    """What came of damaged files of one table: rows that were to be found again, and that were."""
+    """What came of damaged files of one table: rows that were to be found again, and that were; files of them."""
 
     wanted: int
+    found: int = 0
     files: list[NewFile] = field(default_factory=list)
-
-    @property
-    def found(self) -> int:
-        return sum(file.rows for file in self.files)
 
 
 class RowRebuilder:
@@ -52,12 +50,19 @@ class RowRebuilder:
         gone = {file.path for file in damaged}
         self._sound = [file for file in table.files() if file.path not in gone]
 
+    def count(self) -> Rebuilt:
+        """Looks for the rows, and writes nothing."""
+        result = self._nothing_yet()
+        result.found = sum(len(rows) for date in self._dates() for rows in self._missing(date))
+        return result
+
     def store(self) -> Rebuilt:
         """Writes the rows found again below the table. They belong to it only after ``commit``."""
-        result = Rebuilt(sum(file.rows for file in self._damaged))
-        for date in sorted({file.date for file in self._damaged}):
+        result = self._nothing_yet()
+        for date in self._dates():
             held: list[pa.RecordBatch] = []
             for rows in self._missing(date):
+                result.found += len(rows)
                 held.append(rows)
                 if sum(map(len, held)) >= _ROWS_A_FILE:
                     result.files.append(self._store(date, held))
@@ -65,6 +70,12 @@ class RowRebuilder:
             if held:
                 result.files.append(self._store(date, held))
         return result
+
+    def _nothing_yet(self) -> Rebuilt:
+        return Rebuilt(sum(file.rows for file in self._damaged))
+
+    def _dates(self) -> list[str]:
+        return sorted({file.date for file in self._damaged})
 
     def commit(self, result: Rebuilt) -> None:
         """Puts the rows in the place of the damaged files, durably."""
@@ -111,18 +122,29 @@ class RowRebuilder:
         """The keys of the date's rows in files that can be read, sorted, by log."""
         found: dict[str, list[Keys]] = {}
         for file in (file for file in self._sound if file.date == date):
-            rows = self._read_keys(file)
+            path = self._table.path(file)
+            try:
+                rows = _read(self._lake.storage, path, ["wal_id", "lsn", "record_no"])
+            except (OSError, pa.ArrowException) as error:
+                raise TableCorruptError(self._table.spec.name, path, str(error).splitlines()[0]) from error
             for wal_id in pc.unique(rows.column("wal_id")).to_pylist():
                 found.setdefault(wal_id, []).append(_keys(rows.filter(pc.equal(rows.column("wal_id"), wal_id))))
         return {wal_id: np.sort(np.concatenate(parts)) for wal_id, parts in found.items()}
 
-    def _read_keys(self, file: DataFile) -> pa.Table:
-        path, storage = self._table.path(file), self._lake.storage
-        source: Any = storage.address(path) if storage.is_local else pa.BufferReader(storage.get(path))
-        try:
-            return pq.read_table(source, columns=["wal_id", "lsn", "record_no"], partitioning=None)
-        except (OSError, pa.ArrowException) as error:
-            raise TableCorruptError(self._table.spec.name, path, str(error).splitlines()[0]) from error
+
+def last_records(storage: Storage, path: str) -> dict[str, int]:
+    """The last record of each log that a data file has rows of; empty where it cannot be read."""
+    try:
+        rows = _read(storage, path, ["wal_id", "lsn"])
+    except (OSError, pa.ArrowException):
+        return {}
+    found = rows.group_by("wal_id").aggregate([("lsn", "max")])
+    return dict(zip(found.column("wal_id").to_pylist(), found.column("lsn_max").to_pylist(), strict=True))
+
+
+def _read(storage: Storage, path: str, columns: list[str]) -> pa.Table:
+    source: Any = storage.address(path) if storage.is_local else pa.BufferReader(storage.get(path))
+    return pq.read_table(source, columns=columns, partitioning=None)
 
 
 def _keys(rows: Any) -> Keys:

@@ -90,8 +90,10 @@ def test_a_plan_changes_nothing(filled: Lake):
     zeroed(data_files(filled)[0])
     halved(commits(filled)[-1])
     before = tree(filled)
+    times = {path: path.stat().st_mtime_ns for path in Path(filled.root).rglob("*")}
     assert len(plan(filled).steps) >= 1
     assert tree(filled) == before
+    assert {path: path.stat().st_mtime_ns for path in Path(filled.root).rglob("*")} == times
 
 
 @pytest.mark.parametrize("harm", [emptied, halved, cut_at_a_line, lambda path: path.write_bytes(bytes(500))])
@@ -136,6 +138,15 @@ def test_a_table_without_its_log_is_stored_again_as_a_whole(filled: Lake):
     assert repair(filled).beyond == []
     assert volumes(filled) == ALL
     assert verify(filled, deep=True).findings == ()
+
+
+def test_a_table_without_its_log_stays_where_the_frames_do_not_go_back_to_its_begin(filled: Lake):
+    shutil.rmtree(trades(filled) / "_delta_log")
+    before = sorted(trades(filled).rglob("*.parquet"))
+    min((Path(filled.root) / "raw/frames").rglob("*.zst")).unlink()
+    (beyond, *_) = repair(filled).beyond
+    assert (beyond.table, "cannot all be rebuilt" in beyond.fault) == ("trades", True)
+    assert sorted(trades(filled).rglob("*.parquet")) == before
 
 
 def test_a_copy_missing_from_the_archive_is_made_again_from_the_log(filled: Lake, log: ArchivedLog):
