@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 COMPILE := echo "compiling kernels (once) ..."; $(BIN)/python -m hosu.cli.kernels
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
-.PHONY: help demo test setup check bench soak crash format lock clean
+.PHONY: help demo test setup check bench soak crash fuzz format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ soak: $(VENV)/.dev ## the real simulator and collector for an hour, watched from
 
 crash: $(VENV)/.dev ## kill the real program 300 times and crash a simulated disk 100,000 times; goes on where it was stopped
 	@$(BIN)/python -m tests.crash --processes 300 --simulated 100000 --seed 1 --report benchmarks/CRASH.md $(ARGS)
+
+fuzz: $(VENV)/.dev ## fifty times as many hostile inputs as in the tests, new ones each time
+	@HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest tests/fuzz -q $(ARGS)
 
 format: $(VENV)/.dev ## format the code and apply safe lint fixes
 	@$(BIN)/ruff format .
