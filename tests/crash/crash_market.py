@@ -37,6 +37,7 @@ class Reply:
     path: str = "/uapi/domestic-stock/v1/quotations/inquire-price"
     params: dict[str, str] = field(default_factory=lambda: {"FID_COND_MRKT_DIV_CODE": "J", "FID_INPUT_ISCD": "005930"})
     status: int = 200
+    day: date | None = None
 
 
 @cache
