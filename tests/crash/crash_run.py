@@ -24,7 +24,15 @@ from crash_life import SQL, BrokenPromiseError, Life, Machine
 from hosu import failpoints
 from hosu.collect.decode import Decoder
 from hosu.collect.runs import pack_records, read_run
-from hosu.errors import HosuError, LakeError
+from hosu.errors import (
+    ArchiveConflictError,
+    HosuError,
+    LakeError,
+    LogCorruptError,
+    LogGapError,
+    NotALakeError,
+    TableCorruptError,
+)
 from hosu.lake import delta, writer
 from hosu.lake import repair as repairing
 from hosu.lake.delta_log import DeltaLog
@@ -40,6 +48,8 @@ if TYPE_CHECKING:
 CRASHES_A_RUN = 10
 KINDS = ("full", "read_only", "sync", "slow", "lost_answer")
 _KEYS = ["wal_id", "lsn", "record_no"]
+_REFUSALS = (ArchiveConflictError, LogCorruptError, LogGapError, NotALakeError, TableCorruptError)
+"""What a machine whose disk lied may end in: a sentence that says what is missing."""
 _NIGHT_S = 30 * 3600.0
 
 
@@ -114,7 +124,7 @@ class _Run:
             where = str(cut) or "later"
         except HosuError as error:
             where = type(error).__name__
-            if self.machine.truth.lied and not error.retryable:
+            if self.machine.truth.lied and isinstance(error, _REFUSALS):
                 self.outcome.refused = str(error)
         finally:
             life.end()
