@@ -118,23 +118,14 @@ class Table:
     @classmethod
     def create(cls, storage: Storage, spec: TableSpec) -> Table:
         """The table, made empty; one that somebody else made meanwhile is taken as it is."""
-        from deltalake import DeltaTable
-
-        address = storage.address(spec.location)
-        with _writing(spec, address):
-            delta = DeltaTable.create(
-                address,
-                schema=spec.schema,
-                mode="ignore",
-                partition_by=["date"],
-                name=spec.name,
-                configuration={
-                    "delta.checkpointInterval": str(CHECKPOINT_EVERY),
-                    "delta.logRetentionDuration": f"interval {spec.log_hours} hours",
-                    "delta.deletedFileRetentionDuration": f"interval {_TOMBSTONE_DAYS} days",
-                },
-                storage_options=storage.delta_options,
-            )
+        try:
+            delta = _made(storage, spec)
+        except CommitConflictError:
+            # delta-rs looks first and commits then; who was quicker in between has made it (seen with four processes).
+            made = cls.open(storage, spec)
+            if made is None:
+                raise
+            return made
         table = cls(storage, spec, delta)
         table._unsynced.add(f"{spec.location}/_delta_log/{0:020d}.json")
         table._inherited = table.version > 0
@@ -347,6 +338,26 @@ def _load(storage: Storage, spec: TableSpec) -> DeltaTable:
     from deltalake import DeltaTable
 
     return DeltaTable(storage.address(spec.location), storage_options=storage.delta_options)
+
+
+def _made(storage: Storage, spec: TableSpec) -> DeltaTable:
+    from deltalake import DeltaTable
+
+    address = storage.address(spec.location)
+    with _writing(spec, address):
+        return DeltaTable.create(
+            address,
+            schema=spec.schema,
+            mode="ignore",
+            partition_by=["date"],
+            name=spec.name,
+            configuration={
+                "delta.checkpointInterval": str(CHECKPOINT_EVERY),
+                "delta.logRetentionDuration": f"interval {spec.log_hours} hours",
+                "delta.deletedFileRetentionDuration": f"interval {_TOMBSTONE_DAYS} days",
+            },
+            storage_options=storage.delta_options,
+        )
 
 
 def _load_if_there(storage: Storage, spec: TableSpec) -> DeltaTable | None:
