@@ -220,7 +220,8 @@ def test_beside_a_collector_nobody_repairs_by_hand(here: Here, holed: Path) -> N
         words = ("--kis", "simulator", "--rest", "http://127.0.0.1:9", "--yes")
         ended = here(holed.parent, "ledger", "repair", "--lake", holed, *words)
     assert ended.code == 1
-    assert f"is in use by process {os.getpid()}; that collector repairs by itself" in ended.err
+    assert f"is in use by process {os.getpid()} (" in ended.err
+    assert "); that collector repairs by itself" in ended.err
 
 
 def test_that_the_broker_forgot_is_noted_once(here: Here, holed: Path) -> None:
