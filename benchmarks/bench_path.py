@@ -41,6 +41,7 @@ def run(seconds: float = float(os.environ.get("BENCH_SECONDS", "60"))) -> list[d
 
 
 def _rows_of(target: str, arrived: str, found: dict[str, float]) -> list[dict[str, Any]]:
+    print(f"{arrived}: {found}", file=sys.stderr)  # the whole takes a quarter of an hour
     return [
         _row(arrived, found["records_per_s"], "records/s"),
         _row(f"{target}: lost", found["lost"], "records"),

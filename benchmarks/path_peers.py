@@ -22,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,7 +135,8 @@ async def with_websockets(rest: str, ws: str, folder: Path, symbols: list[str]) 
             assert isinstance(message, str)
             if message[0] == "{":
                 if "PINGPONG" in message:
-                    await line.send(message)
+                    with suppress(websockets.ConnectionClosed):  # what was received before is still to be read
+                        await line.send(message)
                 continue
             last_s = time.perf_counter()
             first_s = first_s or last_s
@@ -236,13 +238,16 @@ def _peer(peer: str, addresses: dict[str, str], place: Path, seconds: float) -> 
         ran = subprocess.run(
             [sys.executable, "-m", "benchmarks.path_peers", *words],
             capture_output=True,
+            check=False,
             text=True,
-            check=True,
             timeout=patience_s,
             cwd=Path(__file__).parents[1],
         )
     except subprocess.TimeoutExpired:
         return {"records": 0.0, "seconds": patience_s}
+    if ran.returncode:
+        print(f"{peer} ended with {ran.returncode}: {ran.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
+        return {"records": 0.0, "seconds": 0.0}
     found: Found = json.loads(ran.stdout.splitlines()[-1])
     return found
 
@@ -263,6 +268,7 @@ def sustained(
     best: tuple[float, Found] = (0.0, {})
     for rate in rates:
         found = run(peer, rate, seconds)
+        print(f"{peer} at {rate:,.0f}/s: {found}", file=sys.stderr)
         if not holds(found, seconds):
             break
         best = (rate, found)
