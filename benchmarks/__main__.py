@@ -1,8 +1,9 @@
 """Runs the benchmarks and writes ``RESULTS.md``: ``make bench`` for all, ``make bench ARGS="decode lake"`` for some.
 
-Each ``bench_<name>.py`` offers ``run()``, which returns rows ``{name, value, unit, peer, peer_value, ratio}``. What a
-ratio means, ours over the peer's or the other way, follows from the unit and is said where it is not plain.
-Ratios count: absolute figures drift with the machine and with whatever else it does.
+Some are only printed, unless ``--write`` puts them in the place of what ``RESULTS.md`` says of them. Each
+``bench_<name>.py`` offers ``run()``, which returns rows ``{name, value, unit, peer, peer_value, ratio}``. What a ratio
+means, ours over the peer's or the other way, follows from the unit and is said where it is not plain. Ratios count:
+absolute figures drift with the machine and with whatever else it does.
 """
 
 from __future__ import annotations
@@ -13,41 +14,54 @@ import platform
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "RESULTS.md"
 
 
-def main(wanted: list[str]) -> int:
+def main(words: list[str]) -> int:
+    wanted = [word for word in words if word != "--write"]
     known = sorted(path.stem.removeprefix("bench_") for path in FOLDER.glob("bench_*.py"))
     if unknown := sorted(set(wanted) - set(known)):
         print(f"no benchmark named {', '.join(unknown)}; there are: {', '.join(known)}", file=sys.stderr)
         return 2
-    sections: dict[str, list[dict[str, Any]]] = {}
+    sections = {} if not wanted else _sections(RESULTS.read_text())
     for name in wanted or known:
         module = importlib.import_module(f"benchmarks.bench_{name}")
         print(f"\n{name}: {(module.__doc__ or '').strip().splitlines()[0]}", flush=True)
-        sections[name] = module.run()
-        print("\n".join(_table(sections[name])), flush=True)
-    if not wanted:
+        table = _table(module.run())
+        print("\n".join(table), flush=True)
+        sections[name] = _section(module, table)
+    if not wanted or "--write" in words:
         RESULTS.write_text(_report(sections))
         print(f"\nwritten to {RESULTS.relative_to(Path.cwd()) if RESULTS.is_relative_to(Path.cwd()) else RESULTS}")
     return 0
 
 
-def _report(sections: dict[str, list[dict[str, Any]]]) -> str:
-    lines = [
+def _report(sections: dict[str, str]) -> str:
+    head = [
         "# Results",
         "",
-        f"Made by `make bench` on {datetime.now(UTC):%Y-%m-%d}: {_machine()}.",
+        f"Made by `make bench` on a machine with {_machine()}.",
         "",
         "Ratios are of one run and count; absolute figures drift with the machine.",
     ]
-    for name, rows in sections.items():
-        module = sys.modules[f"benchmarks.bench_{name}"]
-        lines += ["", f"## {name}", "", (module.__doc__ or "").strip().splitlines()[0], "", *_table(rows)]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*head, *(f"\n## {name}\n\n{sections[name]}" for name in sorted(sections))]) + "\n"
+
+
+def _section(module: ModuleType, table: list[str]) -> str:
+    question = (module.__doc__ or "").strip().splitlines()[0]
+    return "\n".join([f"{question} Measured on {datetime.now(UTC):%Y-%m-%d}.", "", *table])
+
+
+def _sections(report: str) -> dict[str, str]:
+    """The text of each benchmark in a report, by name."""
+    parts = (part.partition("\n\n") for part in report.split("\n## ")[1:])
+    return {name: text.rstrip("\n") for name, _, text in parts}
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:

@@ -283,7 +283,7 @@ def steps(first: float, factor: float = 1.25) -> Iterator[float]:
         rate *= factor
 
 
-FIRST_RATES = {"websockets": 10_000.0, "python-kis": 1_000.0}
+FIRST_RATES = {"websockets": 10_000.0, "python-kis": 250.0}
 
 
 def holding(peer: str) -> str:

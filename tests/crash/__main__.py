@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
+os.environ.setdefault("TOKIO_WORKER_THREADS", "1")  # of delta-rs; the runs themselves take all cores
 
 from crash_process import Round, kills
 from crash_run import CRASHES_A_RUN, run
