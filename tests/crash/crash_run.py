@@ -262,7 +262,8 @@ class _Run:
 def damage(lake: Lake, tables: dict[str, Table]) -> list[str]:
     """What ``verify`` asks of files: each table's log, and every page of every data file.
 
-    At the end of some runs, and after each repair, all of ``verify`` is asked; here the rows themselves are compared instead.
+    At the end of some runs, and after each repair, all of ``verify`` is asked; here the rows themselves are compared
+    instead.
     """
     found = []
     for table in tables.values():
