@@ -218,6 +218,9 @@ class _Run:
             again = damage(life.lake, tables) or verify(life.lake, list(tables), deep=True, config=SQL).findings
             if again and not self.machine.truth.lied:
                 raise BrokenPromiseError(f"after repair: {again[0]}")
+            if again:  # the disk lost the frames too, and verify says what is missing
+                self.outcome.refused = str(again[0])
+                return
         self._compare(life, tables, target)
         self.outcome.checks += 1
 
