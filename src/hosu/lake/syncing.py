@@ -56,13 +56,13 @@ class FolderSync:
             (self._folder / DOUBTFUL).unlink()
 
     def _sync(self, paths: list[str]) -> None:
-        folders: set[Path] = set()
+        folders: set[str] = set()
         for path in paths:
-            file = self._folder / path
-            if self._fsync(file):
-                folders.update(parent for parent in file.parents if parent.is_relative_to(self._folder))
-        for folder in sorted(folders, key=lambda path: (-len(path.parts), path)):
-            self._fsync(folder)
+            if self._fsync(self._folder / path):
+                parts = path.split("/")[:-1]
+                folders.update("/".join(parts[:depth]) for depth in range(len(parts) + 1))
+        for folder in sorted(folders, key=lambda name: (-(name.count("/") + bool(name)), name)):
+            self._fsync(self._folder / folder)
 
     def _remember(self, paths: Iterable[str]) -> None:
         note = self._folder / DOUBTFUL
