@@ -31,7 +31,7 @@ LAKE_BARS = """
     SELECT symbol, strftime(ts AT TIME ZONE 'Asia/Seoul', '%H:%M') AS minute, open, high, low, close, volume, value
     FROM processed_ohlcv_1m WHERE scope = 'KRX' AND date = '{date}'
 """
-LEDGER_DAYS = "SELECT symbol, state, shares, trades, value FROM coverage_days WHERE scope = 'KRX' AND date = '{date}'"
+LEDGER = "SELECT symbol, state, shares, trades, value FROM coverage WHERE scope = 'KRX' AND date = '{date}'"
 
 BAR = ("symbol", "time", "open", "high", "low", "close", "volume", "value")
 Bar = tuple[Any, ...]
@@ -97,7 +97,7 @@ def _start(words: str, log: Path) -> subprocess.Popen[str]:
 
 def judged(date: str, sent: dict[str, Any], wanted: dict[tuple[str, str], Bar], lake: Path, seconds: float) -> Day:
     """The ledger beside what was sent, and the lake's bars beside the file's."""
-    days = {row["symbol"]: row for row in _asked(LEDGER_DAYS.format(date=date), lake)}
+    days = {row["symbol"]: row for row in _asked(LEDGER.format(date=date), lake)}
     truth = {key.removeprefix("KRX:"): facts for key, facts in sent["symbols"].items()}
     counted = ("shares", "trades", "value")
     wrong = set(days.keys() ^ truth.keys())

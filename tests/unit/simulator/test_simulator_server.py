@@ -500,3 +500,21 @@ def test_a_port_in_use_is_said_so() -> None:
             await other.start()
 
     run(ask, STILL)
+
+
+def test_whoever_asks_for_prices_may_take_breath_between_the_last_questions() -> None:
+    async def play(broker: Broker) -> None:
+        headers = await broker.headers()
+        client = await broker.connect()
+        client.register(await broker.approval(), ("H0STCNT0", SYMBOLS[0]))
+        await client.ended
+        over = asyncio.create_task(broker.simulator.wait())
+        for symbol in SYMBOLS:
+            query = {"FID_COND_MRKT_DIV_CODE": "J", "FID_INPUT_ISCD": symbol}
+            assert (await broker.get("inquire-price", headers, "FHKST01010100", **query))[0] == 200
+            await asyncio.wait({over}, timeout=0.5)
+            assert not over.done()
+        await broker.http.close()
+        await asyncio.wait_for(over, 20)
+
+    run(play)

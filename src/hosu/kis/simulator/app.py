@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from hosu.kis.simulator.fault_spec import Clause
     from hosu.kis.simulator.tape import Tape
 
-_LAST_QUESTIONS_S = 2.0
+_LAST_QUESTIONS_S = 30.0
+_PATIENCE_S = 3.0
 _QUIET_S = 0.25
 
 
@@ -171,10 +172,12 @@ class Simulator:
             self._ws.beat_now()
 
     async def _last_questions(self) -> None:
-        """Who has asked for prices may ask for the last ones: until that is done, or for two seconds."""
+        """Who has asked for prices may ask for the last ones: until nobody is connected who has, or is silent for
+        three seconds; for half a minute at most."""
         ended_s = self._clock.monotonic()
-        while self._rest.asked_s is not None and self._clock.monotonic() - ended_s < _LAST_QUESTIONS_S:
-            if self._rest.asked_s > ended_s and self._clock.monotonic() - self._rest.asked_s > _QUIET_S:
+        while self._rest.asked_s is not None and (now_s := self._clock.monotonic()) - ended_s < _LAST_QUESTIONS_S:
+            gone = self._rest.asked_s > ended_s and not self._rest.connected
+            if now_s - max(self._rest.asked_s, ended_s) > (_QUIET_S if gone else _PATIENCE_S):
                 return
             await self._clock.sleep(_QUIET_S / 5)
 

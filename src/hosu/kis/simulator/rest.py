@@ -71,6 +71,11 @@ class RestServer:
         assert self._port is not None, "start it first"
         return self._port
 
+    @property
+    def connected(self) -> bool:
+        """Whether any client holds a connection."""
+        return self._runner is not None and self._runner.server is not None and bool(self._runner.server.connections)
+
     async def start(self) -> None:
         """Listens. Raises PortInUseError."""
         app = web.Application(client_max_size=_BODY_MAX, middlewares=[self._fail_on_purpose])
