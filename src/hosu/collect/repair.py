@@ -19,7 +19,7 @@ import structlog
 from hosu.collect.repair_pages import Pager, Why, prints_of
 from hosu.collect.repair_plan import MINUTES_PAST, Kind, seconds_above
 from hosu.collect.repair_words import NO_DAY, TOO_LATE, clock_of, event_of, outcome_of, sentence, shared
-from hosu.errors import BrokerError, BrokerReplyError, RateLimitedError
+from hosu.errors import BrokerError, BrokerReplyError, InputError, RateLimitedError
 from hosu.kis.codes import Verdict, may_succeed_later, verdict
 from hosu.kis.conclusions import second_of
 from hosu.kis.limits import Priority
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
 _LOOK_S: Final = 1.0
+_OF_ONE: Final = (BrokerReplyError, InputError)
+"""What the broker will not do for one symbol, and what was received as a symbol and is none."""
 
 
 class PrintSource(Protocol):
@@ -145,7 +147,7 @@ class Repairer:
                 break
             except _TooLateError:
                 self._outcomes(work.gaps, TOO_LATE)
-            except BrokerReplyError as error:  # of this symbol; others may fare better
+            except _OF_ONE as error:  # of this symbol; others may fare better
                 self._outcomes(work.gaps, str(error))
             report.done += 1
             if progress is not None:
@@ -155,7 +157,12 @@ class Repairer:
     # --- trades -------------------------------------------------------------------------------------------------
 
     async def _trades(self, work: Work, progress: Callable[[RepairReport], None] | None) -> None:
-        day = await self._broker_day(work)
+        try:
+            day = await self._broker_day(work)
+        except _OF_ONE as error:
+            # It counts as a try: what is refused would else be asked for at every look, all day long.
+            await self._tell([(gap, GapEvent.ATTEMPTED, str(error)) for gap in work.gaps])
+            raise
         if day is None:
             await self._tell([(gap, GapEvent.ATTEMPTED, NO_DAY) for gap in work.gaps])
             self._outcomes(work.gaps, NO_DAY)

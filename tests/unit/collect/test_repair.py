@@ -11,7 +11,7 @@ from hosu.clock import SimulatedClock
 from hosu.collect.gaps import Gap
 from hosu.collect.repair import RepairConfig, Repairer
 from hosu.collect.repair_plan import PlanConfig, RepairPlan, plan_repair
-from hosu.errors import BrokerError, BrokerReplyError, BrokerUnreachableError, RateLimitedError
+from hosu.errors import BrokerError, BrokerReplyError, BrokerUnreachableError, InputError, RateLimitedError
 from hosu.kis.limits import Governor, Pace, Priority
 from hosu.kis.replies import Conclusion, MinuteBar
 from hosu.market.calendar import instant_us
@@ -263,3 +263,19 @@ def test_a_walk_that_is_too_long_for_one_try_leaves_the_rest_for_the_next():
     assert (report.found, report.missing) == (18, 72)
     assert report.outcomes[0][1] == "18 of 90 shares were found: the walk was not finished"
     assert stage.told() == [("attempted", 0, 90)]
+
+
+def test_what_was_received_as_a_symbol_and_is_none_keeps_nobody_else_from_repair():
+    broker = Broker([(OPEN_S + i, 1) for i in range(10)], faults=[InputError("symbol '00#930'", "no code", "none")])
+    stage = Stage(broker)
+    report = stage.run(plan_of(gap(2, 5, OPEN_S + 5, symbol="00#930"), gap(2, 5, OPEN_S + 5)))
+    assert stage.told() == [("attempted", 2, 5), ("attempted", 2, 5)]
+    assert (report.found, report.missing, report.stopped) == (3, 3, None)
+
+
+def test_a_symbol_that_is_refused_before_its_trades_are_asked_for_has_used_up_a_try():
+    broker = Broker([(OPEN_S, 1)], faults=[BrokerReplyError("OPSQ2001", "no such symbol", call="minutes")])
+    stage = Stage(broker)
+    stage.run(plan_of(gap(2, 5, OPEN_S + 5)))
+    assert stage.told() == [("attempted", 2, 5)]
+    assert "no such symbol" in stage.events[0]["detail"]
