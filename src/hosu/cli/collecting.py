@@ -92,8 +92,9 @@ def planned(wish: Wish, state: Path, manners: KisSettings) -> Work:
             exchanges=wish.exchanges,
             reserve=share.reserve,
             repair=wish.repair,
+            part=(number, len(keys)),
         )
-        for credentials, share in zip(wish.credentials, plan.shares, strict=True)
+        for number, (credentials, share) in enumerate(zip(wish.credentials, plan.shares, strict=True))
     ]
     return Work(plan, parts, wish)
 

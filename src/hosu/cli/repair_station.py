@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import zlib
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -52,13 +53,21 @@ class Means:
         return self.state / "cache" if self.simulated else self.settings.cache
 
 
-def plan_config(host: Host, clock: Clock, *, again: bool = False, settle_s: float = 0.0) -> PlanConfig:
-    """How to plan for a broker: a simulator plays any day, so that our clock says nothing about its."""
-    from hosu.collect.repair_plan import PlanConfig
+def plan_config(host: Host, clock: Clock, *, again: bool = False) -> PlanConfig:
+    """How to plan for a broker once a day is over: a simulator plays any day, so that our clock says nothing about
+    its."""
+    from hosu.collect.repair_plan import ATTEMPTS_AT_CLOSE, PlanConfig
     from hosu.market.calendar import business_day
 
     today = None if host.name == "simulator" else business_day(clock.now_us())[0]
-    return PlanConfig(today, past_minutes=host.name == "live", again=again, again_after_s=0.0, settle_s=settle_s)
+    return PlanConfig(
+        today,
+        past_minutes=host.name == "live",
+        attempts=ATTEMPTS_AT_CLOSE,
+        again=again,
+        again_after_s=0.0,
+        settle_s=0.0,
+    )
 
 
 def repairer_of(means: Means, recorder: Recorder, http: Http, clock: Clock, note: Callable[..., Any]) -> Repairer:
@@ -118,8 +127,15 @@ def session_before(day: str) -> str | None:
         return None
 
 
-def watch_of(means: Means, recorder: Recorder, http: Http, clock: Clock, ledger: LedgerSink) -> RepairWatch:
-    """Repair beside the collector whose recorder and ledger these are."""
+def is_in(symbol: str, part: tuple[int, int]) -> bool:
+    """Whether a symbol falls to the part (number from 0, of how many); each falls to one, whoever streams it."""
+    return zlib.crc32(symbol.encode()) % part[1] == part[0]
+
+
+def watch_of(
+    means: Means, recorder: Recorder, http: Http, clock: Clock, ledger: LedgerSink, part: tuple[int, int]
+) -> RepairWatch:
+    """Repair beside the collector whose recorder and ledger these are: of the symbols that are its part of all."""
     from hosu.collect.repair_watch import RepairWatch, Watching, answered
     from hosu.lake.repair_book import LakeRepairBook
     from hosu.market.calendar import business_day
@@ -134,6 +150,7 @@ def watch_of(means: Means, recorder: Recorder, http: Http, clock: Clock, ledger:
         wanted=lambda: ledger.open_gaps > 0,
         date=lambda: recorder.business_date,
         before=(yesterday,) if yesterday is not None else (),
+        mine=lambda symbol: is_in(symbol, part),
         deadlines=not means.simulated,
         past_minutes=means.host.name == "live",
         look_s=_SIMULATED_LOOK_S if means.simulated else _LOOK_S,
@@ -236,17 +253,19 @@ def refuse_beside_a_collector(state: Path) -> None:
     Raises:
         LockedError: one runs; names its process.
     """
+    from hosu.cli.collecting import SHARDS
     from hosu.locks import FileLock
 
-    lock = FileLock(state / "wal" / "lock", f"the log {state / 'wal'}")
-    if not (state / "wal").is_dir():
-        return
-    try:
-        lock.acquire()
-    except LockedError as error:
-        step = "that collector repairs by itself (hosu status shows it); stop it first to repair by hand"
-        raise LockedError(error.what, error.holder, step) from None
-    lock.release()
+    for log in [state / "wal", *sorted((state / SHARDS).glob("*/wal"))]:
+        if not log.is_dir():
+            continue
+        lock = FileLock(log / "lock", f"the log {log}")
+        try:
+            lock.acquire()
+        except LockedError as error:
+            step = "that collector repairs by itself (hosu status shows it); stop it first to repair by hand"
+            raise LockedError(error.what, error.holder, step) from None
+        lock.release()
 
 
 def calls_a_second(means_host: Host, kis: KisSettings, clock: Clock) -> float:

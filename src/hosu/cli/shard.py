@@ -44,6 +44,7 @@ class Job:
     repair: bool
     lake: str
     state: str
+    part: tuple[int, int] = (0, 1)
 
     @classmethod
     def of_plan(cls, number: int, plan: Plan, lake: str, state: Path) -> Job:
@@ -67,6 +68,7 @@ class Job:
             plan.repair,
             lake,
             str(state),
+            plan.part,
         )
 
     def to_line(self) -> bytes:
@@ -101,6 +103,7 @@ class Job:
             exchanges=self.exchanges,
             reserve=[Registration(tr_id, symbol) for tr_id, symbol in self.reserve],
             repair=self.repair,
+            part=(self.part[0], self.part[1]),
         )
 
 

@@ -55,6 +55,7 @@ class Shard:
         self._backoff = Backoff(config.backoff_min_s, config.backoff_max_s, random)
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
+        self._stopped_with: signal.Signals | None = None
         self.state = "starting"
         self.restarts = 0
         self.cause: str | None = None
@@ -81,6 +82,7 @@ class Shard:
 
     def stop(self, number: signal.Signals) -> None:
         """Hands a signal on; a shard that is not running stays so."""
+        self._stopped_with = number
         self._stopping.set()
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(number)
@@ -119,6 +121,8 @@ class Shard:
         try:
             # Stays open: its end would tell the shard that we have gone.
             process.stdin.write(self._job.to_line())
+            if self._stopped_with is not None and process.returncode is None:  # nobody was there to hear it
+                process.send_signal(self._stopped_with)
             await self._listen(process.stderr, tell)
             return await process.wait()
         finally:

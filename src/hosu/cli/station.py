@@ -39,7 +39,8 @@ class Plan:
     ``registrations`` are in order of priority, at most ``slots``; those in ``reserve`` take the places of refused
     ones. ``symbols`` are all that this key covers: what is not streamed of them is polled every ``poll_every_s``,
     what is streamed now and then. ``exchanges`` is how many streamed symbols an hour may give their slots to ones
-    that trade more.
+    that trade more. ``part`` is (number from 0, count) of this key among all: they share out by symbol what there is
+    to repair.
     """
 
     host: Host
@@ -55,6 +56,7 @@ class Plan:
     exchanges: int = 0
     reserve: Sequence[Registration] = ()
     repair: bool = False
+    part: tuple[int, int] = (0, 1)
 
 
 def registrations_of(symbols: Sequence[str], feeds: Sequence[str], scope: str) -> list[Registration]:
@@ -147,7 +149,7 @@ async def station(
             ledger_sink = LedgerSink(ledger, clock=clock)
             if plan.repair:
                 means = Means(plan.host, plan.credentials, lake, state, settings, kis)
-                outside = replace(outside, repair=watch_of(means, recorder, http, clock, ledger_sink).run)
+                outside = replace(outside, repair=watch_of(means, recorder, http, clock, ledger_sink, plan.part).run)
             yield Collector(
                 CollectorConfig(
                     status_path=state / "status.json",

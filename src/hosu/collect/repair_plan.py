@@ -37,6 +37,10 @@ PAGE: Final = 30
 """Trades a page is taken to hold in estimates; how many it does is learnt from the answers."""
 MINUTES_TODAY: Final = 30
 MINUTES_PAST: Final = 120
+ATTEMPTS: Final = 3
+"""Tries of a hole while the day runs. The close and the next morning have one more each, whatever became of those."""
+ATTEMPTS_AT_CLOSE: Final = ATTEMPTS + 1
+ATTEMPTS_NEXT_DAY: Final = ATTEMPTS + 2
 _YEAR: Final = timedelta(days=365)
 _DAY_S: Final = 86_400
 _MARGIN_US: Final = 60_000_000
@@ -111,7 +115,7 @@ class PlanConfig:
 
     today: date | None = None
     past_minutes: bool = True
-    attempts: int = 3
+    attempts: int = ATTEMPTS
     again_after_s: float = 300.0
     settle_s: float = 10.0
     again: bool = False

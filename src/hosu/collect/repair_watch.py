@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, TypeVar
 import structlog
 
 from hosu.collect.leaving import aside
-from hosu.collect.repair_plan import PlanConfig, plan_repair
+from hosu.collect.repair_plan import ATTEMPTS, ATTEMPTS_NEXT_DAY, PlanConfig, plan_repair
 from hosu.errors import HosuError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from hosu.clock import Clock
     from hosu.collect.repair import RepairBook, Repairer, RepairReport
@@ -29,12 +29,14 @@ class Watching:
 
     ``wanted`` says whether holes stand open, cheaply. ``date`` is the business date by the broker (yyyymmdd), None
     before it was told. ``before`` are dates of which the first look is, too: what a day before has left behind.
-    ``deadlines`` is False where the broker's clock has nothing to do with ours.
+    ``deadlines`` is False where the broker's clock has nothing to do with ours. ``mine`` says which symbols it looks
+    after, where several watches share a lake.
     """
 
     wanted: Callable[[], bool]
     date: Callable[[], int | None]
     before: tuple[str, ...] = ()
+    mine: Callable[[str], bool] = lambda _: True
     deadlines: bool = True
     past_minutes: bool = True
     look_s: float = 20.0
@@ -69,12 +71,15 @@ class RepairWatch:
             except Exception:  # noqa: BLE001 - as the class says
                 _log.exception("repair failed")
 
-    async def _round(self, dates: Iterable[str], today: date) -> None:
+    async def _round(self, dates: set[str], today: date) -> None:
         watching = self._watching
         config = PlanConfig(
-            today=today if watching.deadlines else None, past_minutes=watching.past_minutes, settle_s=watching.settle_s
+            today=today if watching.deadlines else None,
+            past_minutes=watching.past_minutes,
+            attempts=ATTEMPTS if len(dates) == 1 else ATTEMPTS_NEXT_DAY,
+            settle_s=watching.settle_s,
         )
-        plan = await planned(self._book, sorted(dates), self._clock.now_us(), config)
+        plan = await planned(self._book, sorted(dates), self._clock.now_us(), config, watching.mine)
         if not plan.work and not any(each.event is not None for each in plan.hopeless):
             return
         _log.info("repair begins", symbols=len(plan.work), calls=plan.calls)
@@ -90,10 +95,13 @@ def say(report: RepairReport) -> None:
     told("repair is done", calls=report.calls, found=report.found, missing=report.missing, stopped=report.stopped)
 
 
-async def planned(book: RepairBook, dates: list[str], now_us: int, config: PlanConfig) -> RepairPlan:
-    """The plan for what stands open on these dates; the tables are read beside the event loop."""
+async def planned(
+    book: RepairBook, dates: list[str], now_us: int, config: PlanConfig, mine: Callable[[str], bool]
+) -> RepairPlan:
+    """The plan for what stands open on these dates of symbols that are ``mine``; the tables are read beside the event
+    loop."""
     gaps, events = await answered(lambda: (book.open_gaps(dates), book.events(dates)))
-    return plan_repair(gaps, events, now_us, config)
+    return plan_repair([gap for gap in gaps if mine(gap.symbol)], events, now_us, config)
 
 
 async def answered(call: Callable[[], _T]) -> _T:

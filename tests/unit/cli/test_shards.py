@@ -11,7 +11,7 @@ import pytest
 
 from hosu.cli.shard import Job
 from hosu.cli.shard_status import merged
-from hosu.cli.shards import Shards, ShardsConfig
+from hosu.cli.shards import Shard, Shards, ShardsConfig
 from hosu.clock import SystemClock
 from hosu.errors import ShardsFailedError
 
@@ -154,3 +154,20 @@ def test_before_anybody_has_reported_there_is_a_status_all_the_same() -> None:
 def test_the_collection_runs_while_one_shard_does(states: tuple[str, ...], expected: str) -> None:
     found = [shard(number, state, status()) for number, state in enumerate(states, 1)]
     assert merged(found, now_us=1, started_us=0)["state"] == expected
+
+
+def test_a_stop_while_a_process_is_being_made_reaches_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shard = Shard(job(1, str(tmp_path / "lake"), tmp_path), tmp_path, ShardsConfig(), SystemClock(), Random(0))
+    make = asyncio.create_subprocess_exec
+
+    async def slowly(*words: object, **facts: object) -> asyncio.subprocess.Process:
+        process = await make(*words, **facts)  # type: ignore[arg-type]
+        shard.stop(signal.SIGTERM)
+        return process
+
+    async def main() -> None:
+        monkeypatch.setattr(asyncio, "create_subprocess_exec", slowly)
+        await asyncio.wait_for(shard.run(lambda _: None), 20)
+
+    asyncio.run(main())
+    assert (shard.state, shard.cause) == ("ended", None)

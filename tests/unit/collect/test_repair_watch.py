@@ -21,8 +21,8 @@ TEN, ELEVEN = (instant_us(DAY, hour * 3600) for hour in (10, 11))
 class Book:
     """Holes by date; ``faults`` are raised first."""
 
-    def __init__(self, *gaps: Gap, faults: tuple[Exception, ...] = ()) -> None:
-        self.gaps, self.faults, self.asked = list(gaps), list(faults), []
+    def __init__(self, *gaps: Gap, faults: tuple[Exception, ...] = (), tries: int = 0) -> None:
+        self.gaps, self.faults, self.asked, self.tries = list(gaps), list(faults), [], tries
 
     def open_gaps(self, dates):
         self.asked.append(tuple(dates))
@@ -31,7 +31,9 @@ class Book:
         return [gap for gap in self.gaps if gap.date in dates]
 
     def events(self, dates):
-        return []
+        tried = {"event": "attempted", "at": TEN, "detail": None}
+        named = ("date", "scope", "symbol", "from_volume", "to_volume")
+        return [dict(zip(named, gap.key, strict=True)) | tried for gap in self.gaps] * self.tries
 
     def note(self, events): ...
 
@@ -59,8 +61,8 @@ def at_once(monkeypatch):
     monkeypatch.setattr(repair_watch, "answered", answered)
 
 
-def gap(day: str = "2026-09-15", after: int = TEN) -> Gap:
-    return Gap(day, "KRX", "005930", 10, 20, before_ts=TEN, after_ts=after, after_recv=after, trades=1)
+def gap(day: str = "2026-09-15", after: int = TEN, symbol: str = "005930") -> Gap:
+    return Gap(day, "KRX", symbol, 10, 20, before_ts=TEN, after_ts=after, after_recv=after, trades=1)
 
 
 def watched(book: Book, repairs: Repairs, *, seconds: float, **watching: object) -> RepairWatch:
@@ -102,6 +104,19 @@ def test_the_first_look_is_at_what_the_day_before_left_too():
     book = Book()
     watched(book, Repairs(), seconds=45, before=("2026-09-14",))
     assert book.asked == [("2026-09-14", "2026-09-15"), ("2026-09-15",)]
+
+
+def test_it_leaves_what_another_watch_looks_after_to_that_one():
+    repairs = Repairs()
+    watched(Book(gap(), gap(symbol="000660")), repairs, seconds=25, mine=lambda symbol: symbol == "000660")
+    assert [[work.gaps[0].symbol for work in plan.work] for plan in repairs.plans] == [["000660"]]
+
+
+@pytest.mark.parametrize(("before", "tries", "plans"), [((), 2, 1), ((), 3, 0), (("2026-09-14",), 4, 1)])
+def test_what_was_tried_in_vain_while_the_day_ran_has_one_more_try_the_next_morning(before, tries, plans):
+    repairs = Repairs()
+    watched(Book(gap(), tries=tries), repairs, seconds=25, before=before)
+    assert len(repairs.plans) == plans
 
 
 def test_a_hole_is_let_settle():
