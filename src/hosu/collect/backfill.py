@@ -19,6 +19,7 @@ from hosu.collect.leaving import aside
 from hosu.errors import BrokerError, BrokerReplyError, LogError
 from hosu.kis.charts import DATED_MINUTE_CHART_TR, MINUTE_CHART_TR, MINUTE_ROWS
 from hosu.kis.codes import may_succeed_later
+from hosu.kis.conclusions import second_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -159,10 +160,13 @@ class Backfill:
         until = _clock(hours(day, scope)[1])
         while True:
             page = await self._page(symbol, day, until, scope, live=live)
-            times = {bar.time for bar in page if bar.time and bar.date == f"{day:%Y%m%d}"}
+            # A row that is none goes to quarantine, and is no reason to ask for no more.
+            rows = [(bar.date, bar.time) for bar in page if bar.date and bar.time and second_of(bar.time) is not None]
+            times = {written for date, written in rows if date == f"{day:%Y%m%d}"}
+            other_day = any(date != f"{day:%Y%m%d}" for date, _ in rows)
             oldest = min(times, default="")
             seen |= times
-            if len(page) < most or len(times) < len(page) or not oldest < f"{until:%H%M%S}":
+            if len(page) < most or other_day or not "" < oldest < f"{until:%H%M%S}":
                 return len(seen)
             until = time(int(oldest[:2]), int(oldest[2:4]), int(oldest[4:6]))
 

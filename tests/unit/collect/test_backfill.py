@@ -4,13 +4,15 @@ import asyncio
 from datetime import date
 from pathlib import Path
 
+import pytest
+
 from hosu.clock import SimulatedClock
 from hosu.collect.backfill import Backfill, BackfillReport
 from hosu.collect.backfill_plan import Task
 from hosu.collect.backfill_progress import Progress
 from hosu.collect.wal import Log
 from hosu.errors import BrokerReplyError, BrokerUnreachableError
-from hosu.kis.replies import DailyBar
+from hosu.kis.replies import DailyBar, MinuteBar
 
 DAYS = (date(2026, 9, 14), date(2026, 9, 15))
 
@@ -73,3 +75,31 @@ def test_refusals_of_different_kinds_are_not_one_trouble(tmp_path: Path) -> None
     broker = Broker({f"B{n}": faults[n % 2] for n in range(12)})
     report, _ = run(tmp_path, broker)
     assert (len(broker.asked), report.stopped) == (12, None)
+
+
+class Minutes:
+    """A broker's minutes of one day, 120 a page, oldest at nine; at ``spoiled`` it writes a time that is none."""
+
+    def __init__(self, count: int, spoiled: tuple[str, ...]) -> None:
+        self.times = [f"{9 + m // 60:02}{m % 60:02}00" for m in range(count)]
+        self.spoiled = spoiled
+
+    async def dated_minute_chart(self, symbol, day, until, scope="KRX"):
+        upto = [each for each in self.times if each <= f"{until:%H%M%S}"][-120:][::-1]
+        written = ["99:9" if each in self.spoiled else each for each in upto]
+        return [MinuteBar(f"{day:%Y%m%d}", each, 1.0, 1.0, 1.0, 1.0, 1, 1) for each in written]
+
+
+@pytest.mark.parametrize(("spoiled", "bars"), [((), 300), (("130000",), 299), (("130000", "120100"), 298)])
+def test_a_minute_that_cannot_be_read_does_not_keep_the_earlier_ones_away(tmp_path: Path, spoiled, bars) -> None:
+    async def main() -> BackfillReport:
+        log = Log.open(tmp_path / "wal", SimulatedClock(0))
+        try:
+            with Progress(tmp_path / "done.jsonl") as progress:
+                task = Task(("minutes", "KRX", "A", False), DAYS[:1], 4)
+                return await Backfill(Minutes(300, spoiled), log, progress, workers=1).run([task])
+        finally:
+            log.close()
+
+    report = asyncio.run(main())
+    assert (report.bars, report.missing) == (bars, [])
