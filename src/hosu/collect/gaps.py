@@ -11,6 +11,8 @@ from hosu.market.ledger import Cause
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+JUDGED: Final = "judged-"
+"""Begins the name under which is kept what ``certify`` has found in the lake, by date: to logs it is one more log."""
 _TIMES: Final = ("before_ts", "after_ts", "before_recv", "after_recv")
 
 

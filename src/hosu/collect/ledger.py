@@ -18,8 +18,17 @@ import structlog
 from hosu.clock import SystemClock
 from hosu.collect import ledger_kernel as kernel
 from hosu.collect.ledger_checkpoint import LogState, pack, unpack
-from hosu.collect.ledger_judge import Seen, judge, seen_of, united
-from hosu.collect.ledger_rows import Additions, Found, coverage_change, coverage_row, event_key, gap_changes
+from hosu.collect.ledger_judge import Seen, judge, united
+from hosu.collect.ledger_rows import (
+    Additions,
+    Found,
+    but_for_growth,
+    coverage_change,
+    coverage_row,
+    event_key,
+    gap_changes,
+)
+from hosu.collect.ledger_seen import is_asked, seen_in, sides_of
 from hosu.errors import HosuError, LogGapError
 
 if TYPE_CHECKING:
@@ -89,8 +98,7 @@ class LedgerSink:
     """Takes decoded events into the ledger. For one thread at a time.
 
     Attributes:
-        open_gaps: holes of the dates in the state that stand open now, as far as published.
-        missing_shares: the shares in them.
+        open_gaps: holes of the dates in the state that stand open now, as far as published, whichever log knows them.
         commits, rows: what was added to the tables since the start.
     """
 
@@ -100,17 +108,21 @@ class LedgerSink:
         self._store, self._config, self._clock = store, config or LedgerConfig(), clock or SystemClock()
         self._state = LogState("")
         self._saved_lsn = -1
+        self._saved_dates: set[str] = set()  # those that the state laid down last tells of
         now = self._clock.monotonic()
         self._gaps_at = self._coverage_at = self._saved_at = now
         # By series, how often it had changed when its gaps, and its state, were told last.
         self._told_gaps: dict[Series, int] = {}
         self._told_days: dict[Series, int] = {}
+        # By series that a witness is ahead of, how far its trades have come, and since when they stand there.
+        self._waits: dict[Series, tuple[int, int]] = {}
         self._others: dict[str, LogState] = {}
         self._others_raw: dict[str, bytes] = {}
         self._ended: set[str] = set()  # dates whose end has been told
         self._recv_us = 0
         self._in_doubt = True
-        self.open_gaps = self.missing_shares = 0
+        self.open_gaps = 0
+        self._facts = {"open_gaps": 0, "missing_shares": 0}
         self.commits = self.rows = self.bytes_written = 0
 
     # --- as a sink ----------------------------------------------------------------------------------------------
@@ -135,7 +147,7 @@ class LedgerSink:
         self._begin_dates(batch)  # may speak to the store, and fail: before anything is taken
         tables = {name: self._fresh(rows, state.lsn) for name, rows in batch.tables.items()}
         notes = [note for note in batch.sessions if note.lsn > state.lsn]
-        state.timeline.take(notes, tables.get("quarantine"))
+        state.timeline.take(notes, tables.get("quarantine"), state.began.values())
         steps = [(-1, state.clock_us)]
         for lsn, told_us in batch.broker_clock:
             if lsn > state.lsn:
@@ -164,6 +176,8 @@ class LedgerSink:
             if rows is None or not len(rows):
                 continue
             self._recv_us = max(self._recv_us, pc.max(rows.column("ts_recv")).value or 0)
+            for date, lsn in _last_of_dates(rows):
+                state.told[date] = max(lsn, state.told.get(date, -1))
             match name:
                 case "trades":
                     table.take_trades(rows)
@@ -216,10 +230,13 @@ class LedgerSink:
         state = self._state
         state.closed.add(date)
         state.began.pop(date, None)
+        state.told.pop(date, None)
         state.table.drop([date])
+        state.timeline.let_go(min(state.began.values(), default=state.lsn))
         state.marks = {key: marks for key, marks in state.marks.items() if key[0] != date}
         self._told_gaps = {series: count for series, count in self._told_gaps.items() if series[0] != date}
         self._told_days = {series: count for series, count in self._told_days.items() if series[0] != date}
+        self._waits = {series: wait for series, wait in self._waits.items() if series[0] != date}
 
     def due(self) -> bool:
         """Whether it is time to tell the tables, or to lay down the state."""
@@ -259,8 +276,8 @@ class LedgerSink:
 
     @property
     def facts(self) -> dict[str, int]:
-        """For the status: what stands open."""
-        return {"open_gaps": self.open_gaps, "missing_shares": self.missing_shares}
+        """For the status: what stands open of the series in this log; several shards add theirs up."""
+        return self._facts
 
     # --- state --------------------------------------------------------------------------------------------------
 
@@ -272,12 +289,13 @@ class LedgerSink:
         content = self._store.state(wal_id)
         self._state = LogState(wal_id) if content is None else unpack(content, f"the ledger's state of log {wal_id}")
         self._saved_lsn = self._state.lsn
-        self._told_gaps, self._told_days, self._in_doubt = {}, {}, True
+        self._saved_dates, self._recv_us = set(self._state.began), self._state.table.last_recv_us()
+        self._told_gaps, self._told_days, self._waits, self._in_doubt = {}, {}, {}, True
 
     def _save(self) -> None:
         if self._state.wal_id and self._state.lsn > self._saved_lsn:
             self._store.save(self._state.wal_id, pack(self._state))
-            self._saved_lsn = self._state.lsn
+            self._saved_lsn, self._saved_dates = self._state.lsn, set(self._state.began)
         self._saved_at = self._clock.monotonic()
 
     def _dates_ended(self) -> set[str]:
@@ -305,6 +323,9 @@ class LedgerSink:
         dates = {state.table.names[number][0] for number in chosen}
         if not dates:
             return
+        if coverage and not state.began.keys() <= self._saved_dates:
+            # First the state: without it another log takes the rows for those of a day that was judged and let go.
+            self._save()
         self._read_others(set(state.began))
         former_gaps, former_days = self._store.gaps(dates), self._store.coverage(dates) if coverage else {}
         added = Additions()
@@ -315,8 +336,9 @@ class LedgerSink:
             seen, verdict, shared = self._verdict(number, final=series[0] in final)
             if shared is None:
                 continue
-            found = Found(self._filler(number), self._recv_us, state.wal_id, state.lsn)
-            _extend(added, gap_changes(former_gaps.get(series, ()), self._explained(seen, verdict), found))
+            former, gaps = former_gaps.get(series, ()), self._explained(verdict)
+            now = gaps if coverage else but_for_growth(former, gaps)
+            _extend(added, gap_changes(former, now, self._found(number), seen.hi))
             if coverage:
                 row = coverage_row(seen, verdict, self._clock.now_us(), shared=shared)
                 new = coverage_change(former_days.get(series), row, everything=everything)
@@ -339,7 +361,9 @@ class LedgerSink:
             self.rows += len(added.gaps) + len(added.events) + len(added.coverage)
         self._in_doubt = False
         still_open = [gap for gaps in self._store.gaps(list(self._state.began)).values() for gap in gaps if gap.open]
-        self.open_gaps, self.missing_shares = len(still_open), sum(gap.shares for gap in still_open)
+        self.open_gaps = len(still_open)
+        mine = [gap.shares for gap in still_open if self._state.table.find(gap.series) is not None]
+        self._facts = {"open_gaps": len(mine), "missing_shares": sum(mine)}
 
     def _changed(self, *, all_of: set[str], coverage: bool) -> dict[int, int]:
         """The series to look at, and how often each has changed."""
@@ -348,64 +372,65 @@ class LedgerSink:
         counts = rows[:, kernel.CHANGED].tolist()
         # A hole at the end closes by trades that change nothing else.
         ahead = (rows[:, _WITNESS_VOLUMES].max(axis=1) > rows[:, kernel.HI]) if len(rows) else np.zeros(0, np.bool_)
-        return {
-            number: count
-            for number, (series, count, is_ahead) in enumerate(zip(table.names, counts, ahead.tolist(), strict=True))
-            if is_ahead
-            or self._told_gaps.get(series, 0) != count
-            or (coverage and self._told_days.get(series) != count)
-            or series[0] in all_of
-        }
+        traded = (rows[:, kernel.TRADES] > 0).tolist()
+        chosen = {}
+        for number, (series, count, is_ahead, has_trades) in enumerate(
+            zip(table.names, counts, ahead.tolist(), traded, strict=True)
+        ):
+            changed = is_ahead or self._told_gaps.get(series, 0) != count
+            # Thousands may be polled only, each ahead at every look: they have no holes.
+            may_have_holes = changed and (has_trades or is_asked(self._state, series))
+            if may_have_holes or (coverage and self._told_days.get(series) != count) or series[0] in all_of:
+                chosen[number] = count
+        return chosen
 
     def _verdict(self, number: int, *, final: bool) -> tuple[Seen, Verdict, bool | None]:
         """What is known of a series, by all logs together; None for ``shared`` where another log speaks of it."""
-        state = self._state
-        series = state.table.names[number]
-        row, holes = state.table.rows[number], state.table.holes_of(number)
-        registered = series[1:] in state.timeline.registered
-        seen = seen_of(series, row, holes, registered=registered, stood=self._stood(series, row))
-        others = self._seen_by_others(series)
+        seen = seen_in(self._state, number)
+        others = self._seen_by_others(seen.series)
         if not seen.trades and any(other.trades for other in others):
             return seen, judge(seen), None
         whole = united(seen, others)
         shared = whole.hi != seen.hi or [gap.key for gap in whole.gaps] != [gap.key for gap in seen.gaps]
-        if not final:
-            settled = self._recv_us - round(self._config.settle_s * 1e6)
-            ready = tuple(each for each in whole.witnesses if each.volume <= whole.hi or (each.recv or 0) <= settled)
-            return whole, judge(replace(whole, witnesses=ready)), shared
-        return whole, judge(whole), shared
+        return whole, judge(whole if final else self._settled(whole)), shared
 
-    def _stood(self, series: Series, row: Any) -> int:
-        """Up to what level of the day (1: the close, 2: its end) the stream stood since the last trade; else -1."""
+    def _settled(self, seen: Seen) -> Seen:
+        """Without its witnesses while trades may still come that these are ahead of; nobody knows then whether the end
+        was reached, whatever others say. Trades that have stood still for ``settle_s`` come no more: a witness
+        may say more every second, and would else be waited for all day."""
+        ahead = [each.recv or 0 for each in seen.witnesses if each.volume > seen.hi]
+        if not ahead or not (seen.trades or seen.registered):
+            self._waits.pop(seen.series, None)
+            return seen
+        hi, since_us = self._waits.get(seen.series, (-1, 0))
+        if hi != seen.hi:
+            since_us = min(ahead)
+            self._waits[seen.series] = seen.hi, since_us
+        if since_us <= self._recv_us - round(self._config.settle_s * 1e6):
+            return seen
+        return replace(seen, witnesses=(), stood=-1)
+
+    def _explained(self, verdict: Verdict) -> list[Gap]:
+        return [self._cause_of(gap) for gap in verdict.gaps]
+
+    def _cause_of(self, gap: Gap) -> Gap:
         state = self._state
-        since = max(int(row[kernel.LAST_LSN]), state.began.get(series[0], 0) - 1)
-        close, end = state.marks.get(series[:2], (-1, -1))
-        if end >= 0 and not state.timeline.broken(since, end):
-            return 2
-        return 1 if close >= 0 and not state.timeline.broken(since, close) else -1
-
-    def _explained(self, seen: Seen, verdict: Verdict) -> list[Gap]:
-        return [self._cause_of(gap, seen) for gap in verdict.gaps]
-
-    def _cause_of(self, gap: Gap, seen: Seen) -> Gap:
-        state = self._state
-        number = state.table.find(gap.series)
         begin = state.began.get(gap.date, 0) - 1
-        before_lsn, after_lsn = begin, gap.lsn
-        if number is not None:
-            hole = next((each for each in state.table.holes_of(number) if each[kernel.TO] == gap.to_volume), None)
-            if hole is not None:
-                before_lsn, after_lsn = int(hole[kernel.BEFORE_LSN]), int(hole[kernel.AFTER_LSN])
-            elif gap.from_volume >= seen.hi:
-                before_lsn = int(state.table.rows[number, kernel.LAST_LSN])
+        at_begin, before_lsn, after_lsn = sides_of(state, gap)
         long_us = (gap.after_recv or 0) - gap.before_recv if gap.before_recv is not None else 0
         cause, detail = state.timeline.explain(
-            gap.scope, gap.symbol, max(before_lsn, begin), after_lsn, at_begin=gap.from_volume == 0, long_us=long_us
+            gap.scope, gap.symbol, max(before_lsn, begin), after_lsn, at_begin=at_begin, long_us=long_us
         )
         return replace(gap, cause=str(cause), detail=f"{gap.detail}; {detail}" if gap.detail else detail)
 
-    def _filler(self, number: int) -> str:
-        return "rest" if self._state.table.rows[number, kernel.FILLED_BY] else "stream"
+    def _found(self, number: int) -> Found:
+        """Who fills the holes of a series now, and its end."""
+        state, sources = self._state, int(self._state.table.rows[number, kernel.SOURCES])
+        alone = 0 < sources < kernel.STREAMED  # a log of repair
+        filler, end_filler = (
+            "rest" if alone or sources & bit else "stream" for bit in (kernel.FILLED_BY_REST, kernel.ENDS_BY_REST)
+        )
+        return Found("stream", self._recv_us, state.wal_id, state.lsn, filler, end_filler)
 
     # --- other logs ---------------------------------------------------------------------------------------------
 
@@ -426,10 +451,18 @@ class LedgerSink:
         for other in self._others.values():
             number = other.table.find(series)
             if number is not None:
-                registered = series[1:] in other.timeline.registered
-                row, holes = other.table.rows[number], other.table.holes_of(number)
-                found.append(seen_of(series, row, holes, registered=registered))
+                found.append(seen_in(other, number))
         return found
+
+
+def _last_of_dates(rows: pa.RecordBatch) -> list[tuple[str, int]]:
+    """The dates of some rows, each with its last record. Nearly always there is one."""
+    column, lsn = rows.column("date"), rows.column("lsn")
+    dates = [date for date in pc.unique(column).to_pylist() if date is not None]
+    if len(dates) == 1:
+        return [(dates[0], int(lsn[-1].as_py()))]
+    named = column.cast(pa.string())
+    return [(date, int(pc.max(lsn.filter(pc.equal(named, date))).as_py())) for date in dates]
 
 
 def _mark_clock(state: LogState, lsn: int, clock_us: int) -> None:

@@ -6,13 +6,13 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from hosu.collect.control import COLLECTION_ENDS
+from hosu.collect.control import COLLECTION_ENDS, SEGMENT_BEGINS
 from hosu.collect.numbering import NUMBERS_SKIPPED
 from hosu.kis.layouts import LAYOUTS
 from hosu.market.ledger import Cause
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     import pyarrow as pa
 
@@ -30,6 +30,7 @@ _OF_ONE: Final = frozenset({"refused", "unanswered", "released"})
 _NOTED: Final = _BREAKS | _OF_ONE | {"paused", "resumed", "slots", "reconnecting"}
 _ENDS_OR_BEGINS: Final = frozenset({"connected", "disconnected", COLLECTION_ENDS})
 _OUTAGE: Final = frozenset({"unreachable", "capped", "in_use", COLLECTION_ENDS})
+_STANDS: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,46 +48,96 @@ class Note:
 
 
 class Timeline:
-    """What happened in one log, as far as it can explain missing trades; in the order of the log.
-
-    Attributes:
-        registered: the trade streams that were acknowledged and not released since, as (scope, symbol).
-    """
+    """What happened in one log, as far as it can explain missing trades; in the order of the log."""
 
     def __init__(self) -> None:
         self._events: list[Note] = []
         self._unread: list[Note] = []
-        self.registered: set[tuple[str, str]] = set()
+        self._forgotten_lsn = -1  # up to here events or unread records have been let go of
+        self._last_lsn = -1  # of the session events
+        # By (scope, symbol), from which record to which its trades were asked for, and acknowledged.
+        self._asked: dict[tuple[str, str], list[tuple[int, int]]] = {}
 
-    def take(self, sessions: Iterable[SessionNote], quarantine: pa.RecordBatch | None) -> None:
-        """Takes what a batch says."""
+    def take(
+        self, sessions: Iterable[SessionNote], quarantine: pa.RecordBatch | None, begins: Collection[int] = ()
+    ) -> None:
+        """Takes what a batch says; ``begins`` are the records with which business dates begin."""
         for note in sessions:
-            self._take_event(note)
+            self._take_event(note, begins)
+            self._last_lsn = note.lsn
         if quarantine is not None:
             columns = (quarantine.column(name).to_pylist() for name in ("lsn", "tr_id", "symbol"))
             times = quarantine.column("ts_recv").view("int64").to_pylist()
             for lsn, tr_id, symbol, ts_us in zip(*columns, times, strict=True):
-                scope = TRADE_SCOPES.get(tr_id or "")
-                if scope is not None:
-                    self._unread.append(Note(lsn, ts_us, "quarantine", f"{scope}:{symbol or ''}"))
-        del self._events[:-_KEPT], self._unread[:-_KEPT]
+                if not tr_id:  # it may have been trades of any scope
+                    self._unread.append(Note(lsn, ts_us, "quarantine", ""))
+                elif tr_id in TRADE_SCOPES:
+                    self._unread.append(Note(lsn, ts_us, "quarantine", f"{TRADE_SCOPES[tr_id]}:{symbol or ''}"))
+        self._forget(self._events)
+        self._forget(self._unread)
 
-    def _take_event(self, note: SessionNote) -> None:
+    def _forget(self, notes: list[Note]) -> None:
+        if len(notes) > _KEPT:
+            self._forgotten_lsn = max(self._forgotten_lsn, notes[-_KEPT - 1].lsn)
+            del notes[:-_KEPT]
+
+    def _take_event(self, note: SessionNote, begins: Collection[int]) -> None:
         event = note.event
         name = str(event.get("event", ""))
         scope = TRADE_SCOPES.get(str(event.get("tr_id", "")))
         if name == "registered" and scope is not None:
-            self.registered.add((scope, str(event.get("key", ""))))
-        elif name in _NOTED and (name not in _OF_ONE or scope is not None):
-            if name == "released":
-                self.registered.discard((str(scope), str(event.get("key", ""))))
+            self._ask((scope, str(event.get("key", ""))), note.lsn, begins)
+        elif name == "connected" or (name == SEGMENT_BEGINS and not event.get("dates")):
+            # No connection stands. Where nobody wrote down how the one before ended, the last that is known of it.
+            self._end_all(self._last_lsn)
+        elif name in ("disconnected", COLLECTION_ENDS):
+            self._end_all(note.lsn)
+        elif name == "released":
+            self._end((str(scope), str(event.get("key", ""))), note.lsn)
+        if name in _NOTED and (name not in _OF_ONE or scope is not None):
             text = event.get("cause") or event.get("text") or ""
             where = f"{scope}:{event.get('key', '')}" if scope is not None else ""
             self._events.append(Note(note.lsn, note.ts_recv_us, name, where or str(text)[:200]))
 
-    def broken(self, after_lsn: int, before_lsn: int) -> bool:
-        """Whether the stream was interrupted between two records."""
-        return any(note.name in _BREAKS for note in _between(self._events, after_lsn, before_lsn))
+    def _ask(self, key: tuple[str, str], lsn: int, begins: Collection[int]) -> None:
+        spans = self._asked.setdefault(key, [])
+        if not spans or (spans[-1][1] != _STANDS and any(spans[-1][1] < begin <= lsn for begin in begins)):
+            spans.append((lsn, _STANDS))
+        else:  # of the same day: one span, however often a connection is made anew
+            spans[-1] = (spans[-1][0], _STANDS)
+
+    def _end(self, key: tuple[str, str], lsn: int) -> None:
+        spans = self._asked.get(key)
+        if spans and spans[-1][1] == _STANDS:
+            spans[-1] = (spans[-1][0], lsn)
+
+    def _end_all(self, lsn: int) -> None:
+        for key in self._asked:
+            self._end(key, lsn)
+
+    def let_go(self, before_lsn: int) -> None:
+        """Forgets registrations that ended before a record."""
+        for key, spans in list(self._asked.items()):
+            self._asked[key] = [span for span in spans if span[1] == _STANDS or span[1] >= before_lsn]
+            if not self._asked[key]:
+                del self._asked[key]
+
+    def asked(self, scope: str, symbol: str, begin_lsn: int, end_lsn: int) -> bool:
+        """Whether trades were asked for, and that was acknowledged, at some time of ``begin_lsn <= lsn < end_lsn``."""
+        return any(
+            first < end_lsn and (last == _STANDS or last >= begin_lsn)
+            for first, last in self._asked.get((scope, symbol), ())
+        )
+
+    def broken(self, after_lsn: int, before_lsn: int, scope: str, symbol: str) -> bool:
+        """Whether between two records something may have kept trades of a series from coming, or from being read."""
+        if after_lsn < self._forgotten_lsn:
+            return True
+        events = _between(self._events, after_lsn, before_lsn)
+        if any(note.name in _BREAKS or (note.name in _OF_ONE and _concerns(note, scope, symbol)) for note in events):
+            return True
+        unread = _between(self._unread, after_lsn - 1, before_lsn + 1)
+        return any(note.what in (f"{scope}:{symbol}", f"{scope}:", "") for note in unread)
 
     def explain(
         self, scope: str, symbol: str, after_lsn: int, before_lsn: int, *, at_begin: bool, long_us: int = 0
@@ -117,9 +168,10 @@ class Timeline:
             return self._of_break(events, names, long_us=long_us)
         if "paused" in names:
             return Cause.BACKPRESSURE, f"reading was paused {names.count('paused')} times; the disk could not follow"
-        nameless = [note for note in unread if note.what == f"{scope}:"]
+        nameless = [note for note in unread if note.what in (f"{scope}:", "")]
         if nameless:
-            return Cause.QUARANTINE, f"{len(nameless)} frames of trades came and could not be read (table quarantine)"
+            what = "frames of trades" if any(note.what for note in nameless) else "frames that may have held trades"
+            return Cause.QUARANTINE, f"{len(nameless)} {what} came and could not be read (table quarantine)"
         if at_begin:
             return Cause.LATE_START, "nothing of it was received before; trading had begun"
         return Cause.UNKNOWN, f"no session event lies between; {_story(events)}" if events else (
@@ -146,7 +198,9 @@ class Timeline:
         return {
             "events": [note.packed() for note in self._events],
             "unread": [note.packed() for note in self._unread],
-            "registered": sorted(map(list, self.registered)),
+            "registered": [[*key, *span] for key, spans in sorted(self._asked.items()) for span in spans],
+            "last": self._last_lsn,
+            "forgotten": self._forgotten_lsn,
         }
 
     @classmethod
@@ -155,7 +209,10 @@ class Timeline:
         timeline = cls()
         timeline._events = [Note(*each) for each in packed["events"]]
         timeline._unread = [Note(*each) for each in packed["unread"]]
-        timeline.registered = {(scope, symbol) for scope, symbol in packed["registered"]}
+        for scope, symbol, *span in packed["registered"]:
+            first, last = span or (-1, _STANDS)  # older ones say only what stands
+            timeline._asked.setdefault((scope, symbol), []).append((first, last))
+        timeline._last_lsn, timeline._forgotten_lsn = packed.get("last", -1), packed.get("forgotten", -1)
         return timeline
 
 

@@ -21,6 +21,7 @@ from hosu.collect.ledger_state import SeriesTable
 from hosu.errors import InputError, LogCorruptError
 
 FORMAT: Final = 1
+_FAR: Final = 1 << 61  # higher than any number of a record
 _MAGIC: Final = b"HOSULED"
 _HEAD: Final = struct.Struct("<7sBI")
 _SCHEMA: Final = pa.schema(
@@ -40,9 +41,10 @@ _SHAPE: Final = [kernel.FIELDS, kernel.RING, kernel.RING_FIELDS, kernel.HOLE_FIE
 class LogState:
     """All that the ledger knows of one log up to the record ``lsn``.
 
-    ``began`` is, by date, the first record of the log that told of it; ``marks``, by (date, scope), the first record by
-    which the regular session had closed, and the day had ended (-1: not yet). ``heard`` are the last two times of the
-    broker's clock. ``closed`` are dates that this log has had and that are judged by the lake alone from now on.
+    ``began`` is, by date, the first record of the log that told of it, ``told`` the last one so far; ``marks``, by
+    (date, scope), the first record by which the regular session had closed, and the day had ended (-1: not yet).
+    ``heard`` are the last two times of the broker's clock. ``closed`` are dates that this log has had and that are
+    judged by the lake alone from now on.
     """
 
     wal_id: str
@@ -50,6 +52,7 @@ class LogState:
     table: SeriesTable = field(default_factory=SeriesTable)
     timeline: Timeline = field(default_factory=Timeline)
     began: dict[str, int] = field(default_factory=dict)
+    told: dict[str, int] = field(default_factory=dict)
     marks: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     heard: list[int] = field(default_factory=list)
     closed: set[str] = field(default_factory=set)
@@ -58,6 +61,10 @@ class LogState:
     def clock_us(self) -> int:
         """The broker's clock, as the last two of its words agree on; before them a time long past."""
         return min(self.heard) if len(self.heard) == 2 else 0
+
+    def span(self, date: str) -> tuple[int, int]:
+        """The first record that tells of a date, and the number behind the last."""
+        return self.began.get(date, 0), self.told.get(date, _FAR) + 1
 
 
 def pack(state: LogState) -> bytes:
@@ -75,6 +82,7 @@ def pack(state: LogState) -> bytes:
         "shape": _SHAPE,
         "timeline": state.timeline.pack(),
         "began": state.began,
+        "told": state.told,
         "marks": [[*key, *marks] for key, marks in state.marks.items()],
         "heard": state.heard,
         "closed": sorted(state.closed),
@@ -112,6 +120,7 @@ def unpack(content: bytes, source: object) -> LogState:
         facts["lsn"],
         timeline=Timeline.unpack(facts["timeline"]),
         began=facts["began"],
+        told=facts.get("told", {}),
         marks={(date, scope): marks for date, scope, *marks in facts["marks"]},
         heard=facts["heard"],
         closed=set(facts["closed"]),

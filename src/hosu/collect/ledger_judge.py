@@ -56,7 +56,8 @@ class Witness:
 @dataclass(frozen=True, slots=True)
 class Seen:
     """All that is known of one series. ``gaps`` are holes between trades, from low to high; ``stood`` says up to what
-    level the stream is known to have stood since the last trade, -1 for not at all."""
+    level the stream is known to have stood since the last trade, -1 for not at all. ``in_order``: seen by ``certify``,
+    which compares each trade with its twin."""
 
     series: Series
     hi: int
@@ -80,6 +81,12 @@ class Seen:
     last_lsn: int
     first_lsn: int
     stood: int = -1
+    in_order: bool = False
+
+    @property
+    def records(self) -> int:
+        """How many trades were received, whatever they were worth."""
+        return self.trades + self.duplicates + self.contradictions + self.unusable + self.suspects
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +102,9 @@ class Verdict:
     gaps: tuple[Gap, ...]
 
 
-def seen_of(series: Series, row: Ints, holes: Sequence[Ints], *, registered: bool, stood: int = -1) -> Seen:
+def seen_of(
+    series: Series, row: Ints, holes: Sequence[Ints], *, registered: bool, stood: int = -1, in_order: bool = False
+) -> Seen:
     """A series of the state as plain values; its gaps have no cause yet."""
     return Seen(
         series,
@@ -120,6 +129,7 @@ def seen_of(series: Series, row: Ints, holes: Sequence[Ints], *, registered: boo
         last_lsn=int(row[kernel.LAST_LSN]),
         first_lsn=int(row[kernel.FIRST_LSN]),
         stood=stood,
+        in_order=in_order,
     )
 
 
@@ -190,6 +200,11 @@ def without(holes: Intervals, covered: Intervals) -> Intervals:
     return left
 
 
+_FAULTS: Final = ("went_back", "contradictions", "unusable", "suspects")
+_ODD: Final = ("unchecked", "value_breaks", "count_breaks")
+"""What is odd in one log is odd in all of them together, unless who saw all of them in order knows better."""
+
+
 def united(own: Seen, others: Sequence[Seen]) -> Seen:
     """One series as several logs have seen it: covered is what any of them has. Counts of trades are the first log's
     own, since which of them the others have too is not known here; ``certify`` counts them."""
@@ -201,20 +216,28 @@ def united(own: Seen, others: Sequence[Seen]) -> Seen:
         holes = without(holes, covered_of(each.hi, each.gaps))
     known = {gap.key: gap for each in (*others, own) for gap in each.gaps}
     gaps = tuple(known.get((*own.series, *hole)) or _cut(own, others, hole) for hole in holes)
+    top = next(each for each in (own, *others) if each.hi == hi)
     return replace(
         own,
         hi=hi,
+        last_ts=top.last_ts,
+        last_recv=top.last_recv,
         gaps=gaps,
         witnesses=tuple(_latest(witness for each in (own, *others) for witness in each.witnesses)),
         first=min((each.first for each in (own, *others) if each.first is not None), default=None),
-        last_value=next((each.last_value for each in (own, *others) if each.hi == hi), None),
-        went_back=max(each.went_back for each in (own, *others)),
-        contradictions=max(each.contradictions for each in (own, *others)),
-        unusable=max(each.unusable for each in (own, *others)),
-        suspects=max(each.suspects for each in (own, *others)),
+        last_value=top.last_value,
+        **{name: max(getattr(each, name) for each in (own, *others)) for name in _FAULTS},
+        **{name: max(getattr(each, name) for each in _comparing(own, others)) for name in _ODD},
         stood=max((each.stood for each in (own, *others) if each.hi == hi), default=-1),
         registered=any(each.registered for each in (own, *others)),
     )
+
+
+def _comparing(own: Seen, others: Sequence[Seen]) -> Sequence[Seen]:
+    """Whoever has seen all that the logs have, in order; without such a one all of them."""
+    received = sum(each.records for each in (own, *others) if not each.in_order)
+    judges = [each for each in others if each.in_order and each.records >= received]
+    return judges or (own, *others)
 
 
 def _cut(own: Seen, others: Sequence[Seen], hole: tuple[int, int]) -> Gap:

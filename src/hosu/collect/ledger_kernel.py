@@ -57,8 +57,12 @@ CHANGED: Final = 35  # counts up with everything that a reader of the series may
 W_BOOK: Final = 36  # the latest book's word, five fields: volume, level, receive time, LSN, value
 W_POLL: Final = 41  # the latest poll's
 FIRST_LSN: Final = 46  # where the log first says anything of it
-FILLED_BY: Final = 47  # 1 where the last filling came over REST
+SOURCES: Final = 47  # what came over REST, and whether anything did not: the bits below
 FIELDS: Final = 48
+
+FILLED_BY_REST: Final = 1  # the last filling of a hole
+ENDS_BY_REST: Final = 2  # the trade that ends at HI
+STREAMED: Final = 4  # not everything
 
 W_VOLUME: Final = 0
 W_LEVEL: Final = 1  # 0 before the close, 1 after it, 2 after the end of the day
@@ -282,6 +286,14 @@ def _take_new(row, ring, holes, pool, b, size, ts, recv, value, price, count, si
 
 
 @njit(inline="always")
+def _note_source(row, b, rest):  # type: ignore[no-untyped-def]
+    if rest == 0:
+        row[SOURCES] |= STREAMED
+    if b > row[HI]:
+        row[SOURCES] = (row[SOURCES] & ~ENDS_BY_REST) | (rest * ENDS_BY_REST)
+
+
+@njit(inline="always")
 def _count_in(row, a, amount):  # type: ignore[no-untyped-def]
     row[TRADES] += 1
     if amount != NULL and row[VALUE] < (1 << 62):
@@ -317,7 +329,7 @@ def _take_old(row, ring, holes, pool, b, size, ts, recv, value, price, count, si
         _count_in(row, a, amount)
         _remember(row, ring, b, size, value)
         row[FILLS + rest] += 1
-        row[FILLED_BY] = rest
+        row[SOURCES] = (row[SOURCES] & ~FILLED_BY_REST) | (rest * FILLED_BY_REST)
         row[FILL_LSN] = lsn
         row[FILL_RECV] = recv
         row[CHANGED] += 1
@@ -410,6 +422,7 @@ def take_trades(  # type: ignore[no-untyped-def]
             _take_unusable(row, b, shares, recv[i], value[i], lsn[i])
             continue
         a = b - shares
+        _note_source(row, b, rest[i])
         if a > row[HI]:
             if pool[POOL_FREE] < 0 or holes[pool[POOL_FREE], NEXT] < 0:
                 return i

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from hosu.collect.gaps import Gap
-    from hosu.collect.ledger_judge import Seen, Verdict
+    from hosu.collect.ledger_judge import Intervals, Seen, Verdict
 
 _STATE_ONLY: Final = ("state", "assumptions", "reason", "missing_shares", "gaps")
 _UNCOMPARED: Final = ("revision", "built_at")
@@ -40,29 +40,46 @@ class Additions:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Who finds out, and when: the last columns of every row."""
+    """Who finds out, and when: the last columns of every row. ``filler`` is who fills holes, ``end_filler`` who fills
+    one at the end; None is who finds out."""
 
     by: str
     at_us: int
     wal_id: str | None
     lsn: int | None
+    filler: str | None = None
+    end_filler: str | None = None
 
 
-def gap_changes(former: Iterable[Gap], now: Sequence[Gap], found: Found) -> Additions:
+def but_for_growth(former: Iterable[Gap], now: Sequence[Gap]) -> Sequence[Gap]:
+    """``now``, but for a hole at the end that has only grown: of it what is told already. While no connection stands it
+    grows with every poll of every symbol, and each step would be rows of its own."""
+    if not now:
+        return now
+    end = now[-1]
+    for gap in former:
+        at_the_end = gap.after_ts is None and end.after_ts is None and gap.from_volume == end.from_volume
+        if gap.open and at_the_end and gap.to_volume < end.to_volume:
+            return [*now[:-1], gap]
+    return now
+
+
+def gap_changes(former: Iterable[Gap], now: Sequence[Gap], found: Found, hi: int) -> Additions:
     """What has to be added so that the latest revisions of a series' gaps are ``now``.
 
     Args:
         former: the latest revision of each gap that the series ever had.
         now: its gaps, from low to high.
+        hi: how far its trades reach.
     """
     known = {gap.key: gap for gap in former}
     were_open = sorted((gap for gap in known.values() if gap.open), key=lambda gap: gap.from_volume)
     wanted = {gap.key for gap in now}
     added = Additions()
-    whole = covered_of(max((gap.to_volume for gap in (*were_open, *now)), default=0), now)
+    covered = covered_of(hi, now)
     for gap in were_open:
         if gap.key not in wanted:
-            _close(added, gap, whole, found)
+            _close(added, gap, covered, now, found)
     for gap in now:
         before = known.get(gap.key)
         if before is None or not before.open:
@@ -70,14 +87,23 @@ def gap_changes(former: Iterable[Gap], now: Sequence[Gap], found: Found) -> Addi
     return added
 
 
-def _close(added: Additions, gap: Gap, covered: list[tuple[int, int]], found: Found) -> None:
-    left = sum(high - low for low, high in without([(gap.from_volume, gap.to_volume)], covered))
-    filled = gap.shares - left
-    detail = gap.detail if left else f"filled; was: {gap.detail}"
+def _close(added: Additions, gap: Gap, covered: Intervals, now: Sequence[Gap], found: Found) -> None:
+    hole = (gap.from_volume, gap.to_volume)
+    filled = gap.shares - _outside(hole, covered)
+    left = gap.shares - _outside(hole, [(each.from_volume, each.to_volume) for each in now])
+    detail = gap.detail
+    if not left:
+        detail = f"filled; was: {detail}" if filled else f"nobody says any more that there was so much; was: {detail}"
     added.gaps.append(_placed(replace(gap, revision=gap.revision + 1, open=False, detail=detail), found))
     if filled:
         event = GapEvent.PARTLY_REPAIRED if left else GapEvent.REPAIRED
-        added.events.append(_event(gap, event, filled, found, f"{left:,} shares are left" if left else ""))
+        filler = (found.filler if gap.after_ts is not None else found.end_filler) or found.by
+        told = _event(gap, event, filled, replace(found, by=filler), f"{left:,} shares are left" if left else "")
+        added.events.append(told)
+
+
+def _outside(hole: tuple[int, int], intervals: Intervals) -> int:
+    return sum(high - low for low, high in without([hole], intervals))
 
 
 def _open(added: Additions, gap: Gap, before: Gap | None, were_open: Sequence[Gap], found: Found) -> None:

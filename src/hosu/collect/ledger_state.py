@@ -94,6 +94,11 @@ class SeriesTable:
             at = int(self.holes[at, kernel.NEXT])
         return found[::-1]
 
+    def last_recv_us(self) -> int:
+        """When the latest of what stands here was received; 0 for nothing."""
+        places = [kernel.LAST_RECV, kernel.W_BOOK + kernel.W_RECV, kernel.W_POLL + kernel.W_RECV]
+        return int(self.rows[: len(self), places].max(initial=0))
+
     def drop(self, dates: Iterable[str]) -> None:
         """Forgets all series of these dates."""
         gone = set(dates)

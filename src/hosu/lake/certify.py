@@ -15,12 +15,13 @@ import numpy as np
 
 from hosu.clock import SystemClock
 from hosu.collect import ledger_kernel as kernel
+from hosu.collect.gaps import JUDGED
 from hosu.collect.ledger_causes import TRADE_SCOPES
 from hosu.collect.ledger_checkpoint import LogState, pack
 from hosu.collect.ledger_judge import Seen, Witness, judge, seen_of
 from hosu.collect.ledger_rows import Additions, Found, coverage_change, coverage_row, gap_changes
 from hosu.errors import InputError
-from hosu.lake.ledger_store import JUDGED, LakeLedgerStore
+from hosu.lake.ledger_store import LakeLedgerStore
 from hosu.lake.sql import SqlConfig, query_files, sorted_batches
 from hosu.market.ledger import Cause, State
 from hosu.market.volume_rules import QUIET_AFTER_CLOSE, STREAM_STOOD
@@ -88,7 +89,7 @@ def certify(
         seen = _seen(state, number, former, gaps)
         verdict = judge(seen, _former_witness(former))
         explained = [_explained(gap, gaps, unread) for gap in verdict.gaps]
-        changes = gap_changes(gaps, explained, Found("certify", built_at, None, None))
+        changes = gap_changes(gaps, explained, Found("certify", built_at, None, None), seen.hi)
         added.gaps += changes.gaps
         added.events += changes.events
         row = coverage_change(former, coverage_row(seen, verdict, built_at, shared=False), everything=True, always=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from hosu.collect.gaps import Gap
+from hosu.collect.gaps import JUDGED, Gap
 from hosu.errors import LakeFullError
 from hosu.lake.parquet import encode, live_name
 from hosu.market.ledger import LEDGER_SCHEMAS
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from hosu.lake.lake import Lake
 
 STATE: Final = "raw/ledger/state"
-JUDGED: Final = "judged-"
-"""Begins the name under which is kept what ``certify`` has found in the lake, by date: to logs it is one more log."""
 _SUFFIX: Final = ".ledger"
 _ORDER: Final = ("gap_events", "gaps", "coverage_days")
 """Events first: whether they were told is asked of them, and whether anything is to be told of the gaps."""

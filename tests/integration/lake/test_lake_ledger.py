@@ -130,6 +130,22 @@ def test_repeats_and_contradictions_are_found_by_the_judge_however_old(lake: Lak
     assert judged == {"005930": ("certified", 0), "000660": ("unprovable", 1)}
 
 
+def test_what_the_judge_has_compared_stays_certified_when_the_log_goes_on(lake: Lake) -> None:
+    day = [("trades", trade(n, 1, "09:00:01")) for n in range(1, 41)]
+    sink = both(lake)
+    sink.write(events(*day, ("trades", trade(3, 1, "09:00:01")), ("quotes", book(40, "18:00:01"))))
+    sink.close()
+    assert certify(lake, DAY).states[State.CERTIFIED] == 1
+    again = both(lake)  # the next morning
+    again.write(events(("trades", trade(5, 5, date="2025-09-16")), first=again.resume_after("w1") + 1))
+    again.close()
+    assert coverage(lake)[0][:3] == ("005930", "KRX", "certified")
+
+    again.write(events(("trades", trade(4, 1, "09:00:01")), first=again.resume_after("w1") + 1))
+    again.close()  # a repeat that the judge has not seen
+    assert coverage(lake)[0][:3] == ("005930", "KRX", "assumed")
+
+
 def test_the_judge_sees_a_count_that_began_anew(lake: Lake) -> None:
     sink = LakeSink(lake)
     early = [("trades", trade(100 + n, 1, "15:30:00")) for n in range(3)]
@@ -195,19 +211,23 @@ class Breaking(LakeLedgerStore):
         super()._append(name, listed, wal_id, lsn)
 
 
+@pytest.mark.parametrize("kept", [True, False], ids=["the state is there", "it was lost"])
 @pytest.mark.parametrize("table", ["gap_events", "gaps", "coverage_days"])
-def test_killed_before_any_table_it_ends_with_the_same_rows(lake: Lake, table: str) -> None:
+def test_killed_before_any_table_it_ends_with_the_same_rows(lake: Lake, table: str, kept: bool) -> None:
     store = Breaking(lake)
     store.before = table
     sink = LedgerSink(store, LedgerConfig(), SimulatedClock(OPEN_US))
     sink.write(events(*HOLED))
     with pytest.raises(KilledError):
         sink.close()
+    if not kept:
+        lake.storage.delete("raw/ledger/state/w1.ledger")
     again = LedgerSink(LakeLedgerStore(lake), LedgerConfig(), SimulatedClock(OPEN_US))
-    assert again.resume_after("w1") == -1
+    assert again.resume_after("w1") == (5 if kept else -1)
     again.write(events(*HOLED))
     again.close()
     assert rows(lake, "SELECT count(*) AS n FROM gaps")[0]["n"] == 1
+    assert rows(lake, 'SELECT min(epoch_us("at")) AS us FROM gap_events')[0]["us"] == OPEN_US + 5_000_000
     assert [event[:4] for event in told(lake)] == [("opened", 10, 35, 25)]
     assert coverage(lake) == [("005930", "KRX", "open", 15, 25, 1, 1)]
 
