@@ -424,12 +424,11 @@ class LedgerSink:
         return replace(gap, cause=str(cause), detail=f"{gap.detail}; {detail}" if gap.detail else detail)
 
     def _found(self, number: int) -> Found:
-        """Who fills the holes of a series now, and its end."""
-        state, sources = self._state, int(self._state.table.rows[number, kernel.SOURCES])
-        alone = 0 < sources < kernel.STREAMED  # a log of repair
-        filler, end_filler = (
-            "rest" if alone or sources & bit else "stream" for bit in (kernel.FILLED_BY_REST, kernel.ENDS_BY_REST)
-        )
+        """Who fills the holes of a series now, and its end. Of what was not asked for, nothing came but over REST."""
+        state, row = self._state, self._state.table.rows[number]
+        end_by_rest = row[kernel.REST_HI] == row[kernel.HI]
+        by_rest = row[kernel.FILLED_BY] or (end_by_rest and not is_asked(state, state.table.names[number]))
+        filler, end_filler = ("rest" if over_rest else "stream" for over_rest in (by_rest, end_by_rest))
         return Found("stream", self._recv_us, state.wal_id, state.lsn, filler, end_filler)
 
     # --- other logs ---------------------------------------------------------------------------------------------

@@ -79,7 +79,6 @@ class Seen:
     last_ts: int | None
     last_recv: int | None
     last_lsn: int
-    first_lsn: int
     stood: int = -1
     in_order: bool = False
 
@@ -127,7 +126,6 @@ def seen_of(
         last_ts=_known(row[kernel.LAST_TS]),
         last_recv=_known(row[kernel.LAST_RECV]),
         last_lsn=int(row[kernel.LAST_LSN]),
-        first_lsn=int(row[kernel.FIRST_LSN]),
         stood=stood,
         in_order=in_order,
     )

@@ -51,18 +51,12 @@ S_PRICE: Final = 29
 S_SIDE: Final = 30
 FILLS: Final = 31  # fillings of holes by the stream, and by REST
 FILLS_REST: Final = 32
-FILL_LSN: Final = 33
-FILL_RECV: Final = 34
+REST_HI: Final = 34  # HI as a trade over REST left it last; NULL if none did
 CHANGED: Final = 35  # counts up with everything that a reader of the series may want to know
 W_BOOK: Final = 36  # the latest book's word, five fields: volume, level, receive time, LSN, value
 W_POLL: Final = 41  # the latest poll's
-FIRST_LSN: Final = 46  # where the log first says anything of it
-SOURCES: Final = 47  # what came over REST, and whether anything did not: the bits below
-FIELDS: Final = 48
-
-FILLED_BY_REST: Final = 1  # the last filling of a hole
-ENDS_BY_REST: Final = 2  # the trade that ends at HI
-STREAMED: Final = 4  # not everything
+FILLED_BY: Final = 47  # 1 where the last filling came over REST
+FIELDS: Final = 48  # 33 and 46 are free
 
 W_VOLUME: Final = 0
 W_LEVEL: Final = 1  # 0 before the close, 1 after it, 2 after the end of the day
@@ -286,14 +280,6 @@ def _take_new(row, ring, holes, pool, b, size, ts, recv, value, price, count, si
 
 
 @njit(inline="always")
-def _note_source(row, b, rest):  # type: ignore[no-untyped-def]
-    if rest == 0:
-        row[SOURCES] |= STREAMED
-    if b > row[HI]:
-        row[SOURCES] = (row[SOURCES] & ~ENDS_BY_REST) | (rest * ENDS_BY_REST)
-
-
-@njit(inline="always")
 def _count_in(row, a, amount):  # type: ignore[no-untyped-def]
     row[TRADES] += 1
     if amount != NULL and row[VALUE] < (1 << 62):
@@ -329,9 +315,7 @@ def _take_old(row, ring, holes, pool, b, size, ts, recv, value, price, count, si
         _count_in(row, a, amount)
         _remember(row, ring, b, size, value)
         row[FILLS + rest] += 1
-        row[SOURCES] = (row[SOURCES] & ~FILLED_BY_REST) | (rest * FILLED_BY_REST)
-        row[FILL_LSN] = lsn
-        row[FILL_RECV] = recv
+        row[FILLED_BY] = rest
         row[CHANGED] += 1
     elif b <= row[EVICTED]:
         row[DUPLICATES] += 1
@@ -416,13 +400,12 @@ def take_trades(  # type: ignore[no-untyped-def]
     for i in range(start, len(series)):
         row = rows[series[i]]
         b, shares = cum[i], size[i]
-        if row[FIRST_LSN] == NULL:
-            row[FIRST_LSN] = lsn[i]
         if b < 0 or b > MAX_VOLUME or shares <= 0 or shares > b:
             _take_unusable(row, b, shares, recv[i], value[i], lsn[i])
             continue
         a = b - shares
-        _note_source(row, b, rest[i])
+        if rest[i] == 1 and b > row[HI]:
+            row[REST_HI] = b
         if a > row[HI]:
             if pool[POOL_FREE] < 0 or holes[pool[POOL_FREE], NEXT] < 0:
                 return i
@@ -467,8 +450,6 @@ def take_witnesses(series, volume, value, level, recv, lsn, place, rows):  # typ
     """
     for i in range(len(series)):
         row = rows[series[i]]
-        if row[FIRST_LSN] == NULL:
-            row[FIRST_LSN] = lsn[i]
         w = volume[i]
         if w < 0 or w > MAX_VOLUME:
             continue

@@ -30,7 +30,6 @@ def seen(hi: int = 100, **more: Any) -> Seen:
         "last_ts": 1,
         "last_recv": 1,
         "last_lsn": 7,
-        "first_lsn": 0,
     }
     counts = ("duplicates", "unchecked", "contradictions", "went_back", "unusable", "suspects", "value_breaks")
     return Seen(SERIES, hi, **{**dict.fromkeys((*counts, "count_breaks"), 0), **facts, **more})

@@ -101,11 +101,12 @@ def test_symbols_that_are_only_polled_are_not_looked_at_all_the_time(
 
 def test_who_filled_a_hole_is_who_sent_the_trades_that_did(store: MemoryLedgerStore) -> None:
     sink = sink_on(store)
-    sink.write(events(("trades", trade(10, 10)), ("trades", trade(30, 10)), poll_s(50, 0), poll_s(50, 10)))
+    asked = ("session", {"event": "registered", "tr_id": "H0STCNT0", "key": "005930"})
+    sink.write(events(asked, ("trades", trade(10, 10)), ("trades", trade(30, 10)), poll_s(50, 0), poll_s(50, 10)))
     sink.flush()
-    sink.write(events(("trades", trade(50, 20, source="rest")), first=4))
+    sink.write(events(("trades", trade(50, 20, source="rest")), first=5))
     sink.flush()
-    sink.write(events(("trades", trade(20, 10)), first=5))
+    sink.write(events(("trades", trade(20, 10)), first=6))
     sink.flush()
     filled = [(row["from_volume"], row["by"]) for row in store.event_rows if row["event"] == "repaired"]
     assert filled == [(30, "rest"), (10, "stream")]
