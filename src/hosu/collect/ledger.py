@@ -416,11 +416,9 @@ class LedgerSink:
     def _cause_of(self, gap: Gap) -> Gap:
         state = self._state
         begin = state.began.get(gap.date, 0) - 1
-        at_begin, before_lsn, after_lsn = sides_of(state, gap)
+        sides = sides_of(state, gap)
         long_us = (gap.after_recv or 0) - gap.before_recv if gap.before_recv is not None else 0
-        cause, detail = state.timeline.explain(
-            gap.scope, gap.symbol, max(before_lsn, begin), after_lsn, at_begin=at_begin, long_us=long_us
-        )
+        cause, detail = state.timeline.explain(gap.scope, gap.symbol, sides, since_lsn=begin, long_us=long_us)
         return replace(gap, cause=str(cause), detail=f"{gap.detail}; {detail}" if gap.detail else detail)
 
     def _found(self, number: int) -> Found:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from hosu.collect.ledger_seen import Sides
     from hosu.collect.sinks import SessionNote
 
 TRADE_SCOPES: Final = {tr_id: known[-1].scope for tr_id, known in LAYOUTS.items() if known[-1].event == "trades"}
@@ -140,14 +141,16 @@ class Timeline:
         return any(note.what in (f"{scope}:{symbol}", f"{scope}:", "") for note in unread)
 
     def explain(
-        self, scope: str, symbol: str, after_lsn: int, before_lsn: int, *, at_begin: bool, long_us: int = 0
+        self, scope: str, symbol: str, sides: Sides, *, since_lsn: int = -1, long_us: int = 0
     ) -> tuple[Cause, str]:
         """The cause of a hole between two records, and in words what was seen.
 
         Args:
-            at_begin: no trade of the series came before.
+            sides: where it lies.
+            since_lsn: what is before this record is of another day.
             long_us: how much time lies between the records.
         """
+        after_lsn, before_lsn, at_begin = max(sides.before_lsn, since_lsn), sides.after_lsn, sides.at_begin
         events = [note for note in _between(self._events, after_lsn, before_lsn) if _concerns(note, scope, symbol)]
         if at_begin and not self._connected_at(after_lsn):
             # The first connection is no break; only what comes behind it is.
@@ -172,7 +175,7 @@ class Timeline:
         if nameless:
             what = "frames of trades" if any(note.what for note in nameless) else "frames that may have held trades"
             return Cause.QUARANTINE, f"{len(nameless)} {what} came and could not be read (table quarantine)"
-        if at_begin:
+        if at_begin and not sides.awaited:
             return Cause.LATE_START, "nothing of it was received before; trading had begun"
         return Cause.UNKNOWN, f"no session event lies between; {_story(events)}" if events else (
             "the connection stood and nothing was reported"

@@ -55,8 +55,9 @@ REST_HI: Final = 34  # HI as a trade over REST left it last; NULL if none did
 CHANGED: Final = 35  # counts up with everything that a reader of the series may want to know
 W_BOOK: Final = 36  # the latest book's word, five fields: volume, level, receive time, LSN, value
 W_POLL: Final = 41  # the latest poll's
+ZERO_LSN: Final = 46  # where a book or a poll last said that nothing was traded yet; NULL if none did
 FILLED_BY: Final = 47  # 1 where the last filling came over REST
-FIELDS: Final = 48  # 33 and 46 are free
+FIELDS: Final = 48  # 33 is free
 
 W_VOLUME: Final = 0
 W_LEVEL: Final = 1  # 0 before the close, 1 after it, 2 after the end of the day
@@ -453,6 +454,8 @@ def take_witnesses(series, volume, value, level, recv, lsn, place, rows):  # typ
         w = volume[i]
         if w < 0 or w > MAX_VOLUME:
             continue
+        if w == 0:
+            row[ZERO_LSN] = lsn[i]
         if w != row[place + W_VOLUME]:
             _witness(row, place, w, level[i], recv[i], lsn[i], value[i])
             if w > row[HI]:

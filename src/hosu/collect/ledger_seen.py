@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hosu.collect import ledger_kernel as kernel
@@ -44,15 +45,27 @@ def _stood(state: LogState, series: Series, row: Ints) -> int:
     return -1
 
 
-def sides_of(state: LogState, gap: Gap) -> tuple[bool, int, int]:
-    """Whether a gap lies before this log's first trade, and the records of this log on its two sides. The gap's own
-    number may be another log's, whose records are no measure for this one's."""
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Where a gap lies in a log: ``at_begin`` before its first trade, between the records ``before_lsn`` and
+    ``after_lsn``. ``awaited``: the stream stood already when nothing was traded yet."""
+
+    at_begin: bool
+    before_lsn: int
+    after_lsn: int
+    awaited: bool
+
+
+def sides_of(state: LogState, gap: Gap) -> Sides:
+    """By the log's own records: the gap's number may be another log's, whose records are no measure for these."""
     table = state.table
     number = table.find(gap.series)
     assert number is not None, "only what this log knows of is judged"
+    row = table.rows[number]
+    zero_lsn = int(row[kernel.ZERO_LSN])
+    awaited = state.timeline.asked(*gap.series[1:], zero_lsn, zero_lsn + 1)
     for hole in table.holes_of(number):
         if hole[kernel.FROM] <= gap.from_volume and gap.to_volume <= hole[kernel.TO]:
-            return not hole[kernel.FROM], int(hole[kernel.BEFORE_LSN]), int(hole[kernel.AFTER_LSN])
-    row = table.rows[number]
+            return Sides(not hole[kernel.FROM], int(hole[kernel.BEFORE_LSN]), int(hole[kernel.AFTER_LSN]), awaited)
     said = [int(row[at + kernel.W_LSN]) for at in (kernel.W_BOOK, kernel.W_POLL) if row[at] == gap.to_volume]
-    return not row[kernel.TRADES], int(row[kernel.LAST_LSN]), max(said, default=state.lsn + 1)
+    return Sides(not row[kernel.TRADES], int(row[kernel.LAST_LSN]), max(said, default=state.lsn + 1), awaited)

@@ -238,8 +238,8 @@ class SeriesTable:
 
 
 _UNKNOWN_AT_FIRST: Final = [
-    kernel.LAST_TS, kernel.LAST_RECV, kernel.FIRST, kernel.S_HI, kernel.REST_HI, kernel.W_BOOK + kernel.W_VALUE,
-    kernel.W_POLL + kernel.W_VALUE,
+    kernel.LAST_TS, kernel.LAST_RECV, kernel.FIRST, kernel.S_HI, kernel.REST_HI, kernel.ZERO_LSN,
+    kernel.W_BOOK + kernel.W_VALUE, kernel.W_POLL + kernel.W_VALUE,
 ]  # fmt: skip
 """At volume 0 value and counts are 0, and so known."""
 _NO_WITNESS: Final = [kernel.W_BOOK, kernel.W_POLL]

@@ -125,6 +125,24 @@ def test_an_unreadable_frame_of_nobody_knows_what_may_be_the_cause() -> None:
     )
 
 
+NOTHING_YET = ("snapshots", poll(0, ts_recv=at("08:00:00")))
+
+
+@pytest.mark.parametrize(
+    ("begin", "cause"),
+    [
+        ([CONNECTED, trades_of("registered"), NOTHING_YET], "unknown"),
+        ([NOTHING_YET, CONNECTED, trades_of("registered")], "late start"),
+        ([CONNECTED, trades_of("registered"), trades_of("released"), NOTHING_YET], "late start"),
+        ([CONNECTED, trades_of("registered"), NOTHING_YET, BROKEN, CONNECTED, trades_of("registered")], "reconnect"),
+    ],
+    ids=["it stood when nothing was traded yet", "it began later", "it was given up before", "it broke after that"],
+)
+def test_who_stood_before_the_first_trade_was_not_late(begin: list[Item], cause: str) -> None:
+    (gap,) = told_of(*begin, ("trades", trade(20, 5))).open_gaps()
+    assert (gap.from_volume, gap.to_volume, gap.cause) == (0, 15, cause)
+
+
 def test_the_state_that_is_laid_down_remembers_what_was_asked_for() -> None:
     store = MemoryLedgerStore()
     sink = LedgerSink(store, None, SimulatedClock(OPEN_US))
