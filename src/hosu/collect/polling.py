@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 import structlog
 
-from hosu.errors import BrokerError
+from hosu.errors import BrokerError, BrokerReplyError
 from hosu.kis.limits import Priority
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ WINDOW: Final = 64
 
 _EARLY: Final = 0.25  # of its interval: so much too early a symbol may fill up a call that goes anyway
 _MISSES: Final = 3  # replies in a row without a symbol, after which it is polled only rarely
+_REFUSED_ALL: Final = 3  # calls in a row that are refused: so will the others be
 _IDLE_S: Final = 0.25
 _FAILED_S: Final = 0.5
 _FAILED_MOST_S: Final = 30.0
@@ -203,7 +204,7 @@ class Poller:
         self._source, self._scope, self._clock = source, scope, clock
         self._calls_per_s, self._parallel = calls_per_s, parallel
         self._said_times, self._say_after_s = 1.0, 0.0
-        self._failed_in_a_row = 0
+        self._failed_in_a_row, self._answered = 0, True
         self.calls = self.failures = 0
         self.trouble: str | None = None
 
@@ -215,12 +216,13 @@ class Poller:
                 group.create_task(self._work(), name=f"poll-{number}")
 
     async def sweep(self) -> None:
-        """One poll of everybody, those with the longest interval first: the witnesses of what was streamed. Ends
-        with the first call that fails after all its tries."""
+        """One poll of everybody, those with the longest interval first: the witnesses of what was streamed. Ends where
+        nobody answers, or all calls are refused; what a single one is refused is no reason to do without the rest."""
         order = np.argsort(-self.rotation.interval_s, kind="stable")
+        self._failed_in_a_row = 0
         for first in range(0, len(order), SYMBOLS_A_CALL):
             await self._poll(order[first : first + SYMBOLS_A_CALL])
-            if self.trouble is not None:
+            if not self._answered or self._failed_in_a_row == _REFUSED_ALL:
                 return
 
     def expected_times(self) -> float:
@@ -251,7 +253,7 @@ class Poller:
             there = np.array([symbol in answered for symbol in symbols])
             self.rotation.done(taken, there, asked_s, self._clock.monotonic())
             self.calls += 1
-            self._failed_in_a_row, self.trouble = 0, None
+            self._failed_in_a_row, self._answered, self.trouble = 0, True, None
             self.on_prices(prices)
         finally:
             self.rotation.failed(taken)  # also when cancelled: nobody stays away
@@ -259,6 +261,7 @@ class Poller:
     def _fail(self, taken: npt.NDArray[np.int64], error: Exception) -> None:
         self.rotation.failed(taken)
         self.failures += 1
+        self._answered = isinstance(error, BrokerReplyError)
         self._failed_in_a_row += 1
         if self.trouble != str(error):
             _log.warning("prices not polled", scope=self._scope, symbols=len(taken), error=str(error))

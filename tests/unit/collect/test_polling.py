@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hosu.clock import SimulatedClock
 from hosu.collect.polling import Poller, Rotation, summary
-from hosu.errors import BrokerUnreachableError
+from hosu.errors import BrokerReplyError, BrokerUnreachableError
 from hosu.kis.limits import Governor, Pace, Priority, pace_on
 
 DAY = date(2026, 9, 15)
@@ -304,3 +304,28 @@ def test_a_sweep_asks_for_everybody_once_the_streamed_ones_first(tmp_path):
     assert [len(each) for each in asked] == [30, 30, 10]
     assert asked[0][:10] == [f"{number:06d}" for number in range(60, 70)]
     assert sorted(symbol for each in asked for symbol in each) == names(70)
+
+
+@pytest.mark.parametrize(
+    ("fault", "refused", "asked"),
+    [
+        (BrokerReplyError("OPSQ2001", "no", call="prices"), {1}, 5),
+        (BrokerReplyError("OPSQ2001", "no", call="prices"), {1, 2, 4}, 5),
+        (BrokerReplyError("OPSQ2001", "no", call="prices"), {0, 1, 2, 3, 4}, 3),
+        (BrokerUnreachableError("http://there", "refused"), {1}, 2),
+    ],
+    ids=["one is refused", "some are", "all are", "nobody answers"],
+)
+def test_a_sweep_goes_on_past_what_is_refused_and_ends_where_nobody_answers(fault, refused, asked):
+    calls = []
+
+    class Notes:
+        async def multi_price(self, symbols, scope="KRX", *, priority=Priority.LIVE):
+            calls.append(symbols)
+            if len(calls) - 1 in refused:
+                raise fault
+            return [Row(symbol) for symbol in symbols]
+
+    rotation = Rotation(names(150), 0.0)
+    asyncio.run(Poller(Notes(), rotation, "KRX", SimulatedClock(), calls_per_s=lambda: 12.0).sweep())
+    assert len(calls) == asked
