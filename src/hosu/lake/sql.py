@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hosu.lake.tables import TableSpec
 
 BATCH_ROWS: Final = 65_536
+_OF_A_STREAM: Final = (OSError, pa.ArrowException)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +100,12 @@ class Session:
             return self._duck.sql(sql).to_arrow_table()
 
     def reader(self, sql: str, batch_rows: int = BATCH_ROWS) -> pa.RecordBatchReader:
-        """The result of one query, batch by batch; read it to its end before the next query."""
+        """The result of one query, batch by batch; read it to its end before the next query. Raises as ``query``, also
+        while it is read."""
         with _as_query_error():
             self._require_query(sql)
-            return self._duck.sql(sql).to_arrow_reader(batch_rows)
+            found = self._duck.sql(sql).to_arrow_reader(batch_rows)
+        return pa.RecordBatchReader.from_batches(found.schema, _read(found))
 
     def _register(self, storage: Storage, spec: TableSpec, table: Table | None) -> None:
         files = [] if table is None else table.files()
@@ -375,6 +378,14 @@ def _as_query_error() -> Iterator[None]:
         raise QueryError(str(error)) from error
 
 
+def _read(found: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """What DuckDB finds wrong behind the first batch comes through Arrow's stream: its words in an error of Arrow's."""
+    try:
+        yield from found
+    except _OF_A_STREAM as error:
+        raise QueryError(str(error)) from error
+
+
 @contextmanager
 def _as_table_error(table: Table, temp: str) -> Iterator[None]:
     # The queries here are our own, so what fails is a file, the disk or the memory.
@@ -382,10 +393,10 @@ def _as_table_error(table: Table, temp: str) -> Iterator[None]:
 
     try:
         yield
-    except duckdb.OutOfMemoryException as error:
-        raise QueryError(str(error)) from error
-    except duckdb.Error as error:
+    except (duckdb.Error, *_OF_A_STREAM) as error:
         fault = str(error).splitlines()[0]
+        if isinstance(error, duckdb.OutOfMemoryException) or fault.startswith("Out of Memory"):
+            raise QueryError(str(error)) from error
         if "No space left" in fault:
             raise LakeFullError(temp) from error
         raise TableCorruptError(table.spec.name, table.spec.location, fault) from error

@@ -114,6 +114,21 @@ def test_what_is_not_one_good_query_is_refused_in_duckdbs_words(session: Session
         session.query(sql)
 
 
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("CASE WHEN range = 150000 THEN error('boom') ELSE '1' END", "boom"),
+        ("CAST(CASE WHEN range = 150000 THEN 'x' ELSE '1' END AS INT)", "Could not convert string 'x' to INT32"),
+    ],
+)
+def test_what_goes_wrong_behind_the_first_batch_is_told_in_duckdbs_words_too(
+    session: Session, value: str, says: str
+) -> None:
+    reader = session.reader(f"SELECT {value} AS x FROM range(200000)")
+    with pytest.raises(QueryError, match=says):
+        list(reader)
+
+
 def test_nothing_can_be_written_into_the_lake(session: Session, lake: Lake) -> None:
     with pytest.raises(QueryError):
         session.query(f"COPY (SELECT 1) TO '{lake.root}/x.csv'")
