@@ -140,17 +140,13 @@ def _repair(lake: str | None, state: Path | None, format_: Format, *, yes: bool)
     """Shows what can be repaired; with ``yes`` repairs it. Exits 1 where something is beyond repair."""
     from hosu.cli.options import lake_root, state_folder
     from hosu.lake import repair as repairing
-    from hosu.locks import FileLock
     from hosu.settings import CollectSettings, load
 
     opened = open_lake(lake)
-    wal = state_folder(lake_root(lake), load(CollectSettings, {"state": state})) / "wal"
-    with ExitStack() as held:
-        if wal.is_dir():
-            held.enter_context(FileLock(wal / "lock", f"the log {wal}"))
-        with _counting("repairing" if yes else "looking for what to repair") as tell:
-            do = repairing.repair if yes else repairing.plan
-            result = do(opened, logs=[wal], config=sql_config(), progress=tell)
+    folder = state_folder(lake_root(lake), load(CollectSettings, {"state": state}))
+    with _alone(folder) as logs, _counting("repairing" if yes else "looking for what to repair") as tell:
+        do = repairing.repair if yes else repairing.plan
+        result = do(opened, logs=logs, config=sql_config(), progress=tell)
     steps = [{"table": step.table, "path": step.path, "does": step.does} for step in result.steps]
     beyond = [_found(finding) for finding in result.beyond]
     if format_ is Format.json:
@@ -163,6 +159,27 @@ def _repair(lake: str | None, state: Path | None, format_: Format, *, yes: bool)
     note(f"{len(steps)} {said}; {len(beyond)} beyond repair" if steps or beyond else "nothing to repair")
     if beyond:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _alone(state: Path) -> Iterator[list[Path]]:
+    """The logs of a state folder: the collector's, those of its shards, of backfill and of repair. Nobody writes to the
+    lake through any of them meanwhile.
+
+    Raises:
+        LockedError: somebody does; names the process.
+    """
+    from hosu.cli.collecting import SHARDS
+    from hosu.locks import FileLock
+
+    places = (state, state / "backfill", state / "repair", *sorted((state / SHARDS).glob("*")))
+    logs = [place / "wal" for place in places if (place / "wal").is_dir()]
+    with ExitStack() as held:
+        if state.is_dir():  # with several keys a collector has no log here, and its shards come and go
+            held.enter_context(FileLock(state / "collect.lock", f"the state folder {state}"))
+        for log in logs:
+            held.enter_context(FileLock(log / "lock", f"the log {log}"))
+        yield logs
 
 
 @app.command()

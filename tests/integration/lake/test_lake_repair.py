@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 from archived_log import ArchivedLog, volumes
 
+from hosu.cli.lake import verify as verify_command
+from hosu.cli.output import Format
 from hosu.collect.replay import replay
-from hosu.errors import TableCorruptError
+from hosu.errors import LockedError, TableCorruptError
 from hosu.lake.lake import Lake
 from hosu.lake.repair import plan, repair
 from hosu.lake.sql import Session
 from hosu.lake.verify import verify
 from hosu.lake.writer import LakeSink
+from hosu.locks import FileLock
 
 SEGMENTS = (6, 5, 4)
 ALL = list(range(15))
@@ -212,3 +215,36 @@ def test_every_commit_says_of_how_many_actions_it_is(filled: Lake):
     lines = commits(filled)[-1].read_text().splitlines()
     told = [json.loads(line)["commitInfo"]["hosu.actions"] for line in lines if "commitInfo" in line]
     assert told == [str(len(lines) - 1)]
+
+
+# --- the command ----------------------------------------------------------------------------------------------------
+
+
+def command(lake: Lake, state: Path) -> None:
+    """``hosu lake verify --repair --yes``."""
+    verify_command(repair=True, yes=True, state=state, lake=lake.root, format_=Format.json)
+
+
+@pytest.mark.parametrize("key", ["", "shards/1a2b", "backfill", "repair"])
+def test_the_command_looks_at_the_log_of_every_key_and_of_every_errand(lake: Lake, tmp_path: Path, key: str):
+    log = ArchivedLog(tmp_path / "state" / key / "wal")
+    log.receive(6, 5)
+    copies = log.store(lake)
+    sink = LakeSink(lake)
+    replay(Path(lake.root) / "raw/frames", sink)
+    sink.close()
+    for segment in log.segments:
+        segment.with_name(f"{segment.name}.stored").write_text("{}")
+    whole = copies[0].read_bytes()
+    copies[0].unlink()
+    command(lake, tmp_path / "state")
+    assert copies[0].read_bytes() == whole
+
+
+@pytest.mark.parametrize("held", ["collect.lock", "wal/lock", "shards/1a2b/wal/lock", "backfill/wal/lock"])
+def test_the_command_changes_nothing_while_anybody_writes_to_the_lake(filled: Lake, tmp_path: Path, held: str):
+    halved(commits(filled)[-1])
+    before = tree(filled)
+    with FileLock(tmp_path / "state" / held, "what a collector holds"), pytest.raises(LockedError, match="process"):
+        command(filled, tmp_path / "state")
+    assert tree(filled) == before
