@@ -77,6 +77,7 @@ class Connection(WSListener):
         self.notice_keys: dict[str, NoticeKey] = {}
         self.ended: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         self.paused = False
+        self.reached = False  # whether the broker has seen us: there was a TCP connection
         self.last_us = clock.now_us()  # when the last message came
         self._clock, self._receiver, self._on_ack = clock, receiver, on_ack
         self._now_us = clock.now_us
@@ -240,8 +241,14 @@ async def connect(connection: Connection, *, timeout_s: float) -> None:
     """Connects and shakes hands. When it fails or is cancelled, the socket is let go of.
 
     Raises:
-        BrokerUnreachableError: no TCP connection (its cause is an OSError), or no WebSocket behind it.
+        BrokerUnreachableError: no TCP connection, or (``connection.reached``) no WebSocket behind it.
     """
+
+    async def dial(address: Any) -> socket.socket:
+        dialled = await _dialled(address.host, address.port)
+        connection.reached = True
+        return dialled
+
     try:
         async with asyncio.timeout(timeout_s):
             await ws_connect(
@@ -253,11 +260,15 @@ async def connect(connection: Connection, *, timeout_s: float) -> None:
                 max_frame_size=connection.max_message_bytes,
                 read_buffer_init_size=_READ_BUFFER_BYTES,
                 max_redirects=0,
+                socket_factory=dial,
                 logger_name=_LOG,
             )
     except BaseException as error:
         connection.abandon()
-        if isinstance(error, OSError | WSError):  # a TimeoutError is an OSError
+        if isinstance(error, TimeoutError):
+            cause = "no answer to the handshake" if connection.reached else "no connection in time"
+            raise BrokerUnreachableError(connection.address, cause) from error
+        if isinstance(error, OSError | WSError):
             raise BrokerUnreachableError(connection.address, str(error) or type(error).__name__) from error
         raise
     # picows returns as if all were well when the server goes away before it has answered the handshake, and tells the
@@ -265,6 +276,24 @@ async def connect(connection: Connection, *, timeout_s: float) -> None:
     if not connection.connected:
         connection.abandon()
         raise BrokerUnreachableError(connection.address, "the server went away during the handshake")
+
+
+async def _dialled(host: str, port: int) -> socket.socket:
+    """A TCP connection to the first of the host's addresses that takes one."""
+    loop, refusal = asyncio.get_running_loop(), OSError(f"{host} has no address")
+    for family, kind, protocol, _, place in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        dialled = socket.socket(family, kind, protocol)
+        dialled.setblocking(False)
+        try:
+            await loop.sock_connect(dialled, place)
+        except BaseException as error:
+            dialled.close()
+            if not isinstance(error, OSError):
+                raise
+            refusal = error
+        else:
+            return dialled
+    raise refusal
 
 
 def _keep_alive(sock: socket.socket) -> None:

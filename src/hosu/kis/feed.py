@@ -202,9 +202,9 @@ class Feed:
         self._session = connection  # from here on a resume finds it
         try:
             await connect(connection, timeout_s=config.connect_timeout_s)
-        except BrokerUnreachableError as error:
-            if isinstance(error.__cause__, OSError):
-                cap.forgive()  # the broker has not seen it: a night without network must not end the feed
+        except BrokerUnreachableError:
+            if not connection.reached:
+                cap.forgive()  # the broker has not seen it: after a night without network nobody shall have to wait
             raise
         return connection
 

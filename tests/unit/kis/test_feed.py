@@ -579,6 +579,19 @@ def test_a_server_that_never_shakes_hands_is_given_up_on(stage):
     assert stage(scenario) == {"unreachable", "reconnecting"}
 
 
+def test_a_server_that_never_shakes_hands_counts_as_an_attempt(stage):
+    async def scenario(s):
+        with socket.create_server(("127.0.0.1", 0)) as mute:
+            s.server.url = f"ws://127.0.0.1:{mute.getsockname()[1]}"
+            async with s.running(s.feed(connect_timeout_s=0.05, reconnects_per_hour=3), A):
+                await until(lambda: "capped" in s.recorder.names)
+        return s.recorder.names.count("unreachable"), s.recorder.event("unreachable")["cause"]
+
+    attempts, cause = stage(scenario)
+    assert attempts == 3
+    assert "no answer to the handshake" in cause
+
+
 def test_a_server_that_is_no_websocket_counts_as_an_attempt(stage):
     async def scenario(s):
         s.server.url = s.client.host.rest.replace("http", "ws")
