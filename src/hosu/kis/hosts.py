@@ -25,8 +25,11 @@ class Host:
     ws: str
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "rest", self.rest.rstrip("/"))
         _check_address(self.rest, ("http", "https"))
         _check_address(self.ws, ("ws", "wss"))
+        if urlsplit(self.rest).path:
+            raise InputError(self.rest, "goes on behind host and port", "write it as http://host:port")
 
 
 def _check_address(address: str, schemes: tuple[str, str]) -> None:

@@ -25,6 +25,7 @@ def test_the_brokers_addresses_are_those_of_its_own_samples():
         ("http://user:password@a:1", "ws://a:1"),
         ("http://a:1", "ws://a:1/?key=secret"),
         ("127.0.0.1:80", "ws://a:1"),
+        ("http://a:1/uapi", "ws://a:1"),
     ],
 )
 def test_an_address_that_is_none_is_refused(rest, ws):
@@ -32,6 +33,11 @@ def test_an_address_that_is_none_is_refused(rest, ws):
         Host("simulator", rest, ws)
     assert "password" not in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_a_rest_address_may_end_in_a_slash_as_browsers_write_it():
+    host = Host("simulator", "http://127.0.0.1:8800/", "ws://127.0.0.1:8801/")
+    assert (host.rest, host.ws) == ("http://127.0.0.1:8800", "ws://127.0.0.1:8801/")
 
 
 def test_neither_key_nor_secret_shows():
