@@ -177,6 +177,7 @@ def test_wrong_input_is_one_sentence_and_changes_nothing(
         (("simulator", "--date", "2025-13-99"), "2025-13-99 is no date; write it as YYYY-MM-DD"),
         (("simulator", "--port", "99999"), "should be less than or equal to 65534"),
         (("instruments", "sync", "--date", "yesterday"), "yesterday is no date; write it as YYYY-MM-DD"),
+        (("instruments", "list", "--market", "NYSE"), "--market is KOSPI, KOSDAQ, KONEX"),
     ],
 )
 def test_wrong_usage_ends_with_2_and_says_how_to_get_help(here: Here, home: Path, words: tuple[str, ...], wanted: str):

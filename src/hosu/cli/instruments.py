@@ -56,11 +56,14 @@ def list_(
 ) -> None:
     """The universe as of a day: that of the latest synced day at or before it."""
     from hosu.lake.instruments import universe
+    from hosu.market.instruments import Market
 
     as_of = dt.date.max if day is None else day_of(day)
+    if market is not None and market.upper() not in list(Market):
+        raise typer.BadParameter(f"--market is {', '.join(Market)}")
     rows = universe(open_lake(lake), as_of.isoformat()).to_pylist()
     if market is not None:
-        rows = [row for row in rows if row["market"] == market]
+        rows = [row for row in rows if row["market"] == market.upper()]
     emit_rows(rows, format_, columns=_SHOWN if format_ is Format.table else None)
 
 
