@@ -184,8 +184,10 @@ class _Repairer:
             return False
         for path in sorted(doomed):
             fault = log.faults.get(path, "follows one that is missing or damaged")
-            again = "stored again" if spec.is_event_table else "to be built or fetched again"
-            self._does(name, path, f"set aside, since it {fault}; what it held is {again}")
+            again = "what it held is stored again" if spec.is_event_table else "build or fetch again what it held"
+            if not path.endswith(".json"):
+                again = "the commits say the same"
+            self._does(name, path, f"set aside, since it {fault}; {again}")
         if self._act:
             self._aside.move(sorted(doomed))
         return self._act
