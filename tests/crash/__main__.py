@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -51,13 +52,14 @@ def processes(seed: int) -> dict[str, Any]:
 
 
 def done_in(progress: Path) -> list[dict[str, Any]]:
-    """The lines of a progress file; the last one may have been cut off."""
-    found = []
-    for line in progress.read_text(encoding="utf-8").splitlines() if progress.exists() else ():
-        try:
+    """The lines of a progress file. One that was cut off ends there, so that the next one begins a line of its own."""
+    found: list[dict[str, Any]] = []
+    text = progress.read_text(encoding="utf-8") if progress.exists() else ""
+    if text and not text.endswith("\n"):
+        progress.write_text(f"{text}\n", encoding="utf-8")
+    for line in text.splitlines():
+        with suppress(ValueError):
             found.append(json.loads(line))
-        except ValueError:
-            break
     return found
 
 

@@ -16,11 +16,6 @@ if TYPE_CHECKING:
 
     from hosu.collect.recorder import Recorder
 
-if TYPE_CHECKING:
-    import random
-
-    from hosu.collect.recorder import Recorder
-
 DAY = date(2026, 9, 16)
 START_US = instant_us(DAY, 9 * 3600.0)
 PING = b'{"header":{"tr_id":"PINGPONG","datetime":"20260916090000"}}'
