@@ -2,12 +2,15 @@
 
 import os
 import re
+import shlex
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer.main
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -15,6 +18,7 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_ENDS_A_COMMAND = re.compile(r"[\n;|]|&&|\$\(")
 
 
 def _blocks(page: Path, language: str) -> list[str]:
@@ -72,16 +76,58 @@ def test_make_targets_and_commands_named_exist(page: Path) -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
     from hosu.cli.main import app
 
-    nouns = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
-    code = "\n".join(block for _, block in _BLOCK.findall(text))
-    named = {*re.findall(r"`hosu ([a-z]+)", text), *re.findall(r"^hosu ([a-z]+)", code, re.MULTILINE)}
-    assert named <= nouns, named - nouns
+    for words in _commands_in(text):
+        _require(typer.main.get_command(app), words)
+
+
+def _commands_in(text: str) -> list[list[str]]:
+    """The words behind ``hosu`` of every command line in the text and in its blocks."""
+    code = "\n".join(block.replace("\\\n", " ") for language, block in _BLOCK.findall(text) if language != "python")
+    lines = (re.search(r"(?:^|\s)hosu (?=[a-z])(.*)", line.split("#")[0]) for line in _ENDS_A_COMMAND.split(code))
+    written = [*re.findall(r"`hosu ([a-z][^`]*)`", text), *(found[1] for found in lines if found)]
+    return [_split(line) for line in written]
+
+
+def _split(line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError:  # a quotation that goes on in the next line
+        return line.split()
+
+
+def _require(command: Any, words: list[str]) -> None:
+    """That there is such a command, and that it takes the options named."""
+    line = " ".join(words)
+    while hasattr(command, "commands") and words and not words[0].startswith("-"):
+        named = [command.commands.get(name) for name in words[0].split("|")]
+        assert all(named), f"hosu {line}"
+        command, words = named[0], words[1:]
+    known = {option for each in command.params for option in (*each.opts, *each.secondary_opts)} | {"--help"}
+    own = words[: words.index("--")] if "--" in words else words
+    assert {word.partition("=")[0] for word in own if word.startswith("--")} <= known, f"hosu {line}"
+
+
+def test_a_command_or_an_option_that_is_none_would_be_noticed() -> None:
+    from hosu.cli.main import app
+
+    for line in ("lake retain", "sql --quickly 'SELECT 1'", "ledger show|holes"):
+        (words,) = _commands_in(f"`hosu {line}`")
+        with pytest.raises(AssertionError, match="hosu"):
+            _require(typer.main.get_command(app), words)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_to_files_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
-        assert (page.parent / target).exists(), target
+    for target, _, place in re.findall(r"\]\((?!https?:)([^)#]*)(#([^)]+))?", page.read_text(encoding="utf-8")):
+        file = page.parent / target if target else page
+        assert file.exists(), target
+        assert not place or place in _headings(file), f"{target}#{place}"
+
+
+def _headings(page: Path) -> set[str]:
+    """The names by which a page's headings are linked to."""
+    found = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
 
 
 @pytest.mark.parametrize("readme", ["README.md", "README.ko.md"])
