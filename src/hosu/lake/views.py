@@ -88,7 +88,10 @@ COVERAGE_SHARE: Final = """
 -- value, value_seen, turnover_seen: the same in won; value adds to what trades are worth what polls say of symbols
 --   without trades, and what open holes are worth where that is known (else their shares at the mean price seen).
 WITH polled AS (
-  SELECT date, scope, symbol, max(cum_value) AS cum_value FROM snapshots GROUP BY ALL
+  -- Before the open a poll may still tell of the day before, so that the largest value need not be this day's.
+  SELECT date, scope, symbol, arg_max(s.cum_value, s.cum_volume) AS cum_value
+  FROM snapshots s JOIN coverage c USING (date, scope, symbol)
+  WHERE c.state = 'polled' AND s.cum_volume <= c.last_volume GROUP BY ALL
 ), holes AS (
   SELECT date, scope, symbol, sum(value)::BIGINT AS value, sum(shares) FILTER (WHERE value IS NULL)::BIGINT AS unvalued
   FROM gaps_latest WHERE open GROUP BY ALL

@@ -265,6 +265,15 @@ def test_how_much_of_the_turnover_was_seen(lake: Lake) -> None:
     assert (share["value"], share["value_seen"], share["turnover_seen"]) == (10_000, 1_500, 0.15)
 
 
+def test_what_a_poll_still_tells_of_the_day_before_is_none_of_this_days_turnover(lake: Lake) -> None:
+    sink = both(lake)
+    polls = [poll(volume, symbol="000660") for volume in (900, 55, 60)]
+    sink.write(events(*(("snapshots", row) for row in polls)))
+    sink.close()
+    (share,) = rows(lake, "FROM coverage_share")
+    assert (share["polled"], share["shares"], share["value"]) == (1, 60, 6_000)
+
+
 def test_the_latest_of_two_writers_counts(lake: Lake) -> None:
     store = LakeLedgerStore(lake)
     sink = LedgerSink(store, LedgerConfig(), SimulatedClock(OPEN_US))
