@@ -69,4 +69,4 @@ def state_folder(root: str, settings: CollectSettings) -> Path:
         return Path(root).expanduser() / ".hosu"
     from hashlib import sha256
 
-    return Path("~/.local/state/hosu").expanduser() / sha256(root.encode()).hexdigest()[:12]
+    return Path("~/.local/state/hosu").expanduser() / sha256(root.rstrip("/").encode()).hexdigest()[:12]
