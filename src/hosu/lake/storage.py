@@ -81,6 +81,8 @@ class Storage:
         A missing folder is made if ``create``, else it is a ``FileNotFoundError``.
         """
         if root.startswith("s3://"):
+            if not urlsplit(root).netloc:
+                raise InputError(root, "names no bucket", "write it as s3://bucket/prefix")
             return cls._open_s3(root.rstrip("/"), dict(options or {}))
         if "://" in root:
             raise InputError(root, "is neither a folder nor an s3:// address", "name one of these")

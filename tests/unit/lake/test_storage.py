@@ -79,6 +79,12 @@ def test_an_address_of_another_kind_is_refused(root: str) -> None:
         Storage.open(root)
 
 
+@pytest.mark.parametrize("root", ["s3://", "s3:///prefix"])
+def test_an_address_without_a_bucket_is_refused_before_anybody_is_asked(root: str) -> None:
+    with pytest.raises(InputError, match="names no bucket; write it as s3://bucket/prefix"):
+        Storage.open(root)
+
+
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
