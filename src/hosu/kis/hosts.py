@@ -37,6 +37,7 @@ def _check_address(address: str, schemes: tuple[str, str]) -> None:
     try:
         parts = urlsplit(address)
         port = parts.port
+        (parts.hostname or "").encode("idna")  # as whoever looks it up will, and refuse it without a sentence
     except ValueError as error:
         raise InputError(address, str(error), next_step) from None
     if parts.scheme not in schemes or not parts.hostname or port == 0:

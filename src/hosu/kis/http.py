@@ -100,7 +100,7 @@ class Http:
                 return HttpReply(
                     response.status, {name.lower(): value for name, value in response.headers.items()}, body
                 )
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as error:
             # Not chained: errors of aiohttp carry the request's headers, and those carry the secret.
             raise BrokerUnreachableError(_address(url), _cause(error)) from None
 
@@ -139,5 +139,7 @@ def _cause(error: Exception) -> str:
             return error.strerror or str(error.os_error) or "no connection"
         case OSError():
             return error.strerror or type(error).__name__
+        case UnicodeError():
+            return "its name is none that can be looked up"
         case _:
             return type(error).__name__

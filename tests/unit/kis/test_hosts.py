@@ -26,6 +26,8 @@ def test_the_brokers_addresses_are_those_of_its_own_samples():
         ("http://a:1", "ws://a:1/?key=secret"),
         ("127.0.0.1:80", "ws://a:1"),
         ("http://a:1/uapi", "ws://a:1"),
+        ("http://a..b:1", "ws://a:1"),
+        ("http://a:1", f"ws://{'x' * 70}:1"),
     ],
 )
 def test_an_address_that_is_none_is_refused(rest, ws):

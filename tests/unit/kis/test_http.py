@@ -66,6 +66,15 @@ def test_nobody_listening_is_said(unused_port):
         asyncio.run(main())
 
 
+def test_a_name_that_cannot_be_looked_up_is_said():
+    async def scenario():
+        async with Http() as http:
+            await http.get("http://a..b:1/x")
+
+    with pytest.raises(BrokerUnreachableError, match="its name is none that can be looked up"):
+        asyncio.run(scenario())
+
+
 def test_a_redirect_is_not_followed_with_the_keys(client_and_broker):
     async def scenario(client, broker):
         broker.headers = {"Location": "/elsewhere"}
