@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from hosu.lake.tables import TableSpec
 
 BATCH_ROWS: Final = 65_536
-_OF_A_STREAM: Final = (OSError, pa.ArrowException)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +104,7 @@ class Session:
         with _as_query_error():
             self._require_query(sql)
             found = self._duck.sql(sql).to_arrow_reader(batch_rows)
-        return pa.RecordBatchReader.from_batches(found.schema, _read(found))
+        return pa.RecordBatchReader.from_batches(found.schema, _read_in_duckdbs_words(found))
 
     def _register(self, storage: Storage, spec: TableSpec, table: Table | None) -> None:
         files = [] if table is None else table.files()
@@ -193,7 +192,7 @@ def sorted_batches(
     with _rows_of(storage, table, files, list(dict.fromkeys([*columns, *order])), config) as duck:
         chosen, by = (", ".join(f'"{name}"' for name in names) for names in (columns, order))
         ordered = f"SELECT {chosen} FROM rows ORDER BY {by}"  # noqa: S608 - our own columns
-        yield from duck.sql(ordered).to_arrow_reader(BATCH_ROWS)
+        yield from _read(duck.sql(ordered).to_arrow_reader(BATCH_ROWS))
 
 
 class FileQueries:
@@ -378,12 +377,19 @@ def _as_query_error() -> Iterator[None]:
         raise QueryError(str(error)) from error
 
 
+def _read_in_duckdbs_words(found: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    with _as_query_error():
+        yield from _read(found)
+
+
 def _read(found: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
     """What DuckDB finds wrong behind the first batch comes through Arrow's stream: its words in an error of Arrow's."""
+    import duckdb
+
     try:
         yield from found
-    except _OF_A_STREAM as error:
-        raise QueryError(str(error)) from error
+    except (OSError, pa.ArrowException) as error:
+        raise duckdb.Error(str(error)) from error
 
 
 @contextmanager
@@ -393,7 +399,7 @@ def _as_table_error(table: Table, temp: str) -> Iterator[None]:
 
     try:
         yield
-    except (duckdb.Error, *_OF_A_STREAM) as error:
+    except duckdb.Error as error:
         fault = str(error).splitlines()[0]
         if isinstance(error, duckdb.OutOfMemoryException) or fault.startswith("Out of Memory"):
             raise QueryError(str(error)) from error
