@@ -149,6 +149,11 @@ CASES = {
     "speed": (("simulator", "--speed", "fast"), {}, "hosu: speed fast: is no number; give a number above 0, or max"),
     "no recorded frames": (("simulator", "--frames", "empty"), {}, "hosu: recorded frames: there are none"),
     "report into no folder": (("simulator", "--report", "no/sent.json"), {}, "no/sent.json: its folder does not exist"),
+    "address of master files": (
+        ("instruments", "sync", "--rest", "here", "--lake", "lake"),
+        {},
+        "hosu: here: not an address of the kind http://; write it as http://host:port",
+    ),
     "no master files": (("instruments", "sync", "--from", "foreign", "--lake", "lake"), {}, "holds no master file"),
 }
 

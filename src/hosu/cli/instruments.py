@@ -78,11 +78,13 @@ def fetch(rest: str | None = None) -> list[Instrument]:
 
 
 async def _fetch(rest: str | None) -> list[Instrument]:
+    from hosu.kis.hosts import Host
     from hosu.kis.http import Http
     from hosu.kis.masters import MASTER_FILES
     from hosu.kis.rest import MASTERS
 
-    base = f"{rest.rstrip('/')}/common/master" if rest is not None else MASTERS
+    # Of a simulator only REST is asked here.
+    base = f"{Host('simulator', rest, 'ws://127.0.0.1:9').rest}/common/master" if rest is not None else MASTERS
     async with Http() as http:
         listed = [await _fetch_market(http, market, base, simulated=rest is not None) for market in MASTER_FILES]
     return [instrument for market in listed for instrument in market]
