@@ -70,8 +70,13 @@ class FramesArchive:
         return self._storage.head(_path(name, date)) is not None
 
     def entries(self) -> Iterator[Entry]:
-        """What is kept, in no particular order."""
-        return self._storage.list(f"{LOCATION}/")
+        """What is kept, in no particular order.
+
+        A name that begins with a dot is no segment: a program that ended while it wrote a file anew left it.
+        """
+        return (
+            entry for entry in self._storage.list(f"{LOCATION}/") if not entry.path.rsplit("/", 1)[-1].startswith(".")
+        )
 
     def read(self, path: str) -> bytes:
         """One kept segment, by the path of its entry."""

@@ -11,6 +11,7 @@ from hosu.collect.segment import Seal, SegmentHeader, archive_name, compress
 from hosu.errors import ArchiveConflictError, LakeFullError, LogCorruptError
 from hosu.lake.archive import FramesArchive
 from hosu.lake.lake import Lake
+from hosu.lake.verify import verify
 
 
 def segment(*payloads: bytes) -> bytes:
@@ -27,6 +28,13 @@ def test_a_segment_is_kept_under_its_date_and_storing_it_again_changes_nothing(l
 
     assert [entry.path for entry in archive.entries()] == ["raw/frames/date=2025-09-15/00000000000000000000.log.zst"]
     assert archive.read("raw/frames/date=2025-09-15/00000000000000000000.log.zst") == b"segment"
+
+
+def test_what_a_killed_program_left_of_a_file_written_anew_is_no_segment(lake: Lake) -> None:
+    lake.storage.put("raw/frames/date=2025-09-15/.00000000000000000000.log.zst.again", b"half")
+
+    assert list(FramesArchive(lake).entries()) == []
+    assert verify(lake).findings == ()
 
 
 def test_a_copy_that_a_power_cut_left_half_written_is_replaced(lake: Lake) -> None:
