@@ -1,10 +1,14 @@
 """``hosu demo`` as a stranger runs it, and the lake it leaves."""
 
 import json
+import os
+import signal
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from program import Here, contents, hosu, log_blocks, sql
+from program import PATIENCE_S, PROGRAM, Here, contents, environment, hosu, log_blocks, sql, until
 
 pytestmark = pytest.mark.slow
 
@@ -33,6 +37,32 @@ def test_lake_of_the_demo_holds_what_the_simulator_sent(demo: Path, demo_lake: P
         {"symbol": symbol, "shares": sent["symbols"][f"KRX:{symbol}"]["shares"]}
         for symbol in ("000660", "005930", "035420")
     ]
+
+
+def processes_that_name(path: Path) -> list[int]:
+    found = []
+    for words in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if str(path).encode() in words.read_bytes():
+                found.append(int(words.parent.name))
+    return found
+
+
+def test_a_demo_told_to_end_before_its_collector_runs_leaves_no_simulator_behind(tmp_path: Path):
+    folder = tmp_path / "demo"
+    report = folder / "sent.json"
+    command = [*PROGRAM, "demo", "--dir", str(folder), "--symbols", "3"]
+    with subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as demo:
+        try:
+            # The simulator has told its addresses by then; nothing it does would end it now.
+            until((folder / "lake" / ".hosu").is_dir, "the collector's state folder")
+            demo.send_signal(signal.SIGTERM)
+            assert demo.wait(PATIENCE_S) == 1
+            assert processes_that_name(report) == []
+        finally:
+            demo.kill()
+            for pid in processes_that_name(report):
+                os.kill(pid, signal.SIGKILL)
 
 
 def test_verify_finds_nothing_wrong(here: Here, demo_lake: Path):

@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import json
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -79,8 +80,8 @@ def demo(
         typer.Option("--dir", metavar="DIR", help="Where it happens, and stays; default: a temporary folder."),
     ] = None,
     symbols: Annotated[int, typer.Option("--symbols", min=1, max=2000, help="How many symbols are traded.")] = 10,
-    rate: Annotated[float, typer.Option("--rate", min=1, help="Market records a second.")] = 5_000,
-    minutes: Annotated[float, typer.Option("--minutes", min=0.01, help="How long the market lasts.")] = 1.0,
+    rate: Annotated[float, typer.Option("--rate", min=1, max=1_000_000, help="Market records a second.")] = 5_000,
+    minutes: Annotated[float, typer.Option("--minutes", min=0.01, max=390, help="How long the market lasts.")] = 1.0,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the temporary folder.")] = False,
 ) -> None:
     """Simulator, collector, lake and SQL at once: no key, no cloud, no Java. Ends with a report.
@@ -118,7 +119,10 @@ def play(show: Show) -> bool:
     logs.configure(load(LogSettings).level, show.folder / "hosu.log", quiet=True)
     note(f"A trading day of {show.symbols} symbols, {show.records:,} records at {show.rate:,.0f}/s, in {show.folder}")
     lake = Lake.open(str(show.lake))
-    status = run_loop(_run(show, lake))
+    try:
+        status = run_loop(_run(show, lake))
+    except asyncio.CancelledError:
+        status = {"reason": "SIGTERM"}
     if str(status["reason"]).startswith("SIG"):
         note("hosu: stopped before the day was over; what was durable is in the lake")
         return False
@@ -143,6 +147,10 @@ async def _run(show: Show, lake: Lake) -> dict[str, Any]:
 
     symbols = default_symbols(show.symbols)
     registrations = registrations_of(symbols, _FEEDS, "KRX")
+    # The collector handles the signal only once it runs; the simulator must not outlive us before that either.
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     process = await _simulator(show, len(registrations))
     try:
         assert process.stdout is not None
