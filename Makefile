@@ -7,16 +7,19 @@ BIN := $(VENV)/bin
 COMPILE := echo "compiling kernels (once) ..."; $(BIN)/python -m hosu.cli.kernels
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
-.PHONY: help demo test setup check bench soak crash fuzz format lock clean
+.PHONY: help demo test test-slow setup check bench soak crash fuzz format lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.base ## the whole way at once: simulator, collector, lake, SQL; no key, no cloud, no Java
 	@$(BIN)/hosu demo $(ARGS)
 
-test: $(VENV)/.dev ## all tests (ARGS="-k name" picks some)
-	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+test: $(VENV)/.dev ## the tests, but for the slow ones: a few minutes (ARGS="-k name" picks some)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" $(ARGS)
+
+test-slow: $(VENV)/.dev ## the slow ones: the whole program killed, cut off and crashed, days played, docs run
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m slow $(ARGS)
 
 setup: $(VENV)/.dev ## install everything for running, testing and checking into .venv
 
