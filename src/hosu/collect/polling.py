@@ -16,6 +16,7 @@ import numpy as np
 import structlog
 
 from hosu.errors import BrokerError, BrokerReplyError
+from hosu.kis.codes import Verdict, may_succeed_later, verdict
 from hosu.kis.limits import Priority
 
 if TYPE_CHECKING:
@@ -121,6 +122,10 @@ class Rotation:
         """They were not polled; they are as due as before."""
         self._away[taken] = False
 
+    def put_back(self, taken: npt.NDArray[np.int64], now_s: float) -> None:
+        """They are due no earlier than now, so that who waited for them comes first."""
+        self._due_s[taken] = np.maximum(self._due_s[taken], now_s)
+
     def achieved(self, now_s: float) -> Achieved:
         """The intervals of the last ``WINDOW`` polls of each symbol."""
         gaps_s = np.sort(self._gaps_s, axis=1)  # what is not known comes last
@@ -222,7 +227,7 @@ class Poller:
         self._failed_in_a_row = 0
         for first in range(0, len(order), SYMBOLS_A_CALL):
             await self._poll(order[first : first + SYMBOLS_A_CALL])
-            if not self._answered or self._failed_in_a_row == _REFUSED_ALL:
+            if not self._answered or self._failed_in_a_row >= _REFUSED_ALL:
                 return
 
     def expected_times(self) -> float:
@@ -241,13 +246,19 @@ class Poller:
             else:
                 await self._clock.sleep(min(_IDLE_S, max(0.001, self.rotation.wait_s(self._clock.monotonic()))))
 
-    async def _poll(self, taken: npt.NDArray[np.int64]) -> None:
+    async def _poll(self, taken: npt.NDArray[np.int64], *, of_refused: bool = False) -> None:
+        """Asks for these; ``of_refused`` says that they are some of those whom a call was refused."""
         asked_s = self._clock.monotonic()
         symbols = [self.rotation.symbols[place] for place in taken]
+        fared_well = self.calls > 0 and not self._failed_in_a_row
         try:
             prices = await self._source.multi_price(symbols, self._scope, priority=Priority.POLL)
         except (BrokerError, OSError) as error:
-            self._fail(taken, error)
+            self._fail(taken, error, said=of_refused)
+            if _is_final(error):
+                self.rotation.put_back(taken, asked_s)
+                if of_refused or fared_well:
+                    await self._part(taken, asked_s)
         else:
             answered = {price.symbol for price in prices}
             there = np.array([symbol in answered for symbol in symbols])
@@ -258,12 +269,20 @@ class Poller:
         finally:
             self.rotation.failed(taken)  # also when cancelled: nobody stays away
 
-    def _fail(self, taken: npt.NDArray[np.int64], error: Exception) -> None:
-        self.rotation.failed(taken)
+    async def _part(self, taken: npt.NDArray[np.int64], asked_s: float) -> None:
+        """Asks for each half, when others fare well: one whom the broker refuses would keep away all that are asked for
+        with it, for ever. Who is refused alone counts as left out, and is asked for ever more rarely."""
+        if len(taken) == 1:
+            self.rotation.done(taken, np.zeros(1, np.bool_), asked_s, self._clock.monotonic())
+            return
+        for half in np.array_split(taken, 2):
+            await self._poll(half, of_refused=True)
+
+    def _fail(self, taken: npt.NDArray[np.int64], error: Exception, *, said: bool) -> None:
         self.failures += 1
         self._answered = isinstance(error, BrokerReplyError)
         self._failed_in_a_row += 1
-        if self.trouble != str(error):
+        if self.trouble != str(error) and not said:
             _log.warning("prices not polled", scope=self._scope, symbols=len(taken), error=str(error))
         self.trouble = str(error)
 
@@ -280,6 +299,12 @@ class Poller:
         self._said_times = times
         say = _log.warning if longer else _log.info
         say("polls are further apart than wanted", times=round(times, 2), calls_per_s=round(self._calls_per_s(), 2))
+
+
+def _is_final(error: Exception) -> bool:
+    """Whether the broker refuses these symbols, as far as its code tells: not its pace, not itself, not the key."""
+    final = isinstance(error, BrokerReplyError) and not may_succeed_later(error)
+    return final and verdict(error.code) is not Verdict.FATAL  # type: ignore[attr-defined]
 
 
 def facts(value: float) -> float | None:

@@ -306,26 +306,61 @@ def test_a_sweep_asks_for_everybody_once_the_streamed_ones_first(tmp_path):
     assert sorted(symbol for each in asked for symbol in each) == names(70)
 
 
+REFUSED = BrokerReplyError("OPSQ2001", "no such symbol", call="prices")
+GONE = BrokerUnreachableError("http://there", "refused")
+
+
+class Refusing:
+    """Answers after 50 ms; for calls with one of ``bad`` with ``fault``."""
+
+    def __init__(self, clock, bad, fault=REFUSED):
+        self.clock, self.bad, self.fault, self.refused = clock, bad, fault, 0
+
+    async def multi_price(self, symbols, scope="KRX", *, priority=Priority.LIVE):
+        await self.clock.sleep(0.05)
+        if self.bad & set(symbols):
+            self.refused += 1
+            raise self.fault
+        return [Row(symbol) for symbol in symbols]
+
+
 @pytest.mark.parametrize(
-    ("fault", "refused", "asked"),
+    ("bad", "fault", "polled"),
     [
-        (BrokerReplyError("OPSQ2001", "no", call="prices"), {1}, 5),
-        (BrokerReplyError("OPSQ2001", "no", call="prices"), {1, 2, 4}, 5),
-        (BrokerReplyError("OPSQ2001", "no", call="prices"), {0, 1, 2, 3, 4}, 3),
-        (BrokerUnreachableError("http://there", "refused"), {1}, 2),
+        ({"000040"}, REFUSED, 149),
+        ({"000040", "000119"}, REFUSED, 148),
+        (set(names(150)), REFUSED, 0),
+        ({"000040"}, GONE, 30),
     ],
-    ids=["one is refused", "some are", "all are", "nobody answers"],
+    ids=["one is refused", "two are", "all are", "nobody answers"],
 )
-def test_a_sweep_goes_on_past_what_is_refused_and_ends_where_nobody_answers(fault, refused, asked):
-    calls = []
+def test_a_sweep_goes_on_past_what_is_refused_and_ends_where_nobody_answers(bad, fault, polled):
+    async def main():
+        clock = Settling()
+        source, rotation = Refusing(clock, bad, fault), Rotation(names(150), 0.0)
+        task = asyncio.create_task(Poller(source, rotation, "KRX", clock, calls_per_s=lambda: 12.0).sweep())
+        while not task.done():
+            await clock.advance(0.5)
+        return source.refused, rotation
 
-    class Notes:
-        async def multi_price(self, symbols, scope="KRX", *, priority=Priority.LIVE):
-            calls.append(symbols)
-            if len(calls) - 1 in refused:
-                raise fault
-            return [Row(symbol) for symbol in symbols]
+    refused, rotation = asyncio.run(main())
+    assert rotation.polls.sum() == polled
+    assert refused <= (12 if polled > 100 else 3)
 
-    rotation = Rotation(names(150), 0.0)
-    asyncio.run(Poller(Notes(), rotation, "KRX", SimulatedClock(), calls_per_s=lambda: 12.0).sweep())
-    assert len(calls) == asked
+
+@pytest.mark.parametrize("bad", [{"000017"}, {"000017", "000045"}, set(names(90))], ids=["one", "two", "all"])
+def test_a_symbol_that_is_refused_keeps_none_of_the_others_away(bad):
+    async def main():
+        clock = Settling()
+        source, rotation = Refusing(clock, bad), Rotation(names(90), 0.0)
+        task = asyncio.create_task(Poller(source, rotation, "KRX", clock, calls_per_s=lambda: 12.0, parallel=2).run())
+        await clock.advance(60.0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return source.refused, rotation
+
+    refused, rotation = asyncio.run(main())
+    others = [rotation.polls[place] for place, symbol in enumerate(rotation.symbols) if symbol not in bad]
+    assert min(others, default=60) > 40
+    # Where nobody is answered it is no symbol's fault, and all are asked for ever more rarely.
+    assert refused < (60 * len(bad) if others else 20)
