@@ -41,11 +41,13 @@ def emit_json(value: object) -> None:
 
 
 def _json(value: object) -> str:
-    """JSON for any reader: what is not finite is null, since JSON knows no NaN."""
+    """JSON for any reader: what is not finite is null, since JSON knows no NaN, and half a surrogate pair, which UTF-8
+    cannot hold, is escaped."""
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
     except ValueError:
-        return json.dumps(_finite(value), ensure_ascii=False, default=_plain)
+        text = json.dumps(_finite(value), ensure_ascii=False, default=_plain)
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _finite(value: object) -> object:

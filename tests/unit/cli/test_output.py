@@ -40,3 +40,10 @@ def test_cells_read_well(value: object, shown: str) -> None:
 def test_a_brokers_text_cannot_break_a_terminal_or_a_log() -> None:
     error = BrokerReplyError("EGW\ud800", "bad\x1b[31m \udfff 오류", call="inquire-price")
     assert str(error) == "inquire-price: the broker answered EGW? bad?[31m ? 오류"
+
+
+def test_half_a_surrogate_pair_is_escaped_and_everything_else_is_as_it_was(capsys) -> None:
+    emit_json({"a": "\ud800", "b": "삼성전자", "c": float("nan")})
+    out = capsys.readouterr().out
+    assert out == '{"a": "\\ud800", "b": "삼성전자", "c": null}\n'
+    assert json.loads(out)["a"] == "\ud800"
