@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from rich.console import Console
     from rich.progress import Progress
+    from rich.table import Table
 
 
 _UNBOUNDED = 10_000
@@ -59,22 +60,68 @@ def _finite(value: object) -> object:
 
 
 def emit_rows(rows: Iterable[Mapping[str, Any]], format_: Format, *, columns: Sequence[str] | None = None) -> None:
-    """Rows on stdout: one JSON array, or a table with the columns of the first row (or ``columns``)."""
+    """Rows on stdout: one JSON array, or a table with the columns of the first row (or ``columns``).
+
+    Where the terminal is too narrow for a table without breaking words, each row is a block of lines.
+    """
     listed = list(rows)
     if format_ is Format.json:
         emit_json(listed)
         return
+    names = list(columns or (listed[0].keys() if listed else ()))
+    cells = [[cell(row.get(name)) for name in names] for row in listed]
+    numeric = {name for name in names if any(isinstance(row.get(name), int | float | Decimal) for row in listed)}
+    console = stdout()
+    room = console.width - 3 * (len(names) - 1)
+    least = [_least(name, (row[place] for row in cells)) for place, name in enumerate(names)]
+    whole = [max(width, len(name)) for name, width in zip(names, least, strict=True)]
+    if listed and sum(least) > room:
+        for record in _records(names, cells):
+            console.print(record)
+    else:
+        console.print(_table(names, cells, numeric, whole if sum(whole) <= room else least))
+
+
+def _table(names: Sequence[str], cells: Sequence[Sequence[str]], numeric: set[str], least: Sequence[int]) -> Table:
     from rich.table import Table
 
-    names = list(columns or (listed[0].keys() if listed else ()))
-    table = Table(*names, header_style="bold", show_edge=False, pad_edge=False)
-    numeric = {name for name in names if any(isinstance(row.get(name), int | float | Decimal) for row in listed)}
-    for name, column in zip(names, table.columns, strict=True):
-        column.justify = "right" if name in numeric else "left"
-        column.overflow = "fold"
-    for row in listed:
-        table.add_row(*(cell(row.get(name)) for name in names))
-    stdout().print(table)
+    table = Table(header_style="bold", show_edge=False, pad_edge=False)
+    for name, width in zip(names, least, strict=True):
+        table.add_column(
+            "\n".join(_parts(name)) if len(name) > width else cell(name),
+            justify="right" if name in numeric else "left",
+            overflow="fold",
+            min_width=width,
+        )
+    for row in cells:
+        table.add_row(*row)
+    return table
+
+
+def _records(names: Sequence[str], cells: Sequence[Sequence[str]]) -> Iterator[Table]:
+    """A block of lines for each row: what too many columns for the terminal leave readable, and whole to copy."""
+    from rich.table import Table
+
+    for number, row in enumerate(cells, 1):
+        record = Table(f"row {number:,}", "", header_style="bold", show_edge=False, pad_edge=False)
+        record.columns[0].no_wrap = True
+        record.columns[1].overflow = "fold"
+        for name, value in zip(names, row, strict=True):
+            record.add_row(cell(name), value)
+        yield record
+
+
+def _least(name: str, values: Iterable[str]) -> int:
+    """Columns below which a word of the values, or a part of the name, would have to be broken."""
+    from rich.cells import cell_len
+
+    words = (word for value in values for word in value.split())
+    return max(map(cell_len, (*_parts(name), *words)), default=1)
+
+
+def _parts(name: str) -> list[str]:
+    """Where the name of a column may be broken: after an underscore."""
+    return cell(name).replace("_", "_\n").split("\n")
 
 
 class Batches(Protocol):

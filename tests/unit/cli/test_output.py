@@ -3,8 +3,10 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
+from rich.console import Console
 
-from hosu.cli.output import Format, cell, emit_json, emit_reader
+from hosu.cli import output
+from hosu.cli.output import Format, cell, emit_json, emit_reader, emit_rows
 from hosu.errors import BrokerReplyError
 
 
@@ -47,3 +49,56 @@ def test_half_a_surrogate_pair_is_escaped_and_everything_else_is_as_it_was(capsy
     out = capsys.readouterr().out
     assert out == '{"a": "\\ud800", "b": "삼성전자", "c": null}\n'
     assert json.loads(out)["a"] == "\ud800"
+
+
+_DAY = {"date": "2026-09-15", "certified": 3, "missing_shares": 1200, "why": "end of the day not seen"}
+
+
+@pytest.mark.parametrize(
+    ("width", "lines"),
+    [
+        (
+            60,
+            [
+                "date       ┃ certified ┃ missing_shares ┃ why",
+                "━━━━━━━━━━━╇━━━━━━━━━━━╇━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━",
+                "2026-09-15 │         3 │          1,200 │ end of the day not",
+                "           │           │                │ seen",
+            ],
+        ),
+        (
+            44,
+            [
+                "           ┃           ┃ missing_ ┃",
+                "date       ┃ certified ┃   shares ┃ why",
+                "━━━━━━━━━━━╇━━━━━━━━━━━╇━━━━━━━━━━╇━━━━━━━━━",
+                "2026-09-15 │         3 │    1,200 │ end of",
+                "           │           │          │ the day",
+                "           │           │          │ not seen",
+            ],
+        ),
+        (
+            36,
+            [
+                "row 1          ┃",
+                "━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━",
+                "date           │ 2026-09-15",
+                "certified      │ 3",
+                "missing_shares │ 1,200",
+                "why            │ end of the day not",
+                "               │ seen",
+            ],
+        ),
+    ],
+)
+def test_a_narrow_terminal_breaks_no_word(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int, lines: list[str]
+) -> None:
+    monkeypatch.setattr(output, "stdout", lambda: Console(width=width))
+    emit_rows([_DAY], Format.table)
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == lines
+
+
+def test_the_name_of_a_column_cannot_steer_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    emit_rows([{"\x1b[2Ja": 1}], Format.table)
+    assert "\x1b" not in capsys.readouterr().out
