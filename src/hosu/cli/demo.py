@@ -31,7 +31,7 @@ _QUESTIONS: Final = (
         "Which symbols traded most?",
         (
             "SELECT symbol, count(*) AS trades, sum(size) AS shares, round(sum(price * size) / 1e8, 1) AS value_100m "
-            "FROM trades GROUP BY symbol ORDER BY value_100m DESC LIMIT 5"
+            "FROM trades_unique GROUP BY symbol ORDER BY value_100m DESC LIMIT 5"
         ),
     ),
     (
