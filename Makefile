@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-COMPILE := echo "compiling kernels (once) ..."; $(BIN)/python -m hosu.cli.kernels
+COMPILE := echo "compiling kernels, once; a minute or two ..."; $(BIN)/python -m hosu.cli.kernels
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 .PHONY: help demo test test-slow setup check bench soak crash fuzz format lock clean

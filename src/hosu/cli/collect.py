@@ -45,7 +45,10 @@ def collect(
         typer.Option("--exchanges", min=0, max=60, help="Slots an hour and key that may go to symbols trading more."),
     ] = 0,
     until_idle: Annotated[
-        float | None, typer.Option("--until-idle", metavar="S", min=0.1, help="End after so many seconds without data.")
+        float | None,
+        typer.Option(
+            "--until-idle", metavar="S", min=0.1, help="End so many seconds after the last data (60 if none)."
+        ),
     ] = None,
     bars: Annotated[bool, typer.Option("--bars/--no-bars", help="Build bars when the day is over.")] = True,
     poll: Annotated[bool, typer.Option("--poll/--no-poll", help="Take REST snapshots too.")] = True,

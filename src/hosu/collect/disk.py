@@ -124,7 +124,7 @@ class DiskBudget:
         return Forecast(room.name, room.used_bytes, room.free_bytes, rate, elapsed_us / _HOUR_US, left)
 
     def _warning(self, room: Forecast) -> tuple[str, str] | None:
-        free = f"{room.free_bytes / _GIB:,.1f} GiB free for {room.name}"
+        free = f"{_size(room.free_bytes)} free for {room.name}"
         reserve_bytes = self.config.reserve_bytes
         if room.free_bytes < reserve_bytes:
             return f"{room.name} full", f"{free}, the lake is held back: free some"
@@ -133,8 +133,12 @@ class DiskBudget:
             last = f"{room.days_left:,.1f} days at the growth of the last {room.hours:,.1f} hours"
             return f"{room.name} days", f"{free}, which last {last}"
         if room.free_bytes < 2 * reserve_bytes:
-            return f"{room.name} low", f"{free}, the lake is held back below {reserve_bytes / _GIB:,.1f}"
+            return f"{room.name} low", f"{free}, the lake is held back below {_size(reserve_bytes)}"
         return None
+
+
+def _size(count: int) -> str:
+    return f"{count / _GIB:,.1f} GiB" if count >= _GIB else f"{count / 2**20:,.1f} MiB"
 
 
 def history_to_json(history: Sequence[Usage]) -> list[dict[str, Any]]:

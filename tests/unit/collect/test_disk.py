@@ -61,10 +61,10 @@ def test_the_first_minutes_foretell_nothing_and_the_first_hour_warns_nobody():
 
 def test_below_the_reserve_the_lake_is_held_back_and_below_twice_that_it_is_said_before():
     assert take(budget(), 0, 10, 0.9).warnings == {
-        "log and lake full": "0.9 GiB free for log and lake, the lake is held back: free some"
+        "log and lake full": "921.6 MiB free for log and lake, the lake is held back: free some"
     }
     assert take(budget(), 0, 10, 1.9).warnings == {
-        "log and lake low": "1.9 GiB free for log and lake, the lake is held back below 1.0"
+        "log and lake low": "1.9 GiB free for log and lake, the lake is held back below 1.0 GiB"
     }
     assert take(budget(), 0, 10, 2).warnings == {}
 
