@@ -119,12 +119,12 @@ def test_a_segment_whose_name_is_not_synced_is_caught(monkeypatch: pytest.Monkey
 
 def test_a_lake_that_calls_synced_what_is_not_is_caught(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(FolderSync, "sync", lambda self, paths: None)
-    caught()
+    assert "is not a lake of hosu" in caught()
 
 
 def test_a_lake_whose_commits_are_not_synced_is_caught(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(Table, "sync", lambda self: None)
-    caught()
+    assert "are missing" in caught()
 
 
 def test_an_archive_whose_copies_are_not_synced_is_caught(monkeypatch: pytest.MonkeyPatch):
@@ -134,10 +134,10 @@ def test_an_archive_whose_copies_are_not_synced_is_caught(monkeypatch: pytest.Mo
         sync(self, [path for path in paths if not path.startswith("raw/frames/")])
 
     monkeypatch.setattr(Storage, "sync", all_but_frames)
-    caught()
+    assert "raw/frames/" in caught()
 
 
 def test_a_writer_that_stores_a_batch_again_is_caught(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(LakeSink, "resume_after", lambda self, wal_id: -1)
     monkeypatch.setattr(Table, "covered", lambda self, app_id: -1)
-    caught()
+    assert "does not get to" in caught()

@@ -303,8 +303,9 @@ class Poller:
 
 def _is_final(error: Exception) -> bool:
     """Whether the broker refuses these symbols, as far as its code tells: not its pace, not itself, not the key."""
-    final = isinstance(error, BrokerReplyError) and not may_succeed_later(error)
-    return final and verdict(error.code) is not Verdict.FATAL  # type: ignore[attr-defined]
+    if not isinstance(error, BrokerReplyError) or may_succeed_later(error):
+        return False
+    return verdict(error.code) is not Verdict.FATAL
 
 
 def facts(value: float) -> float | None:

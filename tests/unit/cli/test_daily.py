@@ -4,9 +4,8 @@ import asyncio
 import datetime as dt
 import os
 import signal
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,6 +17,9 @@ from hosu.errors import BrokerUnreachableError, LogWriteError
 from hosu.market.agenda import Turn
 from hosu.market.calendar import KST
 from hosu.market.day_plan import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def at(text: str) -> int:
@@ -84,15 +86,6 @@ class Diary:
 
     def _now(self) -> str:
         return dt.datetime.fromtimestamp(self._clock.now_us() / 1e6, KST).strftime("%Y-%m-%d %H:%M")
-
-
-@pytest.fixture(autouse=True)
-def _signals() -> Iterator[None]:
-    """As they were before."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 def days(clock: Fast, diary: Diary, scope: Scope = Scope.KRX, path: Path | None = None) -> Days:

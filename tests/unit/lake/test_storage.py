@@ -49,6 +49,8 @@ def test_an_absent_object_has_no_head_and_cannot_be_got(storage: Storage) -> Non
 def test_sync_passes_over_files_that_are_gone(storage: Storage) -> None:
     storage.put("a/b", b"1")
     storage.sync(["a/b", "a/gone"])
+    assert storage.get("a/b") == b"1"
+    assert storage.head("a/gone") is None
 
 
 def test_a_missing_folder_is_not_made_unless_asked_for(tmp_path: Path) -> None:
