@@ -259,6 +259,7 @@ def _coverage(
         CoverageConfig(
             poll_every_s=plan.poll_every_s,
             witness_every_s=max(settings.poll_seconds, plan.poll_every_s),
+            stream_first=plan.host.name == "simulator",
             exchange=ExchangeConfig(plan.exchanges),
         ),
         share,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 import structlog
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from hosu.kis.registrations import Registrations
 
 _log = structlog.get_logger(__name__)
+_LOOK_S: Final = 0.1
+"""How often it is looked whether the stream stands, where polls wait for it."""
 
 
 class StreamPart(Protocol):
@@ -45,12 +47,14 @@ class StreamPart(Protocol):
 class CoverageConfig:
     """``poll_every_s`` is wanted for symbols that are not streamed while the market is open, ``witness_every_s`` for
     streamed ones, and for all while it is closed. Every ``watch_s`` it is looked who is streamed, every ``report_s``
-    a report is written."""
+    a report is written. ``stream_first``: nothing is polled before the stream has stood once; prices carry no date,
+    and where the day is not today's, only the stream tells which one it is."""
 
     poll_every_s: float = 1.0
     witness_every_s: float = 60.0
     watch_s: float = 1.0
     report_s: float = 5.0
+    stream_first: bool = False
     exchange: ExchangeConfig = field(default_factory=ExchangeConfig)
 
 
@@ -104,6 +108,7 @@ class Coverage:
         self._exchanged = 0
         self._gave_up: set[str] = set()
         self._ended = False
+        self._may_poll = not config.stream_first
         self._scores: dict[str, float] = {}
         self._status: dict[str, Any] = {}
 
@@ -129,16 +134,22 @@ class Coverage:
                 group.create_task(self._report(), name="coverage-report")
                 if self._poller is not None:
                     self._set_intervals()
-                    group.create_task(self._poller.run(), name="coverage-polls")
+                    group.create_task(self._polls(self._poller), name="coverage-polls")
         finally:
             self._ended = True
             self._keep(self.report())
 
     async def sweep(self) -> None:
         """Polls everybody once more; the streamed ones first."""
-        if self._poller is not None:
+        if self._poller is not None and self._may_poll:
             await self._poller.sweep()
             self._keep(self.report())
+
+    async def _polls(self, poller: Poller) -> None:
+        while not self._may_poll:
+            await self._clock.sleep(_LOOK_S)
+            self._may_poll = self._connected()
+        await poller.run()
 
     async def _watch(self) -> None:
         while True:

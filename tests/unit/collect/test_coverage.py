@@ -96,3 +96,25 @@ def test_without_polls_the_rest_is_not_covered_and_a_slot_that_was_refused_gives
         "B": ("not covered", "the broker refused it (OPSP8992)", None),
         "C": ("not covered", "no slot left by its priority", None),
     }
+
+
+def test_where_the_stream_tells_the_date_nothing_is_polled_before_it_stood_and_polls_outlive_it():
+    async def main():
+        clock, market, feed, standing = SimulatedClock(), Market(), Stream(2), [False]
+        (share,) = make_plan(["A", "B", "C"], [TRADES], [Key("k", 2)]).shares
+        poller = Poller(market, Rotation(share.symbols, 0.0), "KRX", clock, calls_per_s=lambda: 12.0, parallel=1)
+        config = CoverageConfig(1.0, 1.0, report_s=1e9, stream_first=True)
+        coverage = Coverage(config, share, feed, poller, clock, calls_per_s=lambda: 12.0, connected=lambda: standing[0])
+        running, calls = asyncio.create_task(coverage.run()), []
+        for standing[0] in (False, True, False):
+            for _ in range(90):
+                await clock.advance(1.0)
+            await coverage.sweep()
+            calls.append(poller.calls)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        return calls
+
+    before, standing, after = asyncio.run(main())
+    assert before == 0
+    assert 60 < standing < after - 60
