@@ -48,7 +48,8 @@ format: $(VENV)/.dev ## format the code and apply safe lint fixes
 lock: $(VENV)/.uv ## lock the dependencies again, with hashes
 	@echo uv | $(LOCK) --no-annotate -o requirements/bootstrap.txt -
 	@$(LOCK) pyproject.toml --group build -o requirements/base.txt
-	@$(LOCK) pyproject.toml --group dev -o requirements/dev.txt
+	@$(LOCK) pyproject.toml --extra models --group build -o requirements/models.txt
+	@$(LOCK) pyproject.toml --extra models --group dev -o requirements/dev.txt
 	@$(LOCK) --no-deps --group pykis -o requirements/pykis.txt
 
 clean: ## remove .venv and every cache
