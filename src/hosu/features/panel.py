@@ -108,12 +108,10 @@ class LabelledRows:
     @property
     def labelled(self) -> Flags:
         """(n,) whether the row has a label."""
-        return self.reason == 0
+        return np.equal(self.reason, 0)
 
     def where(self, mask: Flags) -> LabelledRows:
         """The rows where ``mask`` holds, in the same order."""
         whole = ("symbols", "sessions", "names")
-        kept = {
-            f.name: getattr(self, f.name) if f.name in whole else getattr(self, f.name)[mask] for f in fields(self)
-        }
+        kept = {f.name: getattr(self, f.name) if f.name in whole else getattr(self, f.name)[mask] for f in fields(self)}
         return LabelledRows(**kept)

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from hosu.market.bars import BAR_SCHEMAS
 from hosu.market.events import EVENT_SCHEMAS, TIMESTAMP
+from hosu.market.features import FEATURE_SCHEMAS
 from hosu.market.instruments import INSTRUMENTS
 from hosu.market.ledger import LEDGER_SCHEMAS
 
@@ -109,6 +110,18 @@ def _external(name: str) -> TableSpec:
     )
 
 
+def _features(name: str, location: str, days: int, order: tuple[str, ...] = ("symbol", "scope", "ts")) -> TableSpec:
+    return TableSpec(
+        name=name,
+        location=location,
+        schema=FEATURE_SCHEMAS[name],
+        order=order,
+        retention_days=days,
+        statistics=("symbol", "ts", "revision", "wal_id", "lsn"),
+        log_hours=30 * 24,
+    )
+
+
 _SPECS: Final = (
     # Scope before cum_volume: a unified series counts its own volume, so only (scope, symbol) is monotonic.
     _event("trades", ("symbol", "scope", "cum_volume", "wal_id", "lsn", "record_no")),
@@ -150,6 +163,12 @@ _SPECS: Final = (
         statistics=("symbol", "ts", "revision"),
         log_hours=30 * 24,
     ),
+    _features("technical_indicators", "processed/technical_indicators", 730),
+    _features("technical_indicators_1m", "processed/technical_indicators_1m", 730),
+    _features("feature_state", "processed/feature_state", 90, ("symbol", "scope", "revision")),
+    _features("ml_features", "ml/features", 1825, ("symbol", "scope", "ts", "feature_set")),
+    _features("ml_features_1m", "ml/features_1m", 1825, ("symbol", "scope", "ts", "feature_set")),
+    _features("features_served_1m", "ml/features_served_1m", 1825, ("symbol", "scope", "ts", "lsn")),
 )
 
 TABLES: Final[dict[str, TableSpec]] = {spec.name: spec for spec in _SPECS}
