@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from hosu.clock import SystemClock
 from hosu.collect.archivist import segment_date
 from hosu.collect.segment import archive_name, compress, read_segment
-from hosu.errors import HosuError, TableCorruptError
+from hosu.errors import HosuError, LakeFullError, LakeReadOnlyError, LakeUnreachableError, TableCorruptError
 from hosu.lake.archive import FramesArchive
 from hosu.lake.aside import Aside
 from hosu.lake.delta_log import DeltaLog
@@ -255,6 +255,8 @@ class _Repairer:
         rebuilder = RowRebuilder(self._lake, table, [file for file, _ in found], self._frames)
         try:
             result = rebuilder.store() if self._act else rebuilder.count()
+        except (LakeFullError, LakeReadOnlyError, LakeUnreachableError):
+            raise  # the rows can be made again: it is the disk that must be seen to, and then the repair run again
         except HosuError as error:
             for file, fault in found:
                 self._cannot(table.spec.name, table.path(file), f"{fault}; {error}", _FROM_COPY)

@@ -11,7 +11,7 @@ from archived_log import ArchivedLog, volumes
 from hosu.cli.lake import verify as verify_command
 from hosu.cli.output import Format
 from hosu.collect.replay import replay
-from hosu.errors import LockedError, TableCorruptError
+from hosu.errors import LakeReadOnlyError, LockedError, TableCorruptError
 from hosu.lake.lake import Lake
 from hosu.lake.repair import plan, repair
 from hosu.lake.sql import Session
@@ -87,6 +87,23 @@ def test_a_damaged_data_file_is_decoded_again_from_the_frames(filled: Lake, harm
     assert repair(filled).beyond == []
     assert volumes(filled) == ALL
     assert verify(filled, deep=True).findings == ()
+
+
+def test_a_disk_that_takes_nothing_ends_a_repair_and_does_not_make_the_file_lost(
+    filled: Lake, monkeypatch: pytest.MonkeyPatch
+):
+    victim = data_files(filled)[1]
+    victim.unlink()
+
+    def refused(*args: object) -> None:
+        raise LakeReadOnlyError(str(victim.parent), "Read-only file system")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("hosu.lake.repair_rows.RowRebuilder._store", refused)
+        with pytest.raises(LakeReadOnlyError, match="cannot be written"):
+            repair(filled)
+    assert repair(filled).beyond == []
+    assert volumes(filled) == ALL
 
 
 def test_a_plan_changes_nothing(filled: Lake):
