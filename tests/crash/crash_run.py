@@ -98,6 +98,7 @@ class _Run:
         self.home, self._kinds = home, kinds
         self._read = Remembered(lambda path: pq.ParquetFile(path).read())
         self._usual_steps = 200
+        self._repair_unfinished = False
         self.machine.truth.lied = kinds is KINDS and chance.random.random() < 0.1
 
     def run(self, crashes: int) -> Outcome:
@@ -178,11 +179,13 @@ class _Run:
 
     def _repair(self, life: Life) -> None:
         self.outcome.repairs += 1
+        self._repair_unfinished = True
         result = repairing.repair(
             self.machine.open_lake(), logs=[self._exported_log()], config=SQL, clock=self.machine.clock
         )
         if result.beyond and not self.machine.truth.lied:
             raise BrokenPromiseError(f"not repaired: {result.beyond}")
+        self._repair_unfinished = False
 
     def _exported_log(self) -> Path:
         """The log's segments as files, which is how a repair reads them."""
@@ -207,6 +210,8 @@ class _Run:
 
     def check(self, life: Life) -> None:
         """Everything durable is in the lake exactly once and as it was received, and the lake is sound."""
+        if self._repair_unfinished:  # whoever's repair was cut off runs it again; until then the log refuses to go on
+            self._mend(life)
         target = life.drain()
         if target < self.machine.truth.acknowledged and not self.machine.truth.lied:
             raise BrokenPromiseError(f"durable up to {self.machine.truth.acknowledged}, but {target} was drained")
