@@ -34,6 +34,7 @@
         ├── ArchiveConflictError    another segment is archived under this segment's name
         ├── TableCorruptError       a Delta log or data file is damaged
         ├── CommitConflictError     (retryable) somebody else committed first
+        ├── VersionGoneError        an old version of a table cannot be read any more
         └── QueryError              DuckDB refused the SQL
 
 ``retryable`` says whether the same call may succeed later without anybody changing anything.
@@ -327,6 +328,17 @@ class CommitConflictError(LakeError):
     def __init__(self, table: str, cause: str) -> None:
         self.table, self.cause = table, cause
         super().__init__(f"table {table}: another writer committed first ({cause}); run the command again")
+
+
+class VersionGoneError(LakeError):
+    """An old version of a table is not there, or not whole any more: retention and vacuum remove old files."""
+
+    def __init__(self, table: str, version: int, cause: str) -> None:
+        self.table, self.version, self.cause = table, version, cause
+        super().__init__(
+            f"version {version} of table {table} cannot be read ({cause}); what was made of it exists only where it "
+            "was saved, else make it anew from the table as it is now"
+        )
 
 
 class QueryError(LakeError):

@@ -21,7 +21,13 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from hosu import failpoints
-from hosu.errors import CommitConflictError, LakeFullError, LakeReadOnlyError, TableCorruptError
+from hosu.errors import (
+    CommitConflictError,
+    LakeFullError,
+    LakeReadOnlyError,
+    TableCorruptError,
+    VersionGoneError,
+)
 from hosu.lake.storage import disk_error, first_line
 
 if TYPE_CHECKING:
@@ -114,6 +120,28 @@ class Table:
         if storage.is_local:  # a store keeps an object whole or not at all
             _check_end(storage, spec, int(delta.version()))
         return cls(storage, spec, delta)
+
+    @classmethod
+    def at(cls, storage: Storage, spec: TableSpec, version: int) -> Table:
+        """The table as it was at a version; for reading only, ``refresh`` would move it on.
+
+        Raises:
+            VersionGoneError: its log does not reach back so far, or a file it needs has been removed.
+        """
+        from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError
+
+        try:
+            address = storage.address(spec.location)
+            delta = DeltaTable(address, version=version, storage_options=storage.delta_options)
+            table = cls(storage, spec, delta)
+            needed = {table.path(file) for file in table.files()}
+        except (DeltaError, TableCorruptError) as error:
+            raise VersionGoneError(spec.name, version, first_line(error)) from None
+        gone = sorted(needed - {entry.path for entry in storage.list(f"{spec.location}/")})
+        if gone:
+            raise VersionGoneError(spec.name, version, f"{gone[0]} has been removed")
+        return table
 
     @classmethod
     def create(cls, storage: Storage, spec: TableSpec) -> Table:

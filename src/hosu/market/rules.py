@@ -224,6 +224,17 @@ def _limit_rules(market: Market) -> tuple[LimitRule, ...]:
     return KONEX_LIMITS if market == Market.KONEX else LIMITS
 
 
+def limit_ratio(
+    day: date, market: Market = Market.KOSPI, kind: InstrumentType = InstrumentType.STOCK
+) -> Fraction | None:
+    """How far a price may go from its base on ``day``, as a share of it, unleveraged; None where nothing bounds it.
+
+    Raises:
+        CalendarRangeError: ``day`` lies before 2010.
+    """
+    return None if kind in _UNLIMITED else in_force(_limit_rules(market), day).ratio
+
+
 def limits_of(instrument: Instrument, day: date) -> PriceLimits | None:
     """The limits of an instrument on ``day``, which the instrument must be as of; None where it has none (in
     liquidation trading, warrants), or no base price. Funds are taken as unleveraged: the master file does not say."""

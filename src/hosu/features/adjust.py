@@ -1,0 +1,169 @@
+"""The adjustment factor by date: what a split, a rights issue or a dividend in shares makes of earlier prices.
+
+Bars are stored as traded. At the first bar of a day on which a symbol trades, what is known of that day tells what
+the last price before it is worth now. The first of these that is known counts:
+
+1. the dated *base price* (기준가), from the master file, else from a poll: the exchange itself has put the event into
+   it, and the day's limits are reckoned from it. The factor is base over last close. Less than a tick apart they are
+   the same.
+2. the broker's *split ratio* (``prtt_rate``: base over previous close, cut to hundredths; 0 is none).
+3. the broker's *ex-rights code* (``flng_cls_code``): cash dividends and distributions (02, 03, 05) do not move the
+   base in Korea, so the factor is 1.
+4. nothing: 1.
+
+Whatever the source, a price beyond the day's limits around the base so found is masked: either an event is missing
+here, or a price is wrong. Slack: nothing of a known base, one tick of a last close, of a ratio also what its two
+digits leave open, of prices that were adjusted by whoever made the file two ticks and two won (they are rounded).
+
+Prices that are adjusted already keep factor 1 and are only masked. A bar without a trade carries the last price as
+it was traded, so a base that changes in a halt counts where trading resumes. The first day of a listing has nothing
+before it: factor 1, never masked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from hosu.features.dated_rules import UNBOUNDED, WON
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from hosu.features.dated_rules import DatedRules
+    from hosu.features.panel import Flags, Floats, Ints
+
+_CASH: Final = (2, 3, 5)
+
+
+class Explained(IntEnum):
+    """What the factor of a bar rests on."""
+
+    NOTHING = 0  # no event is known, or it is not the day's first trade
+    BASE = 1  # the base price differs from the last close
+    RATIO = 2  # the broker's split ratio
+    CASH = 3  # the broker's code says that the base does not move
+    IMPORT = 4  # adjusted by whoever made the file
+
+
+@dataclass(frozen=True, slots=True)
+class Traded:
+    """Bars as traded, symbol after symbol: columns of ``BarPanel``, prices in hundredths."""
+
+    starts: Ints
+    date: Ints
+    high: Ints
+    low: Ints
+    close: Ints
+    volume: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of each bar's day beside its prices; None: of no bar.
+
+    Attributes:
+        base: (n,) base price in hundredths; 0 unknown.
+        ratio: (n,) the broker's split ratio; 0 none, NaN unknown.
+        ex_code: (n,) the broker's ex-rights code as a number; 0 none.
+        adjusted: (n,) whether the bar's prices were adjusted by whoever made them.
+    """
+
+    base: Ints | None = None
+    ratio: Floats | None = None
+    ex_code: Ints | None = None
+    adjusted: Flags | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """Per bar: the panel's ``factor`` and ``masked``, what the factor rests on, and the day's base (0 unknown)."""
+
+    factor: Floats
+    masked: Flags
+    explained: npt.NDArray[np.uint8]
+    base: Ints
+
+
+def adjustment(bars: Traded, known: Known, rules: DatedRules) -> Adjustment:
+    """Factor and mask of each bar.
+
+    Args:
+        bars: (n,) of one interval, minutes or days.
+        known: (n,) about their days.
+        rules: ticks and limits of the same bars.
+    """
+    before, first = previous_trade(bars.starts, bars.volume), first_trade_of_day(bars.starts, bars.date, bars.volume)
+    rows = np.arange(len(bars.date))
+    begins = (first == rows) & (before >= 0)
+    factor, explained = _factors(bars, known, rules, np.flatnonzero(begins), before)
+    base, slack = _base(bars, known, rules, np.flatnonzero(begins), before, factor, explained)
+    masked = _beyond(bars, rules, base, slack, first)
+    return Adjustment(factor, masked, explained, np.where(first >= 0, base[first], 0))
+
+
+def previous_trade(starts: Ints, volume: Ints) -> Ints:
+    """(n,) the row of the symbol's last trade before each row; -1 where there is none."""
+    rows = np.arange(len(volume))
+    last = np.maximum.accumulate(np.where(volume > 0, rows, -1)) if len(rows) else rows
+    before = np.concatenate(([-1], last[:-1]))[: len(rows)]
+    return np.where(before >= np.repeat(starts[:-1], np.diff(starts)), before, -1)
+
+
+def first_trade_of_day(starts: Ints, date: Ints, volume: Ints) -> Ints:
+    """(n,) the row of the day's first trade at or before each row; -1 where there is none yet."""
+    rows, before = np.arange(len(date)), previous_trade(starts, volume)
+    begins = (volume > 0) & ((before < 0) | (date != date[before]))
+    latest = np.maximum.accumulate(np.where(begins, rows, -1)) if len(rows) else rows
+    own = (latest >= np.repeat(starts[:-1], np.diff(starts))) & (date[latest] == date)
+    return np.where(own, latest, -1)
+
+
+def _factors(
+    bars: Traded, known: Known, rules: DatedRules, rows: Ints, before: Ints
+) -> tuple[Floats, npt.NDArray[np.uint8]]:
+    factor, explained = np.ones(len(bars.date)), np.zeros(len(bars.date), np.uint8)
+    last = bars.close[before[rows]]
+    base = known.base[rows] if known.base is not None else np.zeros(len(rows), np.int64)
+    moved = (base > 0) & (np.abs(base - last) >= rules.ticks(base, rows))
+    ratio = np.nan_to_num(known.ratio[rows]) if known.ratio is not None else np.zeros(len(rows))
+    split = (base <= 0) & (ratio > 0) & (ratio != 1)
+    cash = (base <= 0) & ~split & (np.isin(known.ex_code[rows], _CASH) if known.ex_code is not None else False)
+    made = known.adjusted[rows] if known.adjusted is not None else np.zeros(len(rows), np.bool_)
+    factor[rows] = np.select([made, moved, split], [1.0, base / np.maximum(last, 1), ratio], 1.0)
+    codes = (Explained.IMPORT, Explained.BASE, Explained.RATIO, Explained.CASH)
+    explained[rows] = np.select([made, moved, split, cash], codes, Explained.NOTHING)
+    return factor, explained
+
+
+def _base(
+    bars: Traded,
+    known: Known,
+    rules: DatedRules,
+    rows: Ints,
+    before: Ints,
+    factor: Floats,
+    explained: npt.NDArray[np.uint8],
+) -> tuple[Ints, Ints]:
+    """(n,) the base at a day's first trade, 0 elsewhere or unknown, and by how much prices may pass its limits."""
+    base, slack = np.zeros(len(bars.date), np.int64), np.zeros(len(bars.date), np.int64)
+    worth = np.rint(bars.close[before[rows]] * factor[rows]).astype(np.int64)
+    told = known.base[rows] if known.base is not None else np.zeros(len(rows), np.int64)
+    made = explained[rows] == Explained.IMPORT
+    base[rows] = np.where((told > 0) & ~made, told, worth)
+    tick = rules.ticks(base[rows], rows)
+    digits = np.where(explained[rows] == Explained.RATIO, np.rint(0.01 * base[rows] / factor[rows]), 0)
+    estimated = tick + digits.astype(np.int64)
+    slack[rows] = np.select([made, told > 0], [2 * tick + 2 * WON, 0], estimated)
+    return base, slack
+
+
+def _beyond(bars: Traded, rules: DatedRules, base: Ints, slack: Ints, first: Ints) -> Flags:
+    """Which traded bars lie beyond their day's limits; once the day's first does, its base says nothing of the rest."""
+    lower, upper = rules.limits(base[first])
+    over = (bars.high - slack[first] > upper) | (bars.low + slack[first] < lower)
+    beyond: Flags = over & (bars.volume > 0) & (first >= 0) & (upper < UNBOUNDED)
+    return beyond & ((first == np.arange(len(first))) | ~beyond[first])

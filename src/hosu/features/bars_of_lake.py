@@ -1,0 +1,275 @@
+"""The lake's bars as a ``BarPanel``: the regular session, one scope, adjusted by date.
+
+Raw bars come from ``processed_ohlcv`` (or ``_1m``). Before a symbol's first raw bar, for all time if it has none,
+bars of ``bars_daily_external`` (``bars_1m_external``) that somebody else adjusted stand in, marked as such;
+``processed_ohlcv`` leaves those out. Of each row it is told where it comes from and what the ledger knows of its day.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hosu.errors import InputError
+from hosu.features.adjust import Known, Traded, adjustment, previous_trade
+from hosu.features.dated_rules import DatedRules, Listing, day_of
+from hosu.features.lake_versions import Pinned
+from hosu.features.panel import BarPanel
+from hosu.lake.bar_sources import COVERAGE, DAY_BARS, MINUTE_BARS
+from hosu.market.bars import DAILY, MINUTES
+from hosu.market.calendar import session_windows
+from hosu.market.day_plan import Scope, Session
+from hosu.market.instruments import InstrumentType, Market
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from hosu.features.panel import Flags, Floats, Ints
+    from hosu.lake.lake import Lake
+    from hosu.lake.sql import SqlConfig
+
+    Codes = npt.NDArray[np.uint8]
+
+
+class Origin(IntEnum):
+    """Where a bar comes from: ``market.bars.BarSource``, and files with adjusted prices."""
+
+    CERTIFIED = 0
+    TRADES = 1
+    REST = 2
+    IMPORT = 3
+    POLL = 4
+    ADJUSTED = 5
+
+
+class DayState(IntEnum):
+    """What the ledger's latest revision says of a bar's day: ``market.ledger.State``."""
+
+    NO_LEDGER = 0
+    CERTIFIED = 1
+    ASSUMED = 2
+    OPEN = 3
+    UNPROVABLE = 4
+    POLLED = 5
+
+
+_TABLES: Final = {"day": (DAY_BARS, DAILY), "minute": (MINUTE_BARS, MINUTES)}
+
+_ROWS: Final = """
+-- Bars of the regular session with what else is known of their day. Grain: symbol, ts.
+WITH raw AS (
+  SELECT symbol, date, ts, open, high, low, close, volume, value, split_part(source, ':', 1) AS origin
+  FROM bars {wanted} WHERE scope = '{scope}' AND session_set = 'regular'
+),
+begun AS (SELECT symbol, min(ts) AS since FROM raw GROUP BY symbol),
+outside AS (
+  SELECT symbol, date, ts, open, high, low, close, volume, value, 'adjusted' AS origin
+  FROM external {wanted} WHERE scope = '{scope}' AND adjusted
+  QUALIFY row_number() OVER (PARTITION BY symbol, ts
+                             ORDER BY source LIKE 'kis:%' DESC, revision DESC, lsn DESC, record_no DESC) = 1
+),
+chosen AS (
+  SELECT * FROM raw
+  UNION ALL BY NAME
+  SELECT outside.* FROM outside LEFT JOIN begun USING (symbol) WHERE begun.since IS NULL OR outside.ts < begun.since
+),
+ledger AS (
+  SELECT date, symbol, state FROM coverage WHERE scope = '{scope}'
+  QUALIFY row_number() OVER (PARTITION BY date, symbol ORDER BY revision DESC, built_at DESC) = 1
+),
+listed AS (SELECT date, symbol, base_price AS base FROM instruments WHERE base_price > 0),
+polled AS (
+  -- Before the open a poll may still tell of the day before: the last one counts.
+  SELECT date, symbol, arg_max(base_price, ts_recv) AS base
+  FROM snapshots WHERE scope = '{scope}' AND base_price > 0 GROUP BY ALL
+),
+mended AS (SELECT DISTINCT date, symbol FROM {mended})
+SELECT chosen.symbol, replace(chosen.date, '-', '')::BIGINT AS date, epoch_us(ts) AS ts,
+       round(open * 100)::BIGINT AS open, round(high * 100)::BIGINT AS high, round(low * 100)::BIGINT AS low,
+       round(close * 100)::BIGINT AS close, volume, value, origin, coalesce(state, 'no_ledger') AS state,
+       round(coalesce(listed.base, polled.base, 0) * 100)::BIGINT AS base, mended.symbol IS NOT NULL AS repaired
+FROM chosen LEFT JOIN ledger ON ledger.date = chosen.date AND ledger.symbol = chosen.symbol
+     LEFT JOIN listed ON listed.date = chosen.date AND listed.symbol = chosen.symbol
+     LEFT JOIN polled ON polled.date = chosen.date AND polled.symbol = chosen.symbol
+     LEFT JOIN mended ON mended.date = chosen.date AND mended.symbol = chosen.symbol
+ORDER BY chosen.symbol, ts
+"""
+_MENDED: Final = "trades WHERE scope = '{scope}' AND source = 'rest'"
+_NEVER: Final = "coverage WHERE false"
+
+_LISTINGS: Final = """
+-- Market and type of each symbol, by the latest day that says so. Grain: symbol.
+SELECT symbol, arg_max(market, date) AS market, arg_max(type, date) AS type FROM instruments GROUP BY symbol
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class LakePanel:
+    """Bars, and what is known of each beside its numbers; ``n`` rows.
+
+    Attributes:
+        bars: the panel.
+        origin: (n,) ``Origin``.
+        state: (n,) ``DayState``.
+        base: (n,) the day's base in hundredths of a won: dated, else what the last close is worth; 0 unknown.
+        explained: (n,) ``adjust.Explained``.
+        repaired: (n,) whether trades of the symbol's day came later over REST; False if that was not asked.
+        listings: market and type of the symbols of which a master file tells.
+        pinned: the tables it was read from.
+    """
+
+    bars: BarPanel
+    origin: Codes
+    state: Codes
+    base: Ints
+    explained: Codes
+    repaired: Flags
+    listings: dict[str, Listing]
+    pinned: Pinned
+
+    @property
+    def adjusted(self) -> Flags:
+        """(n,) whether a bar's prices were adjusted by whoever made the file."""
+        return self.origin == Origin.ADJUSTED
+
+    @property
+    def without_ledger(self) -> Flags:
+        """(n,) whether no ledger tells of the bar's day."""
+        return self.state == DayState.NO_LEDGER
+
+
+def tables_of(interval: str, *, repaired: bool = False) -> tuple[str, ...]:
+    """The tables a panel is read from; ``repaired``: those that tell of repairs too.
+
+    Raises:
+        InputError: an unknown interval.
+    """
+    if interval not in _TABLES:
+        raise InputError(f"interval {interval!r}", "is unknown", f"choose {' or '.join(_TABLES)}")
+    return (*_TABLES[interval], COVERAGE, "instruments", "snapshots", *(("trades",) if repaired else ()))
+
+
+def panel(
+    lake: Lake,
+    interval: str = "day",
+    symbols: Sequence[str] | None = None,
+    start: str | None = None,
+    end: str | None = None,
+    scope: str = "KRX",
+    *,
+    pinned: Pinned | None = None,
+    repaired: bool = False,
+    config: SqlConfig | None = None,
+) -> LakePanel:
+    """The bars of these symbols between two dates, both included; empty where the lake has none.
+
+    Args:
+        lake: where they are.
+        interval: ``day`` or ``minute``.
+        symbols: which; None: all.
+        start: first date, ``YYYY-MM-DD``; None: from the oldest.
+        end: last date; None: to the newest.
+        scope: KRX, NXT or UN.
+        pinned: tables at versions; None: as they are now.
+        repaired: whether to ask which days were repaired (reads ``trades``).
+        config: what DuckDB may take.
+
+    Raises:
+        InputError: an unknown interval or scope.
+        TableCorruptError, QueryError, LakeFullError: a file is damaged; memory or disk do not suffice.
+        CalendarRangeError: a bar before 2010.
+    """
+    names = tables_of(interval, repaired=repaired)
+    if scope not in {each.value for each in Scope}:
+        raise InputError(f"scope {scope!r}", "is unknown", "choose KRX, NXT or UN")
+    held = pinned or Pinned.now(lake, names)
+    roles = {"bars": names[0], "external": names[1], "coverage": COVERAGE, "instruments": names[3]}
+    roles |= {"snapshots": names[4]} | ({"trades": "trades"} if repaired else {})
+    mended = (_MENDED if repaired else _NEVER).format(scope=scope)
+    wanted = "" if symbols is None else "SEMI JOIN wanted USING (symbol)"
+    beside = {} if symbols is None else {"wanted": pa.table({"symbol": pa.array(sorted(set(symbols)), pa.string())})}
+    sql = _ROWS.format(scope=scope, wanted=wanted, mended=mended)
+    rows = held.query(sql, roles, start=start, end=end, beside=beside, config=config)
+    if interval == "minute":
+        rows = _regular(rows, Scope(scope))
+    return _built(rows, _listings(held, end), held)
+
+
+def _listings(held: Pinned, end: str | None) -> dict[str, Listing]:
+    rows = held.query(_LISTINGS, {"instruments": "instruments"}, end=end).to_pylist()
+    return {row["symbol"]: Listing(Market(row["market"]), InstrumentType(row["type"])) for row in rows}
+
+
+def _regular(rows: pa.Table, scope: Scope) -> pa.Table:
+    """Without what of adjusted minutes lies outside the regular session; the others were told apart before."""
+    outside = pc.equal(rows.column("origin"), "adjusted")
+    if not pc.any(outside).as_py():
+        return rows
+    date, ts = _ints(rows, "date"), _ints(rows, "ts")
+    within = np.ones(len(date), np.bool_)
+    for number in np.unique(date).tolist():
+        mine = date == number
+        window = next(each for each in session_windows(day_of(number), scope) if each.session is Session.REGULAR)
+        within[mine] = (ts[mine] >= window.start_us) & (ts[mine] < window.end_us)
+    return rows.filter(pa.array(within | ~np.asarray(outside.to_numpy())))
+
+
+def _built(rows: pa.Table, listings: dict[str, Listing], held: Pinned) -> LakePanel:
+    symbol, symbols = _codes(rows.column("symbol"))
+    starts = np.searchsorted(symbol, np.arange(len(symbols) + 1)).astype(np.int64)
+    prices = {name: _ints(rows, name) for name in ("open", "high", "low", "close")}
+    volume = _ints(rows, "volume")
+    _carry(prices, starts, volume)
+    date, base = _ints(rows, "date"), _ints(rows, "base")
+    origin = _named(rows.column("origin"), Origin)
+    traded = Traded(starts, date, prices["high"], prices["low"], prices["close"], volume)
+    rules = DatedRules.of(date, symbol, symbols, listings)
+    made = adjustment(traded, Known(base=base, adjusted=origin == Origin.ADJUSTED), rules)
+    value = np.asarray(rows.column("value").cast(pa.float64()).fill_null(np.nan).to_numpy(), np.float64)
+    bars = BarPanel(
+        symbols=tuple(symbols),
+        starts=starts,
+        date=date,
+        ts=_ints(rows, "ts"),
+        **prices,
+        volume=volume,
+        value=value,
+        factor=made.factor,
+        masked=made.masked,
+    )
+    repaired = np.asarray(rows.column("repaired").to_numpy(), np.bool_)
+    states = _named(rows.column("state"), DayState)
+    return LakePanel(bars, origin, states, made.base, made.explained, repaired, listings, held)
+
+
+def _carry(prices: dict[str, Ints], starts: Ints, volume: Ints) -> None:
+    """Gives a bar without a trade the last close, its own where there is no trade before it."""
+    idle = np.flatnonzero((volume <= 0) | (prices["open"] <= 0))
+    volume[idle] = 0
+    before = previous_trade(starts, volume)[idle]
+    close = np.where(before >= 0, prices["close"][before], prices["close"][idle])
+    for column in prices.values():
+        column[idle] = close
+
+
+def _ints(rows: pa.Table, name: str) -> Ints:
+    return np.array(rows.column(name).fill_null(0).to_numpy(), np.int64)
+
+
+def _codes(column: pa.ChunkedArray) -> tuple[Ints, list[str]]:
+    coded: Any = column.combine_chunks().dictionary_encode()
+    coded = coded.combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
+    return np.asarray(coded.indices.to_numpy(), np.int64), coded.dictionary.to_pylist()
+
+
+def _named(column: pa.ChunkedArray, names: type[Origin] | type[DayState]) -> Codes:
+    codes, texts = _codes(column)
+    table = np.array([names[text.upper()] for text in texts] or [0], np.uint8)
+    return table[codes]
