@@ -13,6 +13,7 @@ MODULES = (
     "hosu.collect.runs",
     "hosu.collect.ledger_kernel",
     "hosu.lake.ohlcv",
+    "hosu.features.kernel",
     "hosu.features.label_kernel",
     "hosu.kis.simulator.bars",
     "hosu.kis.simulator.exchange",

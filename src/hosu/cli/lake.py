@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hosu.cli.options import FormatOption, LakeOption, day_of, open_lake, sql_config
-from hosu.cli.output import Format, emit_json, emit_rows, note, progress, size
+from hosu.cli.output import Format, counting, emit_json, emit_rows, note, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,7 +59,7 @@ def compact(
     from hosu.lake.compact import CompactConfig
     from hosu.lake.compact import compact as compact_tables
 
-    with _counting("compacting") as tell:
+    with counting("compacting") as tell:
         done = compact_tables(
             open_lake(lake),
             table,
@@ -114,7 +114,7 @@ def verify(
         _repair(lake, state, format_, yes=yes)
         if not yes:
             return
-    with _counting("verifying") as tell:
+    with counting("verifying") as tell:
         result = verify_lake(
             open_lake(lake),
             table,
@@ -144,7 +144,7 @@ def _repair(lake: str | None, state: Path | None, format_: Format, *, yes: bool)
 
     opened = open_lake(lake)
     folder = state_folder(lake_root(lake), load(CollectSettings, {"state": state}))
-    with _alone(folder) as logs, _counting("repairing" if yes else "looking for what to repair") as tell:
+    with _alone(folder) as logs, counting("repairing" if yes else "looking for what to repair") as tell:
         do = repairing.repair if yes else repairing.plan
         result = do(opened, logs=logs, config=sql_config(), progress=tell)
     steps = [{"table": step.table, "path": step.path, "does": step.does} for step in result.steps]
@@ -190,7 +190,7 @@ def bars(date: DateOption = None, lake: LakeOption = None, format_: FormatOption
     """
     from hosu.lake.ohlcv import build
 
-    with _counting("building bars") as tell:
+    with counting("building bars") as tell:
         built = build(open_lake(lake), _dates(date), sort=sql_config(), progress=tell)
     emit_rows(
         [
@@ -208,11 +208,3 @@ def bars(date: DateOption = None, lake: LakeOption = None, format_: FormatOption
         ],
         format_,
     )
-
-
-@contextmanager
-def _counting(what: str) -> Iterator[Callable[[str], None]]:
-    """A bar without an end that shows what is worked on now: call what it gives with that."""
-    with progress() as shown:
-        task = shown.add_task(what, total=None)
-        yield lambda now: shown.update(task, description=f"{what}: {now}", advance=1)

@@ -12,11 +12,13 @@ import typer
 from hosu import __version__, failpoints
 from hosu.cli import (
     backfill,
+    check,
     collect,
     coverage,
     decode,
     demo,
     doctor,
+    features,
     instruments,
     lake,
     ledger,
@@ -65,6 +67,8 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(instruments.app, name="instruments")
 app.add_typer(lake.app, name="lake")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(features.app, name="features")
+app.add_typer(check.app, name="check")
 app.add_typer(service.app, name="service")
 
 

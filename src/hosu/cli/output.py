@@ -6,13 +6,14 @@ import base64
 import json
 import math
 import sys
+from contextlib import contextmanager
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
     from rich.console import Console
@@ -207,6 +208,14 @@ def progress() -> Progress:
         disable=not sys.stderr.isatty(),
         transient=True,
     )
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[str], None]]:
+    """A bar without an end that shows what is worked on now: call what it gives with that."""
+    with progress() as shown:
+        task = shown.add_task(what, total=None)
+        yield lambda now: shown.update(task, description=f"{what}: {now}", advance=1)
 
 
 def size(count: float) -> str:

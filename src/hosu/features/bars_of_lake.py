@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from hosu.features.panel import Flags, Floats, Ints
+    from hosu.features.panel import Flags, Ints
     from hosu.lake.lake import Lake
     from hosu.lake.sql import SqlConfig
 
@@ -269,7 +269,7 @@ def _codes(column: pa.ChunkedArray) -> tuple[Ints, list[str]]:
     return np.asarray(coded.indices.to_numpy(), np.int64), coded.dictionary.to_pylist()
 
 
-def _named(column: pa.ChunkedArray, names: type[Origin] | type[DayState]) -> Codes:
+def _named(column: pa.ChunkedArray, names: type[Origin | DayState]) -> Codes:
     codes, texts = _codes(column)
     table = np.array([names[text.upper()] for text in texts] or [0], np.uint8)
     return table[codes]

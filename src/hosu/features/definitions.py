@@ -76,7 +76,7 @@ def _scale_free(outputs: Floats, close: Floats) -> Floats:
     return np.ascontiguousarray(made)
 
 
-SPEC_V1: Final = FeatureSet("spec_v1", _SPEC, 250, "processed_ohlcv", "hosu", _spec)
+SPEC_V1: Final = FeatureSet("spec_v1", _SPEC, 300, "processed_ohlcv", "hosu", _spec)
 SCALE_FREE_V1: Final = FeatureSet(
     "scale_free_v1",
     (
@@ -89,7 +89,7 @@ SCALE_FREE_V1: Final = FeatureSet(
         "price_change_pct",
         "volatility",
     ),
-    250,
+    300,
     "processed_ohlcv",
     "hosu",
     _scale_free,

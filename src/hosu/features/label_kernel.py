@@ -15,9 +15,7 @@ WINDOW: Final = 20
 """Returns in the volatility, and days in the median value."""
 
 
-@njit(
-    ["void(int64[::1], int64[::1], float64[::1], boolean[::1], float64[::1], float64[::1])"], cache=True, nogil=True
-)
+@njit(["void(int64[::1], int64[::1], float64[::1], boolean[::1], float64[::1], float64[::1])"], cache=True, nogil=True)
 def returns_and_volatility(  # type: ignore[no-untyped-def]  # noqa: PLR0917 - compiled code takes arrays by position
     starts, close, factor, counts, returns, volatility
 ):

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     Flags = npt.NDArray[np.bool_]
 
 
+_WHOLE = frozenset({"symbols", "starts"})
+
+
 @dataclass(frozen=True, slots=True)
 class BarPanel:
     """Bars of one interval, symbol after symbol, each symbol's in order of time; ``n`` rows.
@@ -53,6 +56,13 @@ class BarPanel:
     def symbol(self) -> Ints:
         """(n,) the place of each row's symbol in ``symbols``."""
         return np.repeat(np.arange(len(self.symbols)), np.diff(self.starts))
+
+
+def select(bars: BarPanel, mask: Flags) -> BarPanel:
+    """The bars where ``mask`` holds, in the same order; symbols without one stay, with no rows."""
+    kept = np.concatenate([[0], np.cumsum(mask)])
+    columns = {each.name: getattr(bars, each.name)[mask] for each in fields(bars) if each.name not in _WHOLE}
+    return BarPanel(symbols=bars.symbols, starts=kept[bars.starts].astype(np.int64), **columns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from feature_cases import bits, panel, random_closes
 
+from feature_cases import bits, panel, random_closes
 from hosu.errors import InputError
 from hosu.features import kernel
 from hosu.features.batch import States, indicators

@@ -4,8 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 import talib
-from feature_cases import panel, random_closes
 
+from feature_cases import panel, random_closes
 from hosu.features.batch import indicators
 from hosu.market.features import INDICATORS
 

@@ -1,0 +1,208 @@
+"""Builds the tables of indicators and features: dates whose bars changed, and all after them.
+
+An exponential mean never forgets, so a bar that was repaired changes every day behind it. What lies before it stays:
+the kernel goes on from the state it had after the close of the last day that still holds.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from hosu.clock import SystemClock
+from hosu.errors import InputError
+from hosu.features import kernel
+from hosu.features.bars_of_lake import panel, tables_of
+from hosu.features.batch import States, indicators
+from hosu.features.panel import select
+from hosu.features.rows import Rows
+from hosu.features.states import load_states, save_states
+from hosu.lake.derived import replace_dates
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import pyarrow as pa
+
+    from hosu.clock import Clock
+    from hosu.features.definitions import FeatureSet
+    from hosu.lake.lake import Lake
+    from hosu.lake.sql import SqlConfig
+
+TABLES_OF: Final = {
+    "day": ("technical_indicators", "ml_features"),
+    "minute": ("technical_indicators_1m", "ml_features_1m"),
+}
+"""Indicators and features, by interval."""
+_CRC: Final = (1 << 32) - 1
+_NO_BARS: Final = "build them with `hosu lake bars`, or import some with `hosu backfill daily --from FILE`"
+
+
+@dataclass(frozen=True, slots=True)
+class FeaturesBuilt:
+    """What a build did. ``first`` and ``last`` are None, and the counts 0, where nothing had changed.
+
+    ``began`` is what the kernel went on from: ``new``, or date and revision of a ``feature_state``.
+    """
+
+    interval: str
+    first: str | None = None
+    last: str | None = None
+    dates: int = 0
+    symbols: int = 0
+    bars: int = 0
+    rows: int = 0
+    began: str | None = None
+
+
+def build(
+    lake: Lake,
+    interval: str,
+    sets: Sequence[FeatureSet],
+    *,
+    everything: bool = False,
+    clock: Clock | None = None,
+    config: SqlConfig | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> FeaturesBuilt:
+    """Brings the interval's tables up to date with its bars.
+
+    Args:
+        lake: whose bars.
+        interval: ``day`` or ``minute``.
+        sets: the feature sets of ``ml_features``.
+        everything: from the first bar on, whether it changed or not.
+        clock: dates the saved states.
+        config: what DuckDB may take.
+        progress: told each date that is written.
+
+    Raises:
+        InputError: an unknown interval, a bar that cannot be, or no bars at all.
+        LockedError: somebody else is building.
+        LakeError: a table is damaged, or the lake takes nothing.
+    """
+    job = _Job(lake, interval, sets, clock=clock or SystemClock(), config=config, progress=progress or (lambda _: None))
+    return job.run(everything=everything)
+
+
+class _Job:
+    """One build: what changed is found by marks that the indicators' commits keep, one a date."""
+
+    def __init__(
+        self,
+        lake: Lake,
+        interval: str,
+        sets: Sequence[FeatureSet],
+        *,
+        clock: Clock,
+        config: SqlConfig | None,
+        progress: Callable[[str], None],
+    ) -> None:
+        if interval not in TABLES_OF:
+            raise InputError(f"interval {interval!r}", "is unknown", f"choose {' or '.join(TABLES_OF)}")
+        self._lake, self._interval, self._sets, self._clock = lake, interval, sets, clock
+        self._config, self._progress = config, progress
+        self._indicators, self._features = TABLES_OF[interval]
+
+    def run(self, *, everything: bool) -> FeaturesBuilt:
+        wanted = self._fingerprints()
+        if not wanted:
+            raise InputError(f"bars of a {self._interval}", "are not in this lake", _NO_BARS)
+        stale = sorted(wanted) if everything else self._stale(wanted)
+        if not stale:
+            return FeaturesBuilt(self._interval)
+        states, began, since = load_states(self._lake, self._interval, stale[0], config=self._config)
+        loaded = panel(self._lake, self._interval, config=self._config)
+        fresh = loaded.bars.date > (0 if since is None else _number(since))
+        bars = select(loaded.bars, fresh)
+        resumed = states.of(bars.symbols)
+        rows = Rows(bars, loaded.origin[fresh], indicators(bars, resumed))
+        dates = [date for date in map(_text, np.unique(bars.date).tolist()) if date >= stale[0]]
+        count = self._write(rows, dates, wanted)
+        save_states(self._lake, self._interval, dates[-1], merged(states, resumed), revision=self._clock.now_us())
+        built = bars.date >= _number(stale[0])
+        symbols = len(np.unique(bars.symbol[built]))
+        return FeaturesBuilt(self._interval, dates[0], dates[-1], len(dates), symbols, int(built.sum()), count, began)
+
+    # --- what has changed -----------------------------------------------------------------------------------------
+
+    def _fingerprints(self) -> dict[str, int]:
+        """Of each date with bars, a number that changes with them, with the formulas and with the sets."""
+        made_of: dict[str, list[tuple[str, int, int]]] = {}
+        for name in tables_of(self._interval)[:2]:
+            table = self._lake.find(name)
+            for file in table.files(bounds=True) if table is not None else ():
+                revision = int(file.greatest.get("revision", 0))
+                made_of.setdefault(file.date, []).append((name, revision, file.rows))
+        made_by = [kernel.VERSION, sorted(each.version for each in self._sets)]
+        return {
+            date: zlib.crc32(json.dumps([sorted(parts), made_by]).encode()) for date, parts in sorted(made_of.items())
+        }
+
+    def _stale(self, wanted: dict[str, int]) -> list[str]:
+        """The dates from the first one on whose rows are made of something else than what is there now."""
+        table = self._lake.find(self._indicators)
+        for date, number in wanted.items():
+            if table is None or table.covered(_mark(date)) & _CRC != number:
+                return [each for each in wanted if each >= date]
+        return []
+
+    # --- what is written ------------------------------------------------------------------------------------------
+
+    def _write(self, rows: Rows, dates: Sequence[str], wanted: dict[str, int]) -> int:
+        """Features first: the marks that say a date is done come with its indicators, the last commit."""
+        revision = 1 + max(self._revisions(dates), default=0)
+        counts = [0]
+
+        def made(make: Callable[[int], pa.Table]) -> Iterator[tuple[str, pa.Table]]:
+            for date in dates:
+                self._progress(date)
+                table = make(_number(date))
+                counts[0] += table.num_rows
+                yield date, table
+
+        replace_dates(
+            self._lake,
+            self._features,
+            made(lambda date: rows.features(self._features, date, self._sets, revision)),
+            clock=self._clock,
+        )
+        replace_dates(
+            self._lake,
+            self._indicators,
+            made(lambda date: rows.indicators(self._indicators, date, revision)),
+            clock=self._clock,
+            covers={_mark(date): (revision << 32) | wanted[date] for date in dates},
+        )
+        return counts[0]
+
+    def _revisions(self, dates: Sequence[str]) -> Iterator[int]:
+        table = self._lake.find(self._indicators)
+        for file in table.files(bounds=True) if table is not None else ():
+            if file.date in set(dates):
+                yield int(file.greatest.get("revision", 0))
+
+
+def merged(before: States, after: States) -> States:
+    """``after``, and of the symbols that it does not have what was known before."""
+    symbols = tuple(sorted({*before.symbols, *after.symbols}))
+    both = before.of(symbols)
+    at = [symbols.index(symbol) for symbol in after.symbols]
+    both.ints[at], both.floats[at] = after.ints, after.floats
+    return both
+
+
+def _mark(date: str) -> str:
+    return f"hosu:bars:{date}"
+
+
+def _number(date: str) -> int:
+    return int(date.replace("-", ""))
+
+
+def _text(number: int) -> str:
+    return f"{number // 10_000:04}-{number // 100 % 100:02}-{number % 100:02}"

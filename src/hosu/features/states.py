@@ -1,0 +1,78 @@
+"""What the kernel remembers after the close of a day, kept in the lake's ``feature_state``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+
+from hosu.features import kernel
+from hosu.features.batch import States
+from hosu.lake.parquet import encode, sorted_name
+from hosu.lake.sql import SqlConfig, combine
+
+if TYPE_CHECKING:
+    from hosu.lake.lake import Lake
+
+TABLE: Final = "feature_state"
+NEW: Final = "new"
+"""What a history began with that resumed no state."""
+
+_LATEST: Final = """
+-- The newest state of each symbol as of the newest date before one. Grain: symbol.
+WITH fitting AS (
+  SELECT * FROM states WHERE date < '{before}' AND scope = '{scope}' AND interval = '{interval}' AND kernel = {kernel}
+),
+newest AS (SELECT date, max(revision) AS revision FROM fitting GROUP BY date ORDER BY date DESC LIMIT 1)
+SELECT date, revision, symbol, ints, floats FROM fitting SEMI JOIN newest USING (date, revision) ORDER BY symbol
+"""
+
+
+def load_states(
+    lake: Lake, interval: str, before: str, scope: str = "KRX", config: SqlConfig | None = None
+) -> tuple[States, str, str | None]:
+    """``(states, began, date)``: the newest states of a day before ``before`` (``YYYY-MM-DD``).
+
+    ``began`` names them, ``date/revision``; without any the states are of no symbol, ``began`` is ``NEW`` and ``date``
+    None. States of another kernel version do not count.
+    """
+    table = lake.find(TABLE)
+    files = [] if table is None else [file for file in table.files() if file.date < before]
+    if table is None or not files:
+        return States.new(()), NEW, None
+    sql = _LATEST.format(before=before, scope=scope, interval=interval, kernel=kernel.VERSION)
+    rows = combine(lake.storage, sql, files={"states": (table, files)}, beside={}, config=config or SqlConfig())
+    if not rows.num_rows:
+        return States.new(()), NEW, None
+    date, revision = rows.column("date")[0].as_py(), rows.column("revision")[0].as_py()
+    ints = np.array(pa.chunked_array(rows.column("ints").chunks).combine_chunks().flatten().to_numpy(), np.int64)
+    floats = np.array(rows.column("floats").combine_chunks().flatten().to_numpy(), np.float64)
+    symbols = tuple(rows.column("symbol").to_pylist())
+    shape = (len(symbols), -1)
+    return States(symbols, ints.reshape(shape), floats.reshape(shape)), f"{date}/{revision}", date
+
+
+def save_states(lake: Lake, interval: str, date: str, states: States, *, revision: int, scope: str = "KRX") -> None:
+    """Adds the states after the close of ``date``; those with the highest ``revision`` (UTC microseconds) count."""
+    count = len(states.symbols)
+    rows = pa.table(
+        [
+            pa.array(states.symbols, pa.string()),
+            pa.array([scope] * count, pa.string()),
+            pa.array([interval] * count, pa.string()),
+            pa.array([kernel.VERSION] * count, pa.int32()),
+            _lists(pa.array(states.ints.reshape(-1)), kernel.INTS, count),
+            _lists(pa.array(states.floats.reshape(-1)), kernel.FLOATS, count),
+            pa.array([revision] * count, pa.int64()),
+        ],
+        schema=lake.spec(TABLE).file_schema,
+    )
+    table = lake.table(TABLE)
+    file = table.store(date, sorted_name(f"{revision:020d}", 0), encode(table.spec, rows, level=3))
+    table.append([file], {f"hosu:state:{interval}:{scope}:{date}": revision})
+    table.sync()
+
+
+def _lists(values: pa.Array, width: int, count: int) -> pa.Array:
+    return pa.ListArray.from_arrays(pa.array(np.arange(count + 1) * width, pa.int32()), values)

@@ -1,0 +1,169 @@
+"""Indicators and features in a lake: what is built, what is built again, and from where it goes on."""
+
+import datetime as dt
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from feature_cases import bits, panel, random_closes
+from hosu.errors import InputError
+from hosu.features.batch import indicators
+from hosu.features.build import build
+from hosu.features.definitions import FEATURE_SETS, SCALE_FREE_V1
+from hosu.features.states import load_states
+from hosu.lake.derived import replace_date, replace_dates
+from hosu.lake.lake import Lake
+from hosu.lake.sql import Session
+from hosu.lake.tables import TABLES
+from hosu.market.calendar import instant_us, sessions_between
+from hosu.market.features import INDICATORS
+
+DAYS = [day.isoformat() for day in sessions_between(dt.date(2025, 9, 1), dt.date(2026, 1, 1))][:70]
+SYMBOLS = ("000660", "005930", "035720")
+SETS = list(FEATURE_SETS.values())
+
+
+def closes(change=None):
+    made = {symbol: random_closes(at, len(DAYS), start=50_000) for at, symbol in enumerate(SYMBOLS)}
+    for symbol, day, price in change or ():
+        made[symbol][DAYS.index(day)] = price
+    return made
+
+
+def put(lake: Lake, prices, days=DAYS, revision=1):
+    schema = TABLES["processed_ohlcv"].file_schema
+    by_day = {}
+    for day in days:
+        at, ts = DAYS.index(day), instant_us(dt.date.fromisoformat(day), 0)
+        close = [prices[symbol][at] for symbol in SYMBOLS]
+        columns = {
+            "symbol": list(SYMBOLS),
+            "scope": ["KRX"] * 3,
+            "session_set": ["regular"] * 3,
+            "ts": pa.array([ts] * 3, pa.timestamp("us", "UTC")),
+            **dict.fromkeys(("low", "high", "open", "close", "vwap"), close),
+            "volume": [100 + at] * 3,
+            "value": [1.0] * 3,
+            "data_points": [3] * 3,
+            "source": ["trades"] * 3,
+            "revision": [revision] * 3,
+        }
+        rows = pa.table({field.name: pa.array(columns[field.name], field.type) for field in schema}, schema=schema)
+        by_day[day] = rows
+    replace_dates(lake, "processed_ohlcv", by_day.items())
+
+
+@pytest.fixture
+def lake(tmp_path) -> Lake:
+    made = Lake.open(str(tmp_path / "lake"))
+    put(made, closes())
+    return made
+
+
+def stored(lake: Lake, what="technical_indicators", order="symbol, ts"):
+    with Session(lake) as session:
+        return session.query(f"SELECT * FROM {what} ORDER BY {order}")
+
+
+def values(rows: pa.Table):
+    return np.column_stack([rows.column(name).to_numpy(zero_copy_only=False) for name in INDICATORS])
+
+
+def expected(prices):
+    count = len(DAYS)
+    return indicators(panel(prices, volumes={symbol: np.arange(100, 100 + count) for symbol in SYMBOLS}))
+
+
+def test_the_table_has_what_the_kernel_gives_bit_for_bit_and_null_where_it_warms_up(lake):
+    done = build(lake, "day", SETS)
+    assert (done.dates, done.symbols, done.bars, done.began) == (70, 3, 210, "new")
+    rows = stored(lake)
+    assert (bits(values(rows)) == bits(expected(closes()))).all()
+    assert rows.column("ma_50").null_count == 3 * 49
+    assert rows.column("date").to_pylist() == DAYS * 3
+
+
+def test_features_are_the_set_in_its_order_and_null_until_all_are_there(lake):
+    build(lake, "day", SETS)
+    rows = stored(lake, "ml_features WHERE feature_set = 'scale_free_v1/1'").to_pylist()
+    outputs = expected(closes())
+    close = np.concatenate([closes()[symbol] for symbol in SYMBOLS])
+    made = SCALE_FREE_V1.make(outputs, close)
+    for row, features in zip(rows, made.tolist(), strict=True):
+        assert row["features"] == (None if np.isnan(features).any() else features)
+    assert sum(row["features"] is not None for row in rows) == 3 * 21
+    assert rows[-1]["volatility"] == outputs[-1, INDICATORS.index("volatility")]
+
+
+def test_built_again_without_a_change_nothing_is_written(lake):
+    build(lake, "day", SETS)
+    versions = [lake.table(name).version for name in ("technical_indicators", "ml_features", "feature_state")]
+    assert build(lake, "day", SETS).dates == 0
+    assert [lake.table(name).version for name in ("technical_indicators", "ml_features", "feature_state")] == versions
+
+
+def test_a_new_day_goes_on_from_the_saved_state_and_gives_the_same_bits(tmp_path):
+    lake = Lake.open(str(tmp_path / "grown"))
+    put(lake, closes(), DAYS[:40])
+    build(lake, "day", SETS)
+    put(lake, closes(), DAYS[40:])
+    done = build(lake, "day", SETS)
+    assert (done.first, done.dates) == (DAYS[40], 30)
+    assert done.began is not None
+    assert done.began.startswith(DAYS[39])
+    assert (bits(values(stored(lake))) == bits(expected(closes()))).all()
+
+
+def test_a_bar_that_was_repaired_changes_its_day_and_all_behind_it(lake):
+    build(lake, "day", SETS)
+    repaired = closes([("005930", DAYS[60], closes()["005930"][60] + 500)])
+    put(lake, repaired, [DAYS[60]], revision=2)
+    done = build(lake, "day", SETS)
+    assert (done.first, done.last, done.began) == (DAYS[60], DAYS[-1], "new")
+    rows = stored(lake)
+    assert (bits(values(rows)) == bits(expected(repaired))).all()
+    assert set(zip(rows.column("date").to_pylist(), rows.column("revision").to_pylist(), strict=True)) == {
+        (day, 2 if day >= DAYS[60] else 1) for day in DAYS
+    }
+
+
+def test_the_state_after_the_last_day_is_kept_and_one_of_another_kernel_is_not_resumed(lake, monkeypatch):
+    build(lake, "day", SETS)
+    states, began, date = load_states(lake, "day", "2026-02-01")
+    assert (states.symbols, date) == (SYMBOLS, DAYS[-1])
+    assert began.startswith(f"{DAYS[-1]}/")
+    monkeypatch.setattr("hosu.features.kernel.VERSION", 2)
+    assert load_states(lake, "day", "2026-02-01")[1:] == ("new", None)
+
+
+def test_a_symbol_that_is_gone_for_a_while_keeps_its_state(tmp_path):
+    lake = Lake.open(str(tmp_path / "lake"))
+    put(lake, closes(), DAYS[:40])
+    build(lake, "day", SETS)
+    schema = TABLES["processed_ohlcv"].file_schema
+    replace_date(lake, "processed_ohlcv", DAYS[40], _without_first(lake, DAYS[39], schema))
+    build(lake, "day", SETS)
+    states, _, date = load_states(lake, "day", "2026-02-01")
+    assert (states.symbols, date) == (SYMBOLS, DAYS[40])
+
+
+def _without_first(lake: Lake, date: str, schema: pa.Schema) -> pa.Table:
+    with Session(lake) as session:
+        rows = session.query(
+            f"SELECT * EXCLUDE (date) FROM processed_ohlcv WHERE date = '{date}' AND symbol <> '{SYMBOLS[0]}'"
+        )
+    return rows.select(schema.names).cast(schema)
+
+
+def test_another_choice_of_sets_builds_features_anew(lake):
+    build(lake, "day", [SCALE_FREE_V1])
+    assert build(lake, "day", SETS).dates == 70
+
+
+@pytest.mark.parametrize(
+    ("interval", "said"), [("hour", "interval 'hour': is unknown"), ("minute", "bars of a minute: are not in this")]
+)
+def test_what_cannot_be_built_is_said(lake, interval, said):
+    with pytest.raises(InputError, match=said):
+        build(lake, interval, SETS)
