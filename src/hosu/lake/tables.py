@@ -16,6 +16,7 @@ from hosu.market.events import EVENT_SCHEMAS, TIMESTAMP
 from hosu.market.features import FEATURE_SCHEMAS
 from hosu.market.instruments import INSTRUMENTS
 from hosu.market.ledger import LEDGER_SCHEMAS
+from hosu.market.predictions import PREDICTION_SCHEMAS
 
 _BARS: Final = pa.schema(
     [
@@ -122,6 +123,18 @@ def _features(name: str, location: str, days: int, order: tuple[str, ...] = ("sy
     )
 
 
+def _journal(name: str, days: int | None, order: tuple[str, ...]) -> TableSpec:
+    return TableSpec(
+        name=name,
+        location=f"ml/{name}",
+        schema=PREDICTION_SCHEMAS[name],
+        order=order,
+        retention_days=days,
+        statistics=("symbol", "ts", "lsn", "revision", "model"),
+        log_hours=30 * 24,
+    )
+
+
 _SPECS: Final = (
     # Scope before cum_volume: a unified series counts its own volume, so only (scope, symbol) is monotonic.
     _event("trades", ("symbol", "scope", "cum_volume", "wal_id", "lsn", "record_no")),
@@ -169,6 +182,9 @@ _SPECS: Final = (
     _features("ml_features", "ml/features", 1825, ("symbol", "scope", "ts", "feature_set")),
     _features("ml_features_1m", "ml/features_1m", 1825, ("symbol", "scope", "ts", "feature_set")),
     _features("features_served_1m", "ml/features_served_1m", 1825, ("symbol", "scope", "ts", "lsn")),
+    _journal("predictions", 1825, ("symbol", "scope", "ts", "model", "model_version")),
+    _journal("outcomes", 1825, ("symbol", "scope", "ts", "model", "model_version")),
+    _journal("model_events", None, ("model", "revision")),
 )
 
 TABLES: Final[dict[str, TableSpec]] = {spec.name: spec for spec in _SPECS}
