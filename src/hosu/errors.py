@@ -8,6 +8,7 @@
     ├── LockedError                 another process owns what only one may own
     ├── PortInUseError
     ├── ShardsFailedError           one of several collecting processes was given up
+    ├── NotInstalledError           a library of an extra is missing or does not load
     ├── MarketError
     │   ├── CalendarRangeError      a date outside the known calendar
     │   └── NoSessionError          a date on which the venue does not trade
@@ -25,17 +26,22 @@
     │   ├── LogCorruptError         a segment that is damaged elsewhere than at its torn tail
     │   ├── LogGapError             records of a log are missing before what would be stored next
     │   └── LogWriteError           the disk refused a write or a sync
-    └── LakeError
-        ├── NotALakeError           the folder is somebody else's
-        ├── LakeReadOnlyError
-        ├── LakeFullError
-        ├── LakeUnreachableError    (retryable) the object store did not answer, or the disk failed for now
-        ├── LakeRefusedError        the object store or the disk refused, and would again
-        ├── ArchiveConflictError    another segment is archived under this segment's name
-        ├── TableCorruptError       a Delta log or data file is damaged
-        ├── CommitConflictError     (retryable) somebody else committed first
-        ├── VersionGoneError        an old version of a table cannot be read any more
-        └── QueryError              DuckDB refused the SQL
+    ├── LakeError
+    │   ├── NotALakeError           the folder is somebody else's
+    │   ├── LakeReadOnlyError
+    │   ├── LakeFullError
+    │   ├── LakeUnreachableError    (retryable) the object store did not answer, or the disk failed for now
+    │   ├── LakeRefusedError        the object store or the disk refused, and would again
+    │   ├── ArchiveConflictError    another segment is archived under this segment's name
+    │   ├── TableCorruptError       a Delta log or data file is damaged
+    │   ├── CommitConflictError     (retryable) somebody else committed first
+    │   ├── VersionGoneError        an old version of a table cannot be read any more
+    │   └── QueryError              DuckDB refused the SQL
+    └── ModelError
+        ├── NotEnoughDataError      too few sessions to learn from, or to judge by
+        ├── UnusableRowsError       rows no model can learn from
+        ├── FeatureSetError         a model is asked about other features than it learned from
+        └── ModelDamagedError       a model's file cannot be used, or does not answer as the model it was made of
 
 ``retryable`` says whether the same call may succeed later without anybody changing anything.
 Each error keeps its facts as attributes and ends its sentence with what to do.
@@ -112,6 +118,14 @@ class ShardsFailedError(HosuError):
             f"{count} failed again and again: {told}; what they received is in their logs, start again once the cause "
             "is mended"
         )
+
+
+class NotInstalledError(HosuError):
+    """A library that comes with an extra is missing, or is there and does not load."""
+
+    def __init__(self, extra: str, cause: str) -> None:
+        self.extra, self.cause = extra, cause
+        super().__init__(f"a library is missing ({cause}); pip install 'hosu[{extra}]'")
 
 
 # --- market -----------------------------------------------------------------------------------------------------
@@ -346,3 +360,45 @@ class QueryError(LakeError):
 
     def __init__(self, text: str) -> None:
         Exception.__init__(self, "\n".join(shown(line) for line in text.splitlines()[:6]))
+
+
+# --- models -----------------------------------------------------------------------------------------------------
+
+
+class ModelError(HosuError):
+    """Something with a model: its data, its file, or what it is asked."""
+
+
+class NotEnoughDataError(ModelError):
+    """Too few sessions to learn from, or to judge by; no figure made of them would mean anything."""
+
+    def __init__(self, what: str, have: int, need: int) -> None:
+        self.what, self.have, self.need = what, have, need
+        super().__init__(f"not enough data: {have} {what}, {need} are needed; give a longer history")
+
+
+class UnusableRowsError(ModelError):
+    """Rows no model can learn from, whatever their number."""
+
+    def __init__(self, fault: str, next_step: str) -> None:
+        self.fault, self.next_step = fault, next_step
+        super().__init__(f"no model can be trained on these rows: {fault}; {next_step}")
+
+
+class FeatureSetError(ModelError):
+    """A model is asked about other features than it learned from."""
+
+    def __init__(self, learned: tuple[str, ...], given: tuple[str, ...]) -> None:
+        self.learned, self.given = learned, given
+        super().__init__(
+            f"the model learned from {', '.join(learned)} and is given {', '.join(given)}; serve the feature set it "
+            "was trained on, or train it again"
+        )
+
+
+class ModelDamagedError(ModelError):
+    """A model's file cannot be used, or does not answer as the model it was made of."""
+
+    def __init__(self, thing: object, fault: str) -> None:
+        self.thing, self.fault = thing, fault
+        super().__init__(f"{shown(thing)} is no usable model ({shown(fault, 600)}); train it again or roll back")

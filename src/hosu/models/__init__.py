@@ -1,0 +1,1 @@
+"""Models: what the features say about the next return, and whether it deserves belief."""

@@ -1,0 +1,150 @@
+"""What every model is, whatever library it is made with, and the ones there are by name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar
+
+import numpy as np
+
+from hosu.errors import InputError, UnusableRowsError
+from hosu.models import baselines, linear, trees
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy.typing as npt
+
+    from hosu.features.panel import Floats
+
+    Labels = npt.NDArray[np.int8]
+
+Model = TypeVar("Model")
+
+
+class DirectionModel(Protocol):
+    """Says how likely the classes are."""
+
+    def fit(self, features: Floats, label: Labels, weight: Floats, seed: int) -> Self:
+        """Learns, and returns itself. The features are complete; ``label`` is -1, 0 or 1 with two of them present."""
+        ...
+
+    def probabilities(self, features: Floats) -> Floats:
+        """(n, 3) of -1, 0 and 1, each row adding up to 1. The features are complete."""
+        ...
+
+    def importance(self) -> Floats:
+        """(k,) what each feature contributed, adding up to 1; all 0 where the model looks at none."""
+        ...
+
+
+class PriceModel(Protocol):
+    """Says which return is to be expected."""
+
+    def fit(self, features: Floats, ret: Floats, weight: Floats, seed: int) -> Self:
+        """Learns, and returns itself. The features are complete, the returns finite."""
+        ...
+
+    def expected(self, features: Floats) -> Floats:
+        """(n,) the return to be expected. The features are complete."""
+        ...
+
+    def importance(self) -> Floats:
+        """(k,) as ``DirectionModel.importance``."""
+        ...
+
+
+class Kind(StrEnum):
+    """Ways to learn."""
+
+    PRIOR = "prior"  # base rates and last price: version 0 of everything
+    LINEAR = "linear"  # logistic and ridge
+    GBDT = "gbdt"  # gradient boosted trees, LightGBM
+    RF = "rf"  # random forest, LightGBM
+    FOREST = "forest"  # random forest, scikit-learn, each tree on a tenth
+
+
+DIRECTION: Final[Mapping[Kind, Callable[..., DirectionModel]]] = {
+    Kind.PRIOR: baselines.BaseRates,
+    Kind.LINEAR: linear.Logistic,
+    Kind.GBDT: trees.BoostedDirection,
+    Kind.RF: trees.BaggedDirection,
+    Kind.FOREST: trees.ForestDirection,
+}
+PRICE: Final[Mapping[Kind, Callable[..., PriceModel]]] = {
+    Kind.PRIOR: baselines.LastPrice,
+    Kind.LINEAR: linear.Ridge,
+    Kind.GBDT: trees.BoostedPrice,
+    Kind.RF: trees.BaggedPrice,
+    Kind.FOREST: trees.ForestPrice,
+}
+_TREES: Final = frozenset({Kind.GBDT, Kind.RF, Kind.FOREST})
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Everything that makes one model differ from another on the same data; two with equal ones are the same trial.
+
+    Attributes:
+        kind: of both models.
+        params: given to the models' constructors, as ``{"rounds": 50}``; what is absent has its default.
+        seed: of whatever is drawn while learning. Another seed is another configuration: who tries many seeds and
+            keeps the best has tried many models.
+        feature_set: name and version, as ``scale_free_v1``.
+    """
+
+    kind: Kind
+    params: Mapping[str, float] = field(default_factory=dict)
+    seed: int = 0
+    feature_set: str = ""
+
+    @property
+    def key(self) -> str:
+        """32 hex digits that are equal for equal configurations."""
+        told = {
+            "kind": self.kind.value,
+            "params": dict(self.params),
+            "seed": self.seed,
+            "feature_set": self.feature_set,
+        }
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
+
+    def direction(self, threads: int = 1) -> DirectionModel:
+        """A new one, that has learned nothing yet. ``threads`` changes how fast it learns, not what.
+
+        Raises:
+            InputError: a parameter is unknown to this kind.
+        """
+        return _made(DIRECTION[self.kind], self, threads)
+
+    def price(self, threads: int = 1) -> PriceModel:
+        """As ``direction``."""
+        return _made(PRICE[self.kind], self, threads)
+
+
+def _made(maker: Callable[..., Model], configuration: Configuration, threads: int) -> Model:
+    grown = {"threads": threads} if configuration.kind in _TREES else {}
+    try:
+        return maker(**configuration.params, **grown)
+    except TypeError as error:
+        raise InputError(f"parameters of {configuration.kind}", str(error), "see the models' page") from error
+
+
+def check_learnable(names: tuple[str, ...], features: Floats, label: Labels) -> None:
+    """Refuses what no model can learn from.
+
+    Raises:
+        UnusableRowsError: a feature is null in every row, no row has all features, or all rows are of one class.
+    """
+    null = [name for name, column in zip(names, features.T, strict=True) if not np.isfinite(column).any()]
+    if null:
+        raise UnusableRowsError(f"{', '.join(null)} null in every row", "leave them out or give a longer history")
+    kept = np.isfinite(features).all(axis=1)
+    if not kept.any():
+        raise UnusableRowsError("no row has all features", "give a longer history")
+    present = np.unique(label[kept])
+    if len(present) < 2:
+        raise UnusableRowsError(f"all labels are {int(present[0])}", "choose another band or span")
