@@ -15,7 +15,23 @@ WINDOW: Final = 20
 """Returns in the volatility, and days in the median value."""
 
 
-@njit(["void(int64[::1], int64[::1], float64[::1], boolean[::1], float64[::1], float64[::1])"], cache=True, nogil=True)
+@njit
+def _deviation(window, oldest):  # type: ignore[no-untyped-def]
+    # From the oldest to the newest, so that the sums do not depend on where in the ring it lies.
+    total = 0.0
+    for at in range(WINDOW):
+        total += window[(oldest + at) % WINDOW]
+    mean = total / WINDOW
+    squares = 0.0
+    for at in range(WINDOW):
+        off = window[(oldest + at) % WINDOW] - mean
+        squares += off * off
+    return np.sqrt(squares / (WINDOW - 1))
+
+
+@njit(
+    ["void(int64[::1], int64[::1], float64[::1], boolean[::1], float64[::1], float64[::1])"], cache=True, nogil=True
+)
 def returns_and_volatility(  # type: ignore[no-untyped-def]  # noqa: PLR0917 - compiled code takes arrays by position
     starts, close, factor, counts, returns, volatility
 ):
@@ -35,20 +51,6 @@ def returns_and_volatility(  # type: ignore[no-untyped-def]  # noqa: PLR0917 - c
                     kept += 1
                     returns[row] = move
             volatility[row] = _deviation(window, kept % WINDOW) if kept >= WINDOW else np.nan
-
-
-@njit
-def _deviation(window, oldest):  # type: ignore[no-untyped-def]
-    # From the oldest to the newest, so that the sums do not depend on where in the ring it lies.
-    total = 0.0
-    for at in range(WINDOW):
-        total += window[(oldest + at) % WINDOW]
-    mean = total / WINDOW
-    squares = 0.0
-    for at in range(WINDOW):
-        off = window[(oldest + at) % WINDOW] - mean
-        squares += off * off
-    return np.sqrt(squares / (WINDOW - 1))
 
 
 @njit(["void(int64[::1], float64[::1], int64, float64[::1])"], cache=True, nogil=True)

@@ -1,0 +1,78 @@
+"""Labels of days: decided after the closing auction, entered at the next opening auction, left at a closing auction.
+
+Sessions are the market's, not those of which a symbol has bars: who has none on the session of entry or exit has no
+label. Times: the decision and the exit are when the closing auction has ended at the latest, the entry is when the
+opening auction ends.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hosu.features.dated_rules import hours
+from hosu.features.label_parts import Outcome, Reason, any_between, factor_between, first_reason, locked
+
+if TYPE_CHECKING:
+    from hosu.features.dated_rules import DatedRules
+    from hosu.features.label_parts import Beside, Facts
+    from hosu.features.panel import BarPanel, Ints
+    from hosu.market.day_plan import Scope
+
+
+def outcomes(
+    panel: BarPanel, beside: Beside, rules: DatedRules, known: Facts, sessions: Ints, horizon: int, scope: Scope
+) -> Outcome:
+    """What became of each day's row.
+
+    Args:
+        panel: (n,) day bars.
+        beside: what else is known of them.
+        rules: theirs.
+        known: at the decisions.
+        sessions: (s,) every session, yyyymmdd.
+        horizon: sessions from the decision to the exit.
+        scope: whose hours.
+    """
+    n = len(panel)
+    place = np.searchsorted(sessions, panel.date)
+    entry, leave = (_rows_at(panel, place, steps, len(sessions)) for steps in (1, horizon))
+    there = np.flatnonzero((entry >= 0) & (leave >= 0))
+    e, x = entry[there], leave[there]
+    ret_px, ret_ex, masked, up, down = np.full(n, np.nan), np.full(n, np.nan), *np.zeros((3, n), np.bool_)
+    ret_px[there] = panel.close[x] / (panel.close[there] * factor_between(panel, there, x)) - 1.0
+    ret_ex[there] = panel.close[x] / (panel.open[e] * factor_between(panel, e, x)) - 1.0
+    masked[there] = any_between(panel.masked, there, x)
+    up[there], down[there] = locked(panel, beside, rules, e, panel.open[e])
+    idle = panel.volume <= 0
+    certified = beside.certified if beside.certified is not None else np.ones(n, np.bool_)
+    reason = first_reason(
+        {
+            Reason.WARM_UP: np.isnan(known.volatility),
+            Reason.NOT_MATURED: place + horizon >= len(sessions),
+            Reason.NO_ENTRY_BAR: entry < 0,
+            Reason.NO_EXIT_BAR: leave < 0,
+            Reason.HALTED: idle | idle[entry] | idle[leave],
+            Reason.BEYOND_LIMIT: masked,
+            Reason.LOCKED: up,
+            Reason.UNCERTIFIED: ~(certified & certified[entry] & certified[leave]),
+        },
+        n,
+    )
+    at = hours(sessions.tolist(), scope)
+    opens, closes = np.append(at.open, 0), np.append(at.close, 0)
+    after = np.minimum(place + 1, len(sessions)), np.minimum(place + horizon, len(sessions))
+    exit_date = np.append(sessions, 0)[after[1]]
+    return Outcome(closes[place], opens[after[0]], closes[after[1]], entry, leave, leave, exit_date, ret_px, ret_ex,
+                   reason, down)  # fmt: skip
+
+
+def _rows_at(panel: BarPanel, place: Ints, steps: int, sessions: int) -> Ints:
+    """(n,) the row of the same symbol so many sessions later; -1 where it has none."""
+    if not len(panel):
+        return np.empty(0, np.int64)
+    width = sessions + steps + 1
+    keys = panel.symbol * width + place
+    found = np.minimum(np.searchsorted(keys, keys + steps), len(keys) - 1)
+    return np.where(keys[found] == keys + steps, found, -1)
