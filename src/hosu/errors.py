@@ -36,11 +36,14 @@
     │   ├── TableCorruptError       a Delta log or data file is damaged
     │   ├── CommitConflictError     (retryable) somebody else committed first
     │   ├── VersionGoneError        an old version of a table cannot be read any more
+    │   ├── DatasetCorruptError     a saved dataset is not what was saved
     │   └── QueryError              DuckDB refused the SQL
     └── ModelError
         ├── NotEnoughDataError      too few sessions to learn from, or to judge by
         ├── UnusableRowsError       rows no model can learn from
         ├── FeatureSetError         a model is asked about other features than it learned from
+        ├── ModelNotFoundError      a version that is not registered
+        ├── PromotionRefusedError   a version that did not pass its gate
         └── ModelDamagedError       a model's file cannot be used, or does not answer as the model it was made of
 
 ``retryable`` says whether the same call may succeed later without anybody changing anything.
@@ -355,6 +358,17 @@ class VersionGoneError(LakeError):
         )
 
 
+class DatasetCorruptError(LakeError):
+    """A saved dataset is incomplete, or its bytes are not those that were saved."""
+
+    def __init__(self, dataset_id: str, path: str, fault: str) -> None:
+        self.dataset_id, self.path, self.fault = dataset_id, path, fault
+        super().__init__(
+            f"dataset {dataset_id} is damaged at {path} ({fault}); restore the file from a copy, or remove the folder "
+            "and build the dataset again"
+        )
+
+
 class QueryError(LakeError):
     """DuckDB refused the SQL; the text is DuckDB's own, of several lines where it points at the place."""
 
@@ -402,3 +416,23 @@ class ModelDamagedError(ModelError):
     def __init__(self, thing: object, fault: str) -> None:
         self.thing, self.fault = thing, fault
         super().__init__(f"{shown(thing)} is no usable model ({shown(fault, 600)}); train it again or roll back")
+
+
+class ModelNotFoundError(ModelError):
+    """A version that is not registered."""
+
+    def __init__(self, model: str, version: int, known: list[int]) -> None:
+        self.model, self.version, self.known = model, version, known
+        there = f"there are {', '.join(map(str, known))}" if known else "none is registered yet"
+        super().__init__(f"model {model} has no version {version}, {there}; see `hosu models list`")
+
+
+class PromotionRefusedError(ModelError):
+    """A version that did not pass its gate."""
+
+    def __init__(self, model: str, version: int, verdict: str) -> None:
+        self.model, self.version, self.verdict = model, version, verdict
+        super().__init__(
+            f"version {version} of {model} is not promoted: its verdict is {verdict!r}; only 'edge' serves, or "
+            "--override REASON, which is recorded"
+        )

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from hosu.features.dated_rules import DatedRules
     from hosu.features.panel import Flags, Floats, Ints
 
+    Codes = npt.NDArray[np.uint8]
+
 _CASH: Final = (2, 3, 5)
 
 
@@ -84,7 +86,7 @@ class Adjustment:
 
     factor: Floats
     masked: Flags
-    explained: npt.NDArray[np.uint8]
+    explained: Codes
     base: Ints
 
 
@@ -99,8 +101,10 @@ def adjustment(bars: Traded, known: Known, rules: DatedRules) -> Adjustment:
     before, first = previous_trade(bars.starts, bars.volume), first_trade_of_day(bars.starts, bars.date, bars.volume)
     rows = np.arange(len(bars.date))
     begins = (first == rows) & (before >= 0)
-    factor, explained = _factors(bars, known, rules, np.flatnonzero(begins), before)
-    base, slack = _base(bars, known, rules, np.flatnonzero(begins), before, factor, explained)
+    opens = np.flatnonzero(begins)
+    last = bars.close[before[opens]]
+    factor, explained = _factors(known, rules, opens, last)
+    base, slack = _base(known, rules, opens, np.rint(last * factor[opens]).astype(np.int64), explained)
     masked = _beyond(bars, rules, base, slack, first)
     return Adjustment(factor, masked, explained, np.where(first >= 0, base[first], 0))
 
@@ -122,11 +126,9 @@ def first_trade_of_day(starts: Ints, date: Ints, volume: Ints) -> Ints:
     return np.where(own, latest, -1)
 
 
-def _factors(
-    bars: Traded, known: Known, rules: DatedRules, rows: Ints, before: Ints
-) -> tuple[Floats, npt.NDArray[np.uint8]]:
-    factor, explained = np.ones(len(bars.date)), np.zeros(len(bars.date), np.uint8)
-    last = bars.close[before[rows]]
+def _factors(known: Known, rules: DatedRules, rows: Ints, last: Ints) -> tuple[Floats, Codes]:
+    """(n,) factors and what they rest on; ``last`` is the close before each of ``rows``."""
+    factor, explained = np.ones(len(rules)), np.zeros(len(rules), np.uint8)
     base = known.base[rows] if known.base is not None else np.zeros(len(rows), np.int64)
     moved = (base > 0) & (np.abs(base - last) >= rules.ticks(base, rows))
     ratio = np.nan_to_num(known.ratio[rows]) if known.ratio is not None else np.zeros(len(rows))
@@ -139,23 +141,19 @@ def _factors(
     return factor, explained
 
 
-def _base(
-    bars: Traded,
-    known: Known,
-    rules: DatedRules,
-    rows: Ints,
-    before: Ints,
-    factor: Floats,
-    explained: npt.NDArray[np.uint8],
-) -> tuple[Ints, Ints]:
-    """(n,) the base at a day's first trade, 0 elsewhere or unknown, and by how much prices may pass its limits."""
-    base, slack = np.zeros(len(bars.date), np.int64), np.zeros(len(bars.date), np.int64)
-    worth = np.rint(bars.close[before[rows]] * factor[rows]).astype(np.int64)
+def _base(known: Known, rules: DatedRules, rows: Ints, worth: Ints, explained: Codes) -> tuple[Ints, Ints]:
+    """(n,) the base at a day's first trade, 0 elsewhere or unknown, and by how much prices may pass its limits.
+
+    ``worth`` is what the close before each of ``rows`` is worth on its day.
+    """
+    base, slack = np.zeros(len(rules), np.int64), np.zeros(len(rules), np.int64)
     told = known.base[rows] if known.base is not None else np.zeros(len(rows), np.int64)
     made = explained[rows] == Explained.IMPORT
     base[rows] = np.where((told > 0) & ~made, told, worth)
     tick = rules.ticks(base[rows], rows)
-    digits = np.where(explained[rows] == Explained.RATIO, np.rint(0.01 * base[rows] / factor[rows]), 0)
+    ratio = known.ratio[rows] if known.ratio is not None else np.ones(len(rows))
+    split = explained[rows] == Explained.RATIO
+    digits = np.where(split, np.rint(0.01 * base[rows] / np.where(split, ratio, 1.0)), 0)
     estimated = tick + digits.astype(np.int64)
     slack[rows] = np.select([made, told > 0], [2 * tick + 2 * WON, 0], estimated)
     return base, slack
@@ -166,4 +164,5 @@ def _beyond(bars: Traded, rules: DatedRules, base: Ints, slack: Ints, first: Int
     lower, upper = rules.limits(base[first])
     over = (bars.high - slack[first] > upper) | (bars.low + slack[first] < lower)
     beyond: Flags = over & (bars.volume > 0) & (first >= 0) & (upper < UNBOUNDED)
-    return beyond & ((first == np.arange(len(first))) | ~beyond[first])
+    masked: Flags = beyond & ((first == np.arange(len(first))) | ~beyond[first])
+    return masked

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from hosu.errors import InputError
 from hosu.features.adjust import Known, Traded, adjustment, previous_trade
+from hosu.features.bars_sql import LISTINGS, MENDED, NEVER, ROWS
 from hosu.features.dated_rules import DatedRules, Listing, day_of
 from hosu.features.lake_versions import Pinned
 from hosu.features.panel import BarPanel
@@ -62,53 +63,6 @@ class DayState(IntEnum):
 
 _TABLES: Final = {"day": (DAY_BARS, DAILY), "minute": (MINUTE_BARS, MINUTES)}
 
-_ROWS: Final = """
--- Bars of the regular session with what else is known of their day. Grain: symbol, ts.
-WITH raw AS (
-  SELECT symbol, date, ts, open, high, low, close, volume, value, split_part(source, ':', 1) AS origin
-  FROM bars {wanted} WHERE scope = '{scope}' AND session_set = 'regular'
-),
-begun AS (SELECT symbol, min(ts) AS since FROM raw GROUP BY symbol),
-outside AS (
-  SELECT symbol, date, ts, open, high, low, close, volume, value, 'adjusted' AS origin
-  FROM external {wanted} WHERE scope = '{scope}' AND adjusted
-  QUALIFY row_number() OVER (PARTITION BY symbol, ts
-                             ORDER BY source LIKE 'kis:%' DESC, revision DESC, lsn DESC, record_no DESC) = 1
-),
-chosen AS (
-  SELECT * FROM raw
-  UNION ALL BY NAME
-  SELECT outside.* FROM outside LEFT JOIN begun USING (symbol) WHERE begun.since IS NULL OR outside.ts < begun.since
-),
-ledger AS (
-  SELECT date, symbol, state FROM coverage WHERE scope = '{scope}'
-  QUALIFY row_number() OVER (PARTITION BY date, symbol ORDER BY revision DESC, built_at DESC) = 1
-),
-listed AS (SELECT date, symbol, base_price AS base FROM instruments WHERE base_price > 0),
-polled AS (
-  -- Before the open a poll may still tell of the day before: the last one counts.
-  SELECT date, symbol, arg_max(base_price, ts_recv) AS base
-  FROM snapshots WHERE scope = '{scope}' AND base_price > 0 GROUP BY ALL
-),
-mended AS (SELECT DISTINCT date, symbol FROM {mended})
-SELECT chosen.symbol, replace(chosen.date, '-', '')::BIGINT AS date, epoch_us(ts) AS ts,
-       round(open * 100)::BIGINT AS open, round(high * 100)::BIGINT AS high, round(low * 100)::BIGINT AS low,
-       round(close * 100)::BIGINT AS close, volume, value, origin, coalesce(state, 'no_ledger') AS state,
-       round(coalesce(listed.base, polled.base, 0) * 100)::BIGINT AS base, mended.symbol IS NOT NULL AS repaired
-FROM chosen LEFT JOIN ledger ON ledger.date = chosen.date AND ledger.symbol = chosen.symbol
-     LEFT JOIN listed ON listed.date = chosen.date AND listed.symbol = chosen.symbol
-     LEFT JOIN polled ON polled.date = chosen.date AND polled.symbol = chosen.symbol
-     LEFT JOIN mended ON mended.date = chosen.date AND mended.symbol = chosen.symbol
-ORDER BY chosen.symbol, ts
-"""
-_MENDED: Final = "trades WHERE scope = '{scope}' AND source = 'rest'"
-_NEVER: Final = "coverage WHERE false"
-
-_LISTINGS: Final = """
--- Market and type of each symbol, by the latest day that says so. Grain: symbol.
-SELECT symbol, arg_max(market, date) AS market, arg_max(type, date) AS type FROM instruments GROUP BY symbol
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class LakePanel:
@@ -137,12 +91,14 @@ class LakePanel:
     @property
     def adjusted(self) -> Flags:
         """(n,) whether a bar's prices were adjusted by whoever made the file."""
-        return self.origin == Origin.ADJUSTED
+        found: Flags = self.origin == Origin.ADJUSTED
+        return found
 
     @property
     def without_ledger(self) -> Flags:
         """(n,) whether no ledger tells of the bar's day."""
-        return self.state == DayState.NO_LEDGER
+        found: Flags = self.state == DayState.NO_LEDGER
+        return found
 
 
 def tables_of(interval: str, *, repaired: bool = False) -> tuple[str, ...]:
@@ -160,10 +116,10 @@ def panel(
     lake: Lake,
     interval: str = "day",
     symbols: Sequence[str] | None = None,
+    *,
     start: str | None = None,
     end: str | None = None,
     scope: str = "KRX",
-    *,
     pinned: Pinned | None = None,
     repaired: bool = False,
     config: SqlConfig | None = None,
@@ -192,10 +148,10 @@ def panel(
     held = pinned or Pinned.now(lake, names)
     roles = {"bars": names[0], "external": names[1], "coverage": COVERAGE, "instruments": names[3]}
     roles |= {"snapshots": names[4]} | ({"trades": "trades"} if repaired else {})
-    mended = (_MENDED if repaired else _NEVER).format(scope=scope)
+    mended = (MENDED if repaired else NEVER).format(scope=scope)
     wanted = "" if symbols is None else "SEMI JOIN wanted USING (symbol)"
     beside = {} if symbols is None else {"wanted": pa.table({"symbol": pa.array(sorted(set(symbols)), pa.string())})}
-    sql = _ROWS.format(scope=scope, wanted=wanted, mended=mended)
+    sql = ROWS.format(scope=scope, wanted=wanted, mended=mended)
     rows = held.query(sql, roles, start=start, end=end, beside=beside, config=config)
     if interval == "minute":
         rows = _regular(rows, Scope(scope))
@@ -203,7 +159,7 @@ def panel(
 
 
 def _listings(held: Pinned, end: str | None) -> dict[str, Listing]:
-    rows = held.query(_LISTINGS, {"instruments": "instruments"}, end=end).to_pylist()
+    rows = held.query(LISTINGS, {"instruments": "instruments"}, end=end).to_pylist()
     return {row["symbol"]: Listing(Market(row["market"]), InstrumentType(row["type"])) for row in rows}
 
 
@@ -271,5 +227,6 @@ def _codes(column: pa.ChunkedArray) -> tuple[Ints, list[str]]:
 
 def _named(column: pa.ChunkedArray, names: type[Origin | DayState]) -> Codes:
     codes, texts = _codes(column)
-    table = np.array([names[text.upper()] for text in texts] or [0], np.uint8)
-    return table[codes]
+    table = np.array([names[text.upper()] for text in texts], np.uint8)
+    found: Codes = table[codes]
+    return found

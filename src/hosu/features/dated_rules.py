@@ -99,6 +99,9 @@ class DatedRules:
         self._rules = list(rules)
         self._rule: Ints = codes[listing, place]
 
+    def __len__(self) -> int:
+        return len(self._rule)
+
     @classmethod
     def of(cls, date: Ints, symbol: Ints, symbols: Sequence[str], known: Mapping[str, Listing] | None) -> DatedRules:
         """The rules of these bars, with what is known of each symbol, else ``ASSUMED``."""

@@ -15,32 +15,25 @@ from hosu.features.dated_rules import hours
 from hosu.features.label_parts import Outcome, Reason, any_between, factor_between, first_reason, locked
 
 if TYPE_CHECKING:
-    from hosu.features.dated_rules import DatedRules
-    from hosu.features.label_parts import Beside, Facts
+    from hosu.features.label_parts import Decisions
     from hosu.features.panel import BarPanel, Ints
-    from hosu.market.day_plan import Scope
 
 
-def outcomes(
-    panel: BarPanel, beside: Beside, rules: DatedRules, known: Facts, sessions: Ints, horizon: int, scope: Scope
-) -> Outcome:
+def outcomes(made: Decisions, sessions: Ints) -> Outcome:
     """What became of each day's row.
 
     Args:
-        panel: (n,) day bars.
-        beside: what else is known of them.
-        rules: theirs.
-        known: at the decisions.
+        made: (n,) decisions behind day bars; the horizon counts sessions.
         sessions: (s,) every session, yyyymmdd.
-        horizon: sessions from the decision to the exit.
-        scope: whose hours.
     """
+    panel, beside, rules, known, horizon, scope = made
     n = len(panel)
     place = np.searchsorted(sessions, panel.date)
     entry, leave = (_rows_at(panel, place, steps, len(sessions)) for steps in (1, horizon))
     there = np.flatnonzero((entry >= 0) & (leave >= 0))
     e, x = entry[there], leave[there]
-    ret_px, ret_ex, masked, up, down = np.full(n, np.nan), np.full(n, np.nan), *np.zeros((3, n), np.bool_)
+    ret_px, ret_ex = np.full((2, n), np.nan)
+    masked, up, down = np.zeros((3, n), np.bool_)
     ret_px[there] = panel.close[x] / (panel.close[there] * factor_between(panel, there, x)) - 1.0
     ret_ex[there] = panel.close[x] / (panel.open[e] * factor_between(panel, e, x)) - 1.0
     masked[there] = any_between(panel.masked, there, x)

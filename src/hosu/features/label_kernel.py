@@ -29,9 +29,7 @@ def _deviation(window, oldest):  # type: ignore[no-untyped-def]
     return np.sqrt(squares / (WINDOW - 1))
 
 
-@njit(
-    ["void(int64[::1], int64[::1], float64[::1], boolean[::1], float64[::1], float64[::1])"], cache=True, nogil=True
-)
+@njit(["void(int64[::1], int64[::1], float64[::1], boolean[::1], float64[::1], float64[::1])"], cache=True, nogil=True)
 def returns_and_volatility(  # type: ignore[no-untyped-def]  # noqa: PLR0917 - compiled code takes arrays by position
     starts, close, factor, counts, returns, volatility
 ):

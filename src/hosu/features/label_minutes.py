@@ -19,10 +19,8 @@ from hosu.features.label_parts import MINUTE_US, Outcome, Reason, any_between, f
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hosu.features.dated_rules import DatedRules
-    from hosu.features.label_parts import Beside, Facts, Interruption, Trades
+    from hosu.features.label_parts import Decisions, Interruption, Trades
     from hosu.features.panel import BarPanel, Flags, Ints
-    from hosu.market.day_plan import Scope
 
 _SILENCE_US = 3 * MINUTE_US
 
@@ -35,20 +33,14 @@ class _Fills(NamedTuple):
     price: Ints
 
 
-def outcomes(
-    panel: BarPanel, beside: Beside, rules: DatedRules, known: Facts, horizon: int, latency_us: int, scope: Scope
-) -> Outcome:
+def outcomes(made: Decisions, latency_us: int) -> Outcome:
     """What became of each minute's row.
 
     Args:
-        panel: (n,) minute bars.
-        beside: what else is known of them.
-        rules: theirs.
-        known: at the decisions.
-        horizon: minutes from the decision to the exit.
+        made: (n,) decisions behind minute bars; the horizon counts minutes.
         latency_us: from a decision to the earliest trade, microseconds.
-        scope: whose hours.
     """
+    panel, beside, rules, known, horizon, scope = made
     n = len(panel)
     days, place = np.unique(panel.date, return_inverse=True)
     at = hours(days.tolist(), scope)
@@ -60,7 +52,8 @@ def outcomes(
     entered, left = (_same_day(panel, fills.row) & (fills.ts < end) for fills in (enter, leave))
     there = np.flatnonzero(entered & left)
     e, x = enter.row[there], leave.row[there]
-    ret_px, ret_ex, masked, silent, up, down = *np.full((2, n), np.nan), *np.zeros((4, n), np.bool_)
+    ret_px, ret_ex = np.full((2, n), np.nan)
+    masked, silent, up, down = np.zeros((4, n), np.bool_)
     last = _last_row_before(panel, until)[there]
     ret_px[there] = panel.close[last] / panel.close[there] - 1.0
     ret_ex[there] = leave.price[there] / enter.price[there] - 1.0
@@ -90,7 +83,7 @@ def outcomes(
 
 def _minutes(panel: BarPanel, times: Ints) -> tuple[Ints, Ints]:
     """Keys of the panel's rows that ascend over all symbols, and such keys of ``times`` of the same rows."""
-    first = int(panel.ts.min(initial=0)) if not len(panel) else int(panel.ts.min())
+    first = int(panel.ts.min()) if len(panel) else 0
     last = max(int(panel.ts.max(initial=0)), int(times.max(initial=0)))
     width = (last - first) // MINUTE_US + 2
     symbol = panel.symbol * width
@@ -128,7 +121,8 @@ def _trades_at(panel: BarPanel, trades: Trades, since: Ints) -> _Fills:
 
 
 def _same_day(panel: BarPanel, rows: Ints) -> Flags:
-    return (rows >= 0) & (panel.date[rows] == panel.date)
+    same: Flags = (rows >= 0) & (panel.date[rows] == panel.date)
+    return same
 
 
 def _last_row_before(panel: BarPanel, until: Ints) -> Ints:
@@ -140,7 +134,8 @@ def _last_row_before(panel: BarPanel, until: Ints) -> Ints:
 def _after_silence(panel: BarPanel) -> Flags:
     """(n,) whether two whole minutes or more without a trade lie between a trading bar and the one before it."""
     before = previous_trade(panel.starts, panel.volume)
-    return (panel.volume > 0) & (before >= 0) & (panel.ts - panel.ts[before] >= _SILENCE_US)
+    late: Flags = (panel.volume > 0) & (before >= 0) & (panel.ts - panel.ts[before] >= _SILENCE_US)
+    return late
 
 
 def _interrupted(panel: BarPanel, known: Sequence[Interruption], t: Ints, t1: Ints) -> Flags:

@@ -125,6 +125,17 @@ class Outcome:
     locked_down: Flags
 
 
+class Decisions(NamedTuple):
+    """All that labels are made from: ``n`` bars, what is known beside them, and at the decision behind each."""
+
+    panel: BarPanel
+    beside: Beside
+    rules: DatedRules
+    known: Facts
+    horizon: int
+    scope: Scope
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What is known at each row's decision, (n,): P(t) in won, return of the last bar, its deviation over 20, the
@@ -216,7 +227,8 @@ def factor_between(panel: BarPanel, earlier: Ints, later: Ints) -> Floats:
 def any_between(flags: Flags, earlier: Ints, later: Ints) -> Flags:
     """(m,) whether a flag is set at a row behind ``earlier``, up to and with ``later``."""
     count = np.concatenate(([0], np.cumsum(flags)))
-    return count[later + 1] > count[earlier + 1]
+    found: Flags = count[later + 1] > count[earlier + 1]
+    return found
 
 
 def locked(panel: BarPanel, beside: Beside, rules: DatedRules, rows: Ints, price: Ints) -> tuple[Flags, Flags]:

@@ -15,7 +15,7 @@ import numpy as np
 from hosu.errors import InputError
 from hosu.features import label_days, label_minutes
 from hosu.features.dated_rules import DatedRules
-from hosu.features.label_parts import Beside, Facts, Interruption, Outcome, Reason, Trades, facts, sessions_of
+from hosu.features.label_parts import Beside, Decisions, Interruption, Outcome, Reason, Trades, facts, sessions_of
 from hosu.features.panel import LabelledRows
 from hosu.features.uniqueness import uniqueness
 from hosu.market.day_plan import Scope
@@ -72,11 +72,9 @@ def labelled_rows(
         raise InputError(f"horizon of {horizon} sessions", fault, "load more days, or choose a shorter one")
     rules = DatedRules.of(panel.date, panel.symbol, panel.symbols, told.listings)
     known = facts(panel, told, rules, horizon, minutes=minutes)
-    if minutes:
-        found = label_minutes.outcomes(panel, told, rules, known, horizon, latency_us, Scope(scope))
-    else:
-        found = label_days.outcomes(panel, told, rules, known, known_sessions, horizon, Scope(scope))
-    return _rows(panel, features, tuple(names), known_sessions, known, found)
+    made = Decisions(panel, told, rules, known, horizon, Scope(scope))
+    found = label_minutes.outcomes(made, latency_us) if minutes else label_days.outcomes(made, known_sessions)
+    return _rows(made, found, features, tuple(names), known_sessions)
 
 
 def _check(panel: BarPanel, features: Floats, names: Sequence[str], horizon: int, interval: str) -> None:
@@ -89,13 +87,12 @@ def _check(panel: BarPanel, features: Floats, names: Sequence[str], horizon: int
         raise InputError("features", fault, "compute them from the same panel")
 
 
-def _rows(
-    panel: BarPanel, features: Floats, names: tuple[str, ...], sessions: Ints, known: Facts, found: Outcome
-) -> LabelledRows:
+def _rows(made: Decisions, found: Outcome, features: Floats, names: tuple[str, ...], sessions: Ints) -> LabelledRows:
+    panel, known = made.panel, made.known
     labelled = found.reason == 0
     ret_ex = np.where(labelled, found.ret_ex, np.nan)
     label = (ret_ex > known.band).astype(np.int8) - (ret_ex < -known.band).astype(np.int8)
-    slots = [np.where(labelled, rows, -1) for rows in (found.entry, found.covered_to)]
+    first, last = (np.where(labelled, rows, -1) for rows in (found.entry, found.covered_to))
     place = np.searchsorted(sessions, panel.date).astype(np.int32)
     left = np.where(labelled, np.searchsorted(sessions, found.t1_date), -1).astype(np.int32)
     symbol = panel.symbol.astype(np.int32)
@@ -117,7 +114,7 @@ def _rows(
         band=known.band[order],
         label=label[order],
         reason=found.reason[order],
-        weight=uniqueness(*slots, len(panel))[order],
+        weight=uniqueness(first, last, len(panel))[order],
         half_spread=known.half_spread[order],
         value_20=known.value_20[order],
         ret_last=known.ret_last[order],

@@ -1,0 +1,52 @@
+"""The queries that read a panel of bars: see ``bars_of_lake``."""
+
+from __future__ import annotations
+
+from typing import Final
+
+ROWS: Final = """
+-- Bars of the regular session with what else is known of their day. Grain: symbol, ts.
+WITH raw AS (
+  SELECT symbol, date, ts, open, high, low, close, volume, value, split_part(source, ':', 1) AS origin
+  FROM bars {wanted} WHERE scope = '{scope}' AND session_set = 'regular'
+),
+begun AS (SELECT symbol, min(ts) AS since FROM raw GROUP BY symbol),
+outside AS (
+  SELECT symbol, date, ts, open, high, low, close, volume, value, 'adjusted' AS origin
+  FROM external {wanted} WHERE scope = '{scope}' AND adjusted
+  QUALIFY row_number() OVER (PARTITION BY symbol, ts
+                             ORDER BY source LIKE 'kis:%' DESC, revision DESC, lsn DESC, record_no DESC) = 1
+),
+chosen AS (
+  SELECT * FROM raw
+  UNION ALL BY NAME
+  SELECT outside.* FROM outside LEFT JOIN begun USING (symbol) WHERE begun.since IS NULL OR outside.ts < begun.since
+),
+ledger AS (
+  SELECT date, symbol, state FROM coverage WHERE scope = '{scope}'
+  QUALIFY row_number() OVER (PARTITION BY date, symbol ORDER BY revision DESC, built_at DESC) = 1
+),
+listed AS (SELECT date, symbol, base_price AS base FROM instruments WHERE base_price > 0),
+polled AS (
+  -- Before the open a poll may still tell of the day before: the last one counts.
+  SELECT date, symbol, arg_max(base_price, ts_recv) AS base
+  FROM snapshots WHERE scope = '{scope}' AND base_price > 0 GROUP BY ALL
+),
+mended AS (SELECT DISTINCT date, symbol FROM {mended})
+SELECT chosen.symbol, replace(chosen.date, '-', '')::BIGINT AS date, epoch_us(ts) AS ts,
+       round(open * 100)::BIGINT AS open, round(high * 100)::BIGINT AS high, round(low * 100)::BIGINT AS low,
+       round(close * 100)::BIGINT AS close, volume, value, origin, coalesce(state, 'no_ledger') AS state,
+       round(coalesce(listed.base, polled.base, 0) * 100)::BIGINT AS base, mended.symbol IS NOT NULL AS repaired
+FROM chosen LEFT JOIN ledger ON ledger.date = chosen.date AND ledger.symbol = chosen.symbol
+     LEFT JOIN listed ON listed.date = chosen.date AND listed.symbol = chosen.symbol
+     LEFT JOIN polled ON polled.date = chosen.date AND polled.symbol = chosen.symbol
+     LEFT JOIN mended ON mended.date = chosen.date AND mended.symbol = chosen.symbol
+ORDER BY chosen.symbol, ts
+"""
+MENDED: Final = "trades WHERE scope = '{scope}' AND source = 'rest'"
+NEVER: Final = "coverage WHERE false"
+
+LISTINGS: Final = """
+-- Market and type of each symbol, by the latest day that says so. Grain: symbol.
+SELECT symbol, arg_max(market, date) AS market, arg_max(type, date) AS type FROM instruments GROUP BY symbol
+"""

@@ -1,0 +1,215 @@
+"""Point-in-time datasets: labelled rows that can be made again, bit for bit, from their id's facts.
+
+The id is the SHA-256 of canonical JSON of what decides the bytes: the Delta version of each table read, ``as_served``
+or ``repaired``, and the definition (features, labels, span, universe, days, code revisions). Every table is read at
+one version, so what is appended meanwhile changes nothing; the next dataset has other versions and another id.
+
+*Universe*: on days of which ``instruments`` has a list, the symbols of that list; on others every symbol with a bar,
+and the dataset says which days those are. *Days*: certified ones unless told otherwise; without a ledger nothing can
+be certified, so imports are refused until they are allowed by name. ``as_served`` leaves out each symbol's day to
+which a repair has added trades, since nobody was served those.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hosu.errors import InputError
+from hosu.features.bars_of_lake import panel, tables_of
+from hosu.features.dataset_definition import ALLOWED, Definition, FeatureSource
+from hosu.features.labels import REVISION, Beside, labelled_rows
+from hosu.features.lake_versions import Pinned
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy.typing as npt
+
+    from hosu.features.bars_of_lake import LakePanel
+    from hosu.features.panel import BarPanel, Flags, LabelledRows
+    from hosu.lake.lake import Lake
+    from hosu.lake.sql import SqlConfig
+
+    Codes = npt.NDArray[np.uint8]
+
+_UNIVERSE: Final = "SELECT replace(date, '-', '')::BIGINT AS date, symbol FROM instruments"
+
+
+class UniverseKind(IntEnum):
+    """Where the universe of a session comes from."""
+
+    TRADED = 0  # every symbol with a bar: who was delisted since may be missing
+    LISTED = 1  # the master files of that day
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Labelled rows and what they were made from; ``n`` rows.
+
+    Attributes:
+        id: SHA-256, hexadecimal.
+        facts: what the id is the hash of: ``tables``, ``view``, ``definition``.
+        rows: of the days and symbols asked for.
+        origin: (n,) ``bars_of_lake.Origin`` of each row's bar.
+        state: (n,) ``bars_of_lake.DayState`` of its day.
+        universe: (sessions,) ``UniverseKind``.
+        left_out: how many rows of the span were not taken, by reason.
+    """
+
+    id: str
+    facts: dict[str, Any]
+    rows: LabelledRows
+    origin: Codes
+    state: Codes
+    universe: Codes
+    left_out: dict[str, int]
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The Delta version of each table it was read from; -1 of one that was not there."""
+        return dict(self.facts["tables"])
+
+
+def dataset_id(facts: Mapping[str, Any]) -> str:
+    """The SHA-256 of the facts as canonical JSON (sorted names, no blanks, UTF-8), hexadecimal."""
+    text = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def build(
+    lake: Lake,
+    source: FeatureSource,
+    definition: Definition,
+    *,
+    versions: Mapping[str, int] | None = None,
+    config: SqlConfig | None = None,
+) -> Dataset:
+    """The dataset of a definition.
+
+    Args:
+        lake: where the bars are.
+        source: of the features.
+        definition: what is asked for.
+        versions: of the tables, to make an earlier dataset again; None: as they are now.
+        config: what DuckDB may take.
+
+    Raises:
+        InputError: days without a ledger that were not allowed, no rows, a horizon longer than the data, or a feature
+            without a value on any labelled row.
+        VersionGoneError: a version cannot be read any more.
+        TableCorruptError, QueryError, LakeFullError: as ``bars_of_lake.panel``.
+    """
+    served = definition.view == "as_served"
+    held = Pinned.at(lake, versions) if versions is not None else _pinned(lake, definition)
+    loaded = panel(
+        lake,
+        definition.interval,
+        definition.symbols,
+        start=definition.history,
+        end=definition.end,
+        scope=definition.scope,
+        pinned=held,
+        repaired=served,
+        config=config,
+    )
+    usable = _usable(loaded, definition)
+    beside = Beside(listings=loaded.listings, base=loaded.base, adjusted=loaded.adjusted, certified=usable)
+    rows = labelled_rows(
+        loaded.bars,
+        source.compute(loaded.bars),
+        source.names,
+        definition.horizon,
+        interval=definition.interval,
+        scope=definition.scope,
+        beside=beside,
+        latency_us=definition.latency_us,
+    )
+    return _chosen(loaded, rows, usable, _facts(held, source, definition), definition)
+
+
+def _pinned(lake: Lake, definition: Definition) -> Pinned:
+    return Pinned.now(lake, tables_of(definition.interval, repaired=definition.view == "as_served"))
+
+
+def _facts(held: Pinned, source: FeatureSource, definition: Definition) -> dict[str, Any]:
+    asked = asdict(definition)
+    view = asked.pop("view")
+    asked["symbols"] = None if definition.symbols is None else sorted(set(definition.symbols))
+    features = {"set": source.name, "version": source.version, "names": list(source.names), "code": source.revision}
+    return {
+        "tables": dict(sorted(held.versions.items())),
+        "view": view,
+        "definition": {**asked, "features": features, "labels": REVISION},
+    }
+
+
+def _usable(loaded: LakePanel, definition: Definition) -> Flags:
+    """(n,) whether a bar's day may be learned from."""
+    span = _span(loaded.bars, definition)
+    unknown = span & loaded.without_ledger
+    if definition.days != "all" and unknown.any():
+        dates = loaded.bars.date[unknown]
+        raise InputError(
+            f"{len(dates):,} bars from {dates.min()} to {dates.max()}",
+            "lie on days without a ledger (imports, the broker's history), of which nothing can be certified",
+            "allow them with --days all, or leave them out with --from",
+        )
+    usable = np.isin(loaded.state, ALLOWED[definition.days])
+    return usable & ~loaded.repaired if definition.view == "as_served" else usable
+
+
+def _span(bars: BarPanel, definition: Definition) -> Flags:
+    first = int((definition.start or "0000-00-00").replace("-", ""))
+    within: Flags = bars.date >= first
+    return within
+
+
+def _chosen(
+    loaded: LakePanel, rows: LabelledRows, usable: Flags, facts: dict[str, Any], definition: Definition
+) -> Dataset:
+    bars = loaded.bars
+    order = np.lexsort((bars.symbol, bars.ts))  # t rises with ts, so this is the rows' order
+    span, usable = _span(bars, definition)[order], usable[order]
+    listed, universe = _universe(loaded, rows)
+    kept = span & usable & listed
+    left_out = {"days": int((span & ~usable).sum()), "universe": int((span & usable & ~listed).sum())}
+    chosen = rows.where(kept)
+    _require_sense(chosen, definition, left_out)
+    return Dataset(
+        dataset_id(facts), facts, chosen, loaded.origin[order][kept], loaded.state[order][kept], universe, left_out
+    )
+
+
+def _universe(loaded: LakePanel, rows: LabelledRows) -> tuple[Flags, Codes]:
+    """(n,) whether a row's symbol belongs to its day's universe, and (sessions,) where that is known from."""
+    listed = loaded.pinned.query(_UNIVERSE, {"instruments": "instruments"})
+    sessions = np.array([int(day.replace("-", "")) for day in rows.sessions], np.int64)
+    place = pc.index_in(listed.column("symbol"), value_set=pa.array(rows.symbols, pa.string())).fill_null(-1)
+    symbol, date = np.asarray(place.to_numpy(), np.int64), np.asarray(listed.column("date").to_numpy(), np.int64)
+    universe = np.isin(sessions, date).astype(np.uint8)
+    session = np.searchsorted(sessions, date)
+    mine = (symbol >= 0) & (session < len(sessions))
+    mine[mine] = sessions[session[mine]] == date[mine]
+    width = max(len(rows.symbols), 1)
+    known = np.isin(rows.session.astype(np.int64) * width + rows.symbol, session[mine] * width + symbol[mine])
+    return known | (universe[rows.session] == UniverseKind.TRADED), universe
+
+
+def _require_sense(rows: LabelledRows, definition: Definition, left_out: dict[str, int]) -> None:
+    if not len(rows):
+        fault = f"is empty ({left_out['days']:,} rows on other days than {definition.days}, {left_out['universe']:,} "
+        raise InputError(
+            "the dataset", f"{fault}outside of the universe)", "load bars, certify days, or say --days all"
+        )
+    empty = np.flatnonzero(np.isnan(rows.features[rows.labelled]).all(axis=0))
+    if rows.labelled.any() and len(empty):
+        names = ", ".join(rows.names[place] for place in empty.tolist())
+        raise InputError(f"feature {names}", "has no value on any labelled row", "load a longer history")

@@ -1,0 +1,77 @@
+"""What a dataset is asked to be: its span, its days, its labels, and where its features come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from hosu.errors import InputError
+from hosu.features.bars_of_lake import DayState
+
+if TYPE_CHECKING:
+    from hosu.features.panel import BarPanel, Floats
+
+ALLOWED: Final = {
+    "certified": (DayState.CERTIFIED,),
+    "assumed": (DayState.CERTIFIED, DayState.ASSUMED),
+    "all": tuple(DayState),
+}
+_VIEWS: Final = ("repaired", "as_served")
+
+
+class FeatureSource(Protocol):
+    """A feature set and the code that computes it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> int: ...
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the features, in order."""
+        ...
+
+    @property
+    def revision(self) -> str:
+        """Of the code: another one wherever a number may come out otherwise."""
+        ...
+
+    def compute(self, panel: BarPanel) -> Floats:
+        """(n, k) features of the panel's rows; NaN is null. A row's depend on it and the rows before it only."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """What is asked for. Dates are ``YYYY-MM-DD``, both ends included.
+
+    Attributes:
+        horizon: sessions, or minutes.
+        interval: ``day`` or ``minute``.
+        scope: KRX, NXT or UN.
+        symbols: which; None: the whole universe of each day.
+        history: the first day of bars; None: the lake's oldest. Features with unbounded memory start there.
+        start: the first day of rows; None: the first of bars.
+        end: the last day of rows and bars; None: the lake's newest.
+        days: ``certified``, ``assumed`` (also what rests on named rules), or ``all``.
+        view: ``repaired`` or ``as_served``.
+        latency_us: of minutes, from a decision to the earliest trade.
+    """
+
+    horizon: int
+    interval: str = "day"
+    scope: str = "KRX"
+    symbols: tuple[str, ...] | None = None
+    history: str | None = None
+    start: str | None = None
+    end: str | None = None
+    days: str = "certified"
+    view: str = "repaired"
+    latency_us: int = 1_000_000
+
+    def __post_init__(self) -> None:
+        for name, value, known in (("days", self.days, tuple(ALLOWED)), ("view", self.view, _VIEWS)):
+            if value not in known:
+                raise InputError(f"{name} {value!r}", "is unknown", f"choose {', '.join(known)}")
