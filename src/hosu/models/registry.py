@@ -1,9 +1,9 @@
 """Models in the lake: versions that never change, and a history that says which one serves.
 
 A version's files lie in a folder below ``ml/models/<model>`` that is named after what they hold, so that nobody can
-write over them; their checksums stand in its card, and the card in the row of ``model_events`` that registers it. Who serves (the champion) is what the model's last row
-says: a row is one commit, so that readers see the old one or the new one. Version 0 is the prior: it has no files, and
-serves from the beginning.
+write over them; their checksums stand in its card, and the card in the row of ``model_events`` that registers it. Who
+serves (the champion) is what the model's last row says: a row is one commit, so that readers see the old one or the
+new one. Version 0 is the prior: it has no files, and serves from the beginning.
 """
 
 from __future__ import annotations
@@ -266,7 +266,8 @@ def _in_microseconds(rows: pa.Table) -> pa.Table:
 
 def _event(row: dict[str, Any]) -> Event:
     card = None if row["card"] is None else json.loads(row["card"])
-    return Event(**{**row, "card": card, "at_us": row.pop("at")})
+    kept = {name: value for name, value in row.items() if name not in {"card", "at"}}
+    return Event(**kept, card=card, at_us=row["at"])
 
 
 def _row(event: Event, schema: pa.Schema) -> tuple[str, pa.Table]:

@@ -24,7 +24,16 @@ LISTINGS = (
 @pytest.mark.parametrize("listing", LISTINGS)
 def test_ticks_and_limits_are_those_of_the_market(day: int, listing: Listing) -> None:
     chance = random.Random(day)
-    prices = [*range(1, 60), 999, 1_000, 1_995, 2_000, 128_500, 499_500, *(chance.randrange(1, 900_000) for _ in "x" * 80)]
+    prices = [
+        *range(1, 60),
+        999,
+        1_000,
+        1_995,
+        2_000,
+        128_500,
+        499_500,
+        *(chance.randrange(1, 900_000) for _ in "x" * 80),
+    ]
     base = np.array(prices, np.int64) * 100
     rules = DatedRules(np.full(len(base), day), np.zeros(len(base), np.int64), [listing])
     on = date(day // 10_000, day // 100 % 100, day % 100)
