@@ -185,6 +185,7 @@ _SPECS: Final = (
     _journal("predictions", 1825, ("symbol", "scope", "ts", "model", "model_version")),
     _journal("outcomes", 1825, ("symbol", "scope", "ts", "model", "model_version")),
     _journal("model_events", None, ("model", "revision")),
+    _journal("model_trials", None, ("market", "horizon", "number")),
 )
 
 TABLES: Final[dict[str, TableSpec]] = {spec.name: spec for spec in _SPECS}

@@ -72,10 +72,23 @@ _MODEL_EVENTS: Final = pa.schema(
         pa.field("at", TIMESTAMP),
     ]
 )
+_TRIALS: Final = pa.schema(
+    [
+        pa.field("date", pa.string()),  # UTC date of ``at``
+        pa.field("market", pa.string()),
+        pa.field("horizon", pa.string()),  # 1d, 5d, 10m, 30m
+        pa.field("number", pa.int64()),  # 0, 1, … of the market and horizon
+        pa.field("configuration", pa.string()),  # hash of kind, parameters, seed and feature set
+        pa.field("dataset", pa.string()),  # id
+        pa.field("sharpe", pa.float64()),  # of the net excess per holding; null where it cannot be reckoned
+        pa.field("at", TIMESTAMP),
+    ]
+)
 
 PREDICTION_SCHEMAS: Final[dict[str, pa.Schema]] = {
     "predictions": _PREDICTIONS,
     "outcomes": _OUTCOMES,
     "model_events": _MODEL_EVENTS,
+    "model_trials": _TRIALS,
 }
 """By the names of the tables."""

@@ -1,0 +1,41 @@
+"""The kernel as a dataset's source of features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hosu.features import kernel
+from hosu.features.batch import indicators
+
+if TYPE_CHECKING:
+    from hosu.features.definitions import FeatureSet
+    from hosu.features.panel import BarPanel, Floats
+
+
+@dataclass(frozen=True, slots=True)
+class KernelSource:
+    """A ``dataset_definition.FeatureSource`` of one feature set."""
+
+    features: FeatureSet
+
+    @property
+    def name(self) -> str:
+        return self.features.name
+
+    @property
+    def version(self) -> int:
+        return kernel.VERSION
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.features.features
+
+    @property
+    def revision(self) -> str:
+        """The kernel's version; it is raised with every change of a formula."""
+        return f"kernel/{kernel.VERSION}"
+
+    def compute(self, panel: BarPanel) -> Floats:
+        """(n, k) features of the panel's rows; NaN is null."""
+        return self.features.make(indicators(panel), panel.close / 100.0)

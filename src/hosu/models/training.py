@@ -1,0 +1,164 @@
+"""From a lake to a judged model: dataset, walk, gate, and the model that learned from all of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from hosu.errors import InputError
+from hosu.features import dataset
+from hosu.features.dataset_definition import Definition
+from hosu.features.source import KernelSource
+from hosu.models.estimators import Configuration, Kind
+from hosu.models.gate import judge
+from hosu.models.splits import whole
+from hosu.models.trials import Trial
+from hosu.models.walk import learn, walk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hosu.features.dataset import Dataset
+    from hosu.features.definitions import FeatureSet
+    from hosu.lake.lake import Lake
+    from hosu.lake.sql import SqlConfig
+    from hosu.models.checks import Rules
+    from hosu.models.gate import Judgement
+    from hosu.models.trials import Trials
+    from hosu.models.walk import Learned, Walked
+
+    Progress = Callable[[str, int, int], None]
+
+HORIZONS: Final = {"day-1": ("day", 1), "day-5": ("day", 5), "minute-10": ("minute", 10), "minute-30": ("minute", 30)}
+"""Interval and horizon of each model, in sessions or minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be trained.
+
+    Attributes:
+        model: one of ``HORIZONS``.
+        configuration: what is learned, and how.
+        features: the feature set.
+        start, end: first and last day of rows, ``YYYY-MM-DD``; None: as far as the lake goes.
+        days: ``certified``, ``assumed`` or ``all``; see ``dataset_definition.Definition``.
+        view: ``repaired`` or ``as_served``.
+        symbols: which; None: the universe of each day.
+    """
+
+    model: str
+    configuration: Configuration
+    features: FeatureSet
+    start: str | None = None
+    end: str | None = None
+    days: str = "certified"
+    view: str = "repaired"
+    symbols: tuple[str, ...] | None = None
+
+    @property
+    def definition(self) -> Definition:
+        """The dataset asked for.
+
+        Raises:
+            InputError: an unknown model, days or view.
+        """
+        if self.model not in HORIZONS:
+            raise InputError(f"model {self.model!r}", "does not exist", f"choose one of {', '.join(HORIZONS)}")
+        interval, horizon = HORIZONS[self.model]
+        return Definition(
+            horizon=horizon,
+            interval=interval,
+            symbols=self.symbols,
+            start=self.start,
+            end=self.end,
+            days=self.days,
+            view=self.view,
+        )
+
+    @property
+    def trial_horizon(self) -> str:
+        """As trials name it: ``1d``, ``10m``."""
+        interval, horizon = HORIZONS[self.model]
+        return f"{horizon}{interval[0]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """A configuration walked through history and judged."""
+
+    request: Request
+    dataset: Dataset
+    walked: Walked
+    judgement: Judgement
+
+
+def evaluate(
+    lake: Lake,
+    request: Request,
+    trials: Trials,
+    *,
+    threads: int = 1,
+    rules: Rules | None = None,
+    config: SqlConfig | None = None,
+    progress: Progress = lambda *_: None,
+) -> Evaluated:
+    """Makes the dataset, walks it, and judges. Counts as a trial.
+
+    Args:
+        lake: where the bars are.
+        request: what is asked.
+        trials: where it is counted.
+        threads: of the libraries.
+        rules: None are the gate's.
+        config: what DuckDB may take.
+        progress: told what is done, the step from 0 and how many there are.
+
+    Raises:
+        InputError: an unknown model, no bars, or days that were not allowed.
+        NotEnoughDataError, UnusableRowsError: too little history, or rows that teach nothing.
+        NotInstalledError: a library of the extra ``models`` is missing.
+        LakeError: a table is damaged.
+    """
+    progress("dataset", 0, 1)
+    made = dataset.build(lake, KernelSource(request.features), request.definition, config=config)
+    return judged(made, request, trials, threads=threads, rules=rules, progress=progress)
+
+
+def judged(
+    made: Dataset,
+    request: Request,
+    trials: Trials,
+    *,
+    threads: int = 1,
+    rules: Rules | None = None,
+    progress: Progress = lambda *_: None,
+) -> Evaluated:
+    """As ``evaluate``, of a dataset that is there."""
+    configuration = request.configuration
+    walked = walk(
+        made.rows,
+        configuration,
+        threads=threads,
+        progress=lambda number, count, month: progress(f"{configuration.kind} {month}", number, count),
+    )
+    logistic = None
+    if configuration.kind is not Kind.LINEAR:
+        linear = Configuration(Kind.LINEAR, feature_set=configuration.feature_set)
+        logistic = walk(
+            made.rows, linear, progress=lambda number, count, month: progress(f"logistic {month}", number, count)
+        )
+    progress("gate", 0, 1)
+    trial = Trial("KRX", request.trial_horizon, configuration.key, made.id)
+    judgement = judge(walked, trial=trial, trials=trials, logistic=logistic, rules=rules)
+    return Evaluated(request, made, walked, judgement)
+
+
+def learned(evaluated: Evaluated, *, threads: int = 1) -> Learned:
+    """The model that is served: the same configuration, learned from the whole dataset.
+
+    Raises:
+        NotEnoughDataError, UnusableRowsError: as ``evaluate``.
+    """
+    rows = evaluated.dataset.rows
+    return learn(rows, whole(rows), evaluated.request.configuration, threads)
