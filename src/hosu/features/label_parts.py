@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 BAND_VOLATILITY: Final = 0.25
 """A move is small up to this share of the volatility over the horizon (or one tick, if that is more)."""
 
+_BAND_SLACK: Final = 1.0 + 1e-9  # a move of exactly one tick is small, whatever its quotient is rounded to
+
 VALUE_DAYS: Final = 5
 """The fewest days of which a median value is taken."""
 
@@ -165,7 +167,7 @@ def facts(panel: BarPanel, beside: Beside, rules: DatedRules, horizon: int, *, m
     kernel.returns_and_volatility(panel.starts, panel.close, panel.factor, counts, returns, volatility)
     with np.errstate(divide="ignore", invalid="ignore"):
         tick = rules.ticks(panel.close) / panel.close
-    band = np.maximum(tick, BAND_VOLATILITY * volatility * np.sqrt(horizon))
+    band = np.maximum(tick, BAND_VOLATILITY * volatility * np.sqrt(horizon)) * _BAND_SLACK
     spread = 0.5 * tick
     if beside.half_spread is not None:
         spread = np.where(np.isnan(beside.half_spread), spread, beside.half_spread)
