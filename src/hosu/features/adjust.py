@@ -15,6 +15,10 @@ Whatever the source, a price beyond the day's limits around the base so found is
 here, or a price is wrong. Slack: nothing of a known base, one tick of a last close, of a ratio also what its two
 digits leave open, of prices that were adjusted by whoever made the file two ticks and two won (they are rounded).
 
+A base tells of an event only beside the close of the session before it. Where the last bar is older, it counts if a
+halt is known to lie between (the last price was then carried); else the market has moved in bars that are missing
+here: the factor is 1, and the move is masked where the last close lies beyond the limits around the base.
+
 Prices that are adjusted already keep factor 1 and are only masked. A bar without a trade carries the last price as
 it was traded, so a base that changes in a halt counts where trading resumes. The first day of a listing has nothing
 before it: factor 1, never masked.
@@ -28,7 +32,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hosu.features.dated_rules import UNBOUNDED, WON
+from hosu.features.dated_rules import UNBOUNDED, WON, previous_sessions
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -72,12 +76,14 @@ class Known:
         ratio: (n,) the broker's split ratio; 0 none, NaN unknown.
         ex_code: (n,) the broker's ex-rights code as a number; 0 none.
         adjusted: (n,) whether the bar's prices were adjusted by whoever made them.
+        halted: (n,) whether the symbol is known to have been halted on the session before.
     """
 
     base: Ints | None = None
     ratio: Floats | None = None
     ex_code: Ints | None = None
     adjusted: Flags | None = None
+    halted: Flags | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +109,12 @@ def adjustment(bars: Traded, known: Known, rules: DatedRules) -> Adjustment:
     begins = (first == rows) & (before >= 0)
     opens = np.flatnonzero(begins)
     last = bars.close[before[opens]]
-    factor, explained = _factors(known, rules, opens, last)
+    fresh = _is_fresh(bars, known, opens)
+    factor, explained = _factors(known, rules, opens, last, fresh)
     base, slack = _base(known, rules, opens, np.rint(last * factor[opens]).astype(np.int64), explained)
     masked = _beyond(bars, rules, base, slack, first)
+    lower, upper = rules.limits(base[opens], opens)
+    masked[opens] |= ~fresh & (slack[opens] == 0) & ((last < lower) | (last > upper))
     return Adjustment(factor, masked, explained, np.where(first >= 0, base[first], 0))
 
 
@@ -126,11 +135,21 @@ def first_trade_of_day(starts: Ints, date: Ints, volume: Ints) -> Ints:
     return np.where(own, latest, -1)
 
 
-def _factors(known: Known, rules: DatedRules, rows: Ints, last: Ints) -> tuple[Floats, Codes]:
+def _is_fresh(bars: Traded, known: Known, rows: Ints) -> Flags:
+    """Whether the close before each of these rows is that of the session before it, traded or carried."""
+    begins = np.ones(len(bars.date), np.bool_)
+    begins[1:] = bars.date[1:] != bars.date[:-1]
+    begins[bars.starts[:-1][np.diff(bars.starts) > 0]] = True
+    first = np.maximum.accumulate(np.where(begins, np.arange(len(begins)), -1))[rows]
+    fresh: Flags = bars.date[first - 1] == previous_sessions(bars.date[rows])
+    return fresh | known.halted[rows] if known.halted is not None else fresh
+
+
+def _factors(known: Known, rules: DatedRules, rows: Ints, last: Ints, fresh: Flags) -> tuple[Floats, Codes]:
     """(n,) factors and what they rest on; ``last`` is the close before each of ``rows``."""
     factor, explained = np.ones(len(rules)), np.zeros(len(rules), np.uint8)
     base = known.base[rows] if known.base is not None else np.zeros(len(rows), np.int64)
-    moved = (base > 0) & (np.abs(base - last) >= rules.ticks(base, rows))
+    moved = fresh & (base > 0) & (np.abs(base - last) >= rules.ticks(base, rows))
     ratio = np.nan_to_num(known.ratio[rows]) if known.ratio is not None else np.zeros(len(rows))
     split = (base <= 0) & (ratio > 0) & (ratio != 1)
     cash = (base <= 0) & ~split & (np.isin(known.ex_code[rows], _CASH) if known.ex_code is not None else False)

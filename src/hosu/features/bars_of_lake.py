@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from hosu.errors import InputError
 from hosu.features.adjust import Known, Traded, adjustment, previous_trade
 from hosu.features.bars_sql import LISTINGS, MENDED, NEVER, ROWS
-from hosu.features.dated_rules import DatedRules, Listing, day_of
+from hosu.features.dated_rules import DatedRules, Listing, day_of, previous_sessions
 from hosu.features.lake_versions import Pinned
 from hosu.features.panel import BarPanel
 from hosu.lake.bar_sources import COVERAGE, DAY_BARS, MINUTE_BARS
@@ -152,10 +152,19 @@ def panel(
     wanted = "" if symbols is None else "SEMI JOIN wanted USING (symbol)"
     beside = {} if symbols is None else {"wanted": pa.table({"symbol": pa.array(sorted(set(symbols)), pa.string())})}
     sql = ROWS.format(scope=scope, wanted=wanted, mended=mended)
+    beside |= {"sessions": _sessions(held, names[:2])}
     rows = held.query(sql, roles, start=start, end=end, beside=beside, config=config)
     if interval == "minute":
         rows = _regular(rows, Scope(scope))
     return _built(rows, _listings(held, end), held)
+
+
+def _sessions(held: Pinned, names: tuple[str, ...]) -> pa.Table:
+    """The dates that have bars, and of each the session before it, as text."""
+    dates = sorted({date for name in names for date in held.dates(name)})
+    before = previous_sessions(np.array([int(date.replace("-", "")) for date in dates], np.int64))
+    texts = [f"{number // 10_000:04d}-{number // 100 % 100:02d}-{number % 100:02d}" for number in before.tolist()]
+    return pa.table({"date": pa.array(dates, pa.string()), "before": pa.array(texts, pa.string())})
 
 
 def _listings(held: Pinned, end: str | None) -> dict[str, Listing]:
@@ -187,7 +196,9 @@ def _built(rows: pa.Table, listings: dict[str, Listing], held: Pinned) -> LakePa
     origin = _named(rows.column("origin"), Origin)
     traded = Traded(starts, date, prices["high"], prices["low"], prices["close"], volume)
     rules = DatedRules.of(date, symbol, symbols, listings)
-    made = adjustment(traded, Known(base=base, adjusted=origin == Origin.ADJUSTED), rules)
+    made = adjustment(
+        traded, Known(base=base, adjusted=origin == Origin.ADJUSTED, halted=_flags(rows, "halted")), rules
+    )
     value = np.asarray(rows.column("value").cast(pa.float64()).fill_null(np.nan).to_numpy(), np.float64)
     bars = BarPanel(
         symbols=tuple(symbols),
@@ -200,9 +211,8 @@ def _built(rows: pa.Table, listings: dict[str, Listing], held: Pinned) -> LakePa
         factor=made.factor,
         masked=made.masked,
     )
-    repaired = np.asarray(rows.column("repaired").to_numpy(), np.bool_)
     states = _named(rows.column("state"), DayState)
-    return LakePanel(bars, origin, states, made.base, made.explained, repaired, listings, held)
+    return LakePanel(bars, origin, states, made.base, made.explained, _flags(rows, "repaired"), listings, held)
 
 
 def _carry(prices: dict[str, Ints], starts: Ints, volume: Ints) -> None:
@@ -213,6 +223,10 @@ def _carry(prices: dict[str, Ints], starts: Ints, volume: Ints) -> None:
     close = np.where(before >= 0, prices["close"][before], prices["close"][idle])
     for column in prices.values():
         column[idle] = close
+
+
+def _flags(rows: pa.Table, name: str) -> Flags:
+    return np.array(rows.column(name).to_numpy(), np.bool_)
 
 
 def _ints(rows: pa.Table, name: str) -> Ints:

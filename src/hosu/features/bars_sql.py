@@ -32,14 +32,18 @@ polled AS (
   SELECT date, symbol, arg_max(base_price, ts_recv) AS base
   FROM snapshots WHERE scope = '{scope}' AND base_price > 0 GROUP BY ALL
 ),
+halts AS (SELECT date, symbol FROM instruments WHERE halted),
 mended AS (SELECT DISTINCT date, symbol FROM {mended})
 SELECT chosen.symbol, replace(chosen.date, '-', '')::BIGINT AS date, epoch_us(ts) AS ts,
        round(open * 100)::BIGINT AS open, round(high * 100)::BIGINT AS high, round(low * 100)::BIGINT AS low,
        round(close * 100)::BIGINT AS close, volume, value, origin, coalesce(state, 'no_ledger') AS state,
-       round(coalesce(listed.base, polled.base, 0) * 100)::BIGINT AS base, mended.symbol IS NOT NULL AS repaired
+       round(coalesce(listed.base, polled.base, 0) * 100)::BIGINT AS base, mended.symbol IS NOT NULL AS repaired,
+       halts.symbol IS NOT NULL AS halted
 FROM chosen LEFT JOIN ledger ON ledger.date = chosen.date AND ledger.symbol = chosen.symbol
      LEFT JOIN listed ON listed.date = chosen.date AND listed.symbol = chosen.symbol
      LEFT JOIN polled ON polled.date = chosen.date AND polled.symbol = chosen.symbol
+     LEFT JOIN sessions ON sessions.date = chosen.date
+     LEFT JOIN halts ON halts.date = sessions.before AND halts.symbol = chosen.symbol
      LEFT JOIN mended ON mended.date = chosen.date AND mended.symbol = chosen.symbol
 ORDER BY chosen.symbol, ts
 """

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from hosu.market.calendar import RANDOM_END_S, instant_us, sessions_on
+from hosu.errors import CalendarRangeError
+from hosu.market.calendar import RANDOM_END_S, instant_us, previous_session, sessions_on
 from hosu.market.day_plan import Phase, Scope
 from hosu.market.instruments import InstrumentType, Market
 from hosu.market.rules import limit_ratio, tick_table
@@ -72,6 +73,20 @@ def hours(dates: Sequence[int], scope: Scope = Scope.KRX) -> Hours:
         rows.append([instant_us(day, second) for second in seconds])
     moments = np.array(rows, np.int64).reshape(-1, 3)
     return Hours(moments[:, 0], moments[:, 1], moments[:, 2])
+
+
+def previous_sessions(date: Ints) -> Ints:
+    """(n,) the session before each day, yyyymmdd; 0 where the calendar does not reach back so far."""
+    days, place = np.unique(date, return_inverse=True)
+    return np.array([_before(number) for number in days.tolist()], np.int64)[place]
+
+
+def _before(number: int) -> int:
+    try:
+        day = previous_session(day_of(number))
+    except CalendarRangeError:
+        return 0
+    return day.year * 10_000 + day.month * 100 + day.day
 
 
 class DatedRules:

@@ -1,5 +1,6 @@
 """Puts a few rows into the tables that panels and datasets are read from."""
 
+import uuid
 from datetime import date
 from typing import Any
 
@@ -8,6 +9,7 @@ import pyarrow as pa
 from hosu.lake.derived import replace_date
 from hosu.lake.instruments import write_universe
 from hosu.lake.lake import Lake
+from hosu.lake.parquet import encode, sorted_name
 from hosu.market.calendar import instant_us, sessions_between
 
 DAYS = [day.isoformat() for day in sessions_between(date(2025, 9, 15), date(2026, 6, 1))]
@@ -15,6 +17,34 @@ DAYS = [day.isoformat() for day in sessions_between(date(2025, 9, 15), date(2026
 
 def _midnight(day: str) -> int:
     return instant_us(date.fromisoformat(day), 0)
+
+
+def _commit(lake: Lake, table: str, by_day: dict[str, list[dict[str, Any]]]) -> None:
+    """Appends rows of many days in one commit."""
+    held = lake.table(table)
+    schema = held.spec.file_schema
+    adds = []
+    for day, rows in by_day.items():
+        whole = pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema=schema)
+        adds.append(held.store(day, sorted_name(uuid.uuid4().hex, 0), encode(held.spec, whole)))
+    held.append(adds, {})
+
+
+def calm_days(lake: Lake, days: list[str], symbols: tuple[str, ...], states: dict[tuple[str, str], str]) -> None:
+    """Bars that rise by a tick a day, all certified but where ``states`` says otherwise of (symbol, day)."""
+    fixed = {"scope": "KRX", "session_set": "regular", "source": "trades", "revision": 1}
+    made: dict[str, list[dict[str, Any]]] = {}
+    known: dict[str, list[dict[str, Any]]] = {}
+    for place, day in enumerate(days):
+        prices = dict.fromkeys(("open", "high", "low", "close"), 10_000.0 + 10 * place)
+        bar = {**fixed, **prices, "ts": _midnight(day), "volume": 100 + place}
+        made[day] = [{**bar, "symbol": symbol} for symbol in symbols]
+        known[day] = [
+            {"scope": "KRX", "symbol": symbol, "state": states.get((symbol, day), "certified"), "revision": 1}
+            for symbol in symbols
+        ]
+    _commit(lake, "processed_ohlcv", made)
+    _commit(lake, "coverage_days", known)
 
 
 def _rows(lake: Lake, table: str, day: str, rows: list[dict[str, Any]]) -> None:
@@ -57,3 +87,8 @@ def instruments(lake: Lake, day: str, *rows: tuple[Any, ...]) -> None:
     ]
     names = list(dict.fromkeys(name for row in made for name in row))
     write_universe(lake, day, pa.Table.from_pylist([{name: row.get(name) for name in names} for row in made]))
+
+
+def repaired_trades(lake: Lake, day: str, symbol: str) -> None:
+    """A trade of the symbol's day that came over REST."""
+    _rows(lake, "trades", day, [{"scope": "KRX", "symbol": symbol, "source": "rest", "price": 1.0, "size": 1}])

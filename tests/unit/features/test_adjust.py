@@ -19,7 +19,7 @@ def adjusted(panel: BarPanel, **known: Any) -> Adjustment:
     """The adjustment of a panel; ``base`` is in won here."""
     if "base" in known:
         known["base"] = np.array(known["base"], np.int64) * 100
-    for name, kind in (("ratio", np.float64), ("ex_code", np.int64), ("adjusted", np.bool_)):
+    for name, kind in (("ratio", np.float64), ("ex_code", np.int64), ("adjusted", np.bool_), ("halted", np.bool_)):
         if name in known:
             known[name] = np.array(known[name], kind)
     bars = Traded(panel.starts, panel.date, panel.high, panel.low, panel.close, panel.volume)
@@ -36,7 +36,7 @@ SPLIT = pair((2_669_000, 2_682_000, 2_622_000, 2_650_000, 606_216), (53_000, 53_
 
 
 def test_a_split_of_one_into_fifty_is_told_by_the_base_price() -> None:
-    made = adjusted(SPLIT, base=[2_607_000, 53_000])
+    made = adjusted(SPLIT, base=[2_607_000, 53_000], halted=[False, True])
 
     assert made.factor.tolist() == [1.0, 0.02]
     assert made.masked.tolist() == [False, False]
@@ -54,6 +54,23 @@ def test_a_split_is_told_by_the_brokers_ratio_where_no_base_is_known() -> None:
 
 def test_a_split_of_which_nobody_tells_is_masked() -> None:
     made = adjusted(SPLIT)
+
+    assert made.factor.tolist() == [1.0, 1.0]
+    assert made.masked.tolist() == [False, True]
+
+
+def test_a_base_beside_an_older_close_is_no_event_but_the_market_that_moved_meanwhile() -> None:
+    # Three sessions are missing here, and no halt is known.
+    panel = pair(flat(10_000), flat(9_100), (20_250_915, 20_250_919))
+    made = adjusted(panel, base=[0, 9_000])
+
+    assert made.factor.tolist() == [1.0, 1.0]
+    assert made.masked.tolist() == [False, False]
+    assert adjusted(panel, base=[0, 9_000], halted=[False, True]).factor.tolist() == [1.0, 0.9]
+
+
+def test_a_base_far_from_an_older_close_is_masked() -> None:
+    made = adjusted(SPLIT, base=[2_607_000, 53_000])
 
     assert made.factor.tolist() == [1.0, 1.0]
     assert made.masked.tolist() == [False, True]

@@ -104,6 +104,18 @@ def test_the_master_files_base_price_makes_the_factor(lake: Lake) -> None:
     assert found.listings == {"A": Listing(Market.KOSDAQ)}
 
 
+def test_a_halt_before_is_known_from_the_master_file(lake: Lake) -> None:
+    bars(lake, DAYS[0], ("A", 10_000.0, 1), ("B", 10_000.0, 1))
+    instruments(lake, DAYS[1], ("A", 10_000.0, {"halted": True}), ("B", 10_000.0, {"halted": False}))
+    instruments(lake, DAYS[2], ("A", 5_000.0), ("B", 5_000.0))
+    bars(lake, DAYS[2], ("A", 5_100.0, 1), ("B", 5_100.0, 1))
+
+    found = panel(lake)
+
+    assert found.bars.factor.tolist() == [1.0, 0.5, 1.0, 1.0]
+    assert found.bars.masked.tolist() == [False, False, False, True]
+
+
 def test_a_move_beyond_the_limit_without_a_base_is_masked(lake: Lake) -> None:
     bars(lake, DAYS[0], ("A", 10_000.0, 1))
     bars(lake, DAYS[1], ("A", 5_100.0, 1))

@@ -6,7 +6,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from hosu.features.dated_rules import DatedRules, Listing, hours
+from hosu.features.dated_rules import DatedRules, Listing, hours, previous_sessions
 from hosu.market.calendar import instant_us
 from hosu.market.instruments import InstrumentType, Market
 from hosu.market.rules import price_limits, tick_size
@@ -54,6 +54,10 @@ def test_what_has_no_base_or_no_limits_is_not_bounded() -> None:
 
     assert lower.tolist() == [0, 0]
     assert (upper > 1 << 59).all()
+
+
+def test_the_session_before_a_day_passes_over_holidays() -> None:
+    assert previous_sessions(np.array([20_251_010, 20_251_013, 20_100_104])).tolist() == [20_251_002, 20_251_010, 0]
 
 
 def test_an_exam_day_has_its_own_hours() -> None:
