@@ -196,9 +196,8 @@ def _built(rows: pa.Table, listings: dict[str, Listing], held: Pinned) -> LakePa
     origin = _named(rows.column("origin"), Origin)
     traded = Traded(starts, date, prices["high"], prices["low"], prices["close"], volume)
     rules = DatedRules.of(date, symbol, symbols, listings)
-    made = adjustment(
-        traded, Known(base=base, adjusted=origin == Origin.ADJUSTED, halted=_flags(rows, "halted")), rules
-    )
+    known = Known(base=base, adjusted=origin == Origin.ADJUSTED, halted=_flags(rows, "halted"))
+    made = adjustment(traded, known, rules)
     value = np.asarray(rows.column("value").cast(pa.float64()).fill_null(np.nan).to_numpy(), np.float64)
     bars = BarPanel(
         symbols=tuple(symbols),

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["REVISION", "Beside", "Interruption", "Reason", "Trades", "labelled_rows"]
 
 REVISION = 1
-"""Of what labels mean; part of every dataset's definition. One more with each change that moves a number."""
+"""Of factors, masks and labels; part of every dataset's definition. One more with each change that moves a number: a
+test holds the numbers of a fixed panel against it."""
 
 _SECOND_US = 1_000_000
 

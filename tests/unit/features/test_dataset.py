@@ -2,7 +2,6 @@
 
 import shutil
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,9 +55,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def lake(filled: Path, tmp_path: Path) -> Iterator[Lake]:
+def lake(filled: Path, tmp_path: Path) -> Lake:
     shutil.copytree(filled, tmp_path / "lake")
-    yield Lake.open(str(tmp_path / "lake"))
+    return Lake.open(str(tmp_path / "lake"))
 
 
 def made(lake: Lake, definition: Definition = CERTIFIED) -> Dataset:
@@ -95,7 +94,7 @@ def test_all_days_are_taken_where_that_is_said(lake: Lake) -> None:
 def test_days_without_a_ledger_are_refused_until_they_are_allowed(lake: Lake) -> None:
     bars(lake, DAYS[25], ("A", 10_000.0, 1))
 
-    with pytest.raises(InputError, match="1 bars from 20251027 to 20251027: lie on days without a ledger.*--days all"):
+    with pytest.raises(InputError, match=r"1 bars from 20251027 to 20251027: lie on days without a ledger.*--days all"):
         made(lake)
 
     assert len(made(lake, Definition(horizon=1, days="all")).rows) == 76

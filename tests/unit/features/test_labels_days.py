@@ -1,5 +1,7 @@
 """Labels of days on bars of which every number is known by hand."""
 
+import hashlib
+import random
 import sys
 from datetime import date
 from itertools import pairwise
@@ -14,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from panel_parts import Row, days_of, flat, midnight, no_features, row_of, sessions
 
 from hosu.errors import InputError
-from hosu.features.labels import Beside, Reason, labelled_rows
+from hosu.features.labels import REVISION, Beside, Reason, labelled_rows
 from hosu.features.panel import BarPanel, LabelledRows
 
 DAYS = sessions(32)
@@ -231,6 +233,24 @@ def test_an_exam_day_ends_an_hour_later() -> None:
 def test_a_horizon_that_cannot_be_is_refused(horizon: int, fault: str) -> None:
     with pytest.raises(InputError, match=fault):
         labelled(days_of({"A": [*CALM, flat(10_000)]}, DAYS), horizon)
+
+
+def test_a_change_that_moves_a_number_has_another_revision() -> None:
+    # If this fails and the change is meant, raise REVISION and put the new digest here.
+    chance = random.Random(5)
+    days, price, rows = sessions(60), 10_000, []
+    for _ in days:
+        price = max(1_000, price + 10 * chance.randrange(-40, 41))
+        rows.append(
+            (price - 20, price + 50, price - 50, price, 0 if chance.random() < 0.05 else chance.randrange(1, 99))
+        )
+    panel = days_of({"A": rows, "B": rows[::-1]}, days, factor={("B", 30): 0.5}, masked=[("A", 40)])
+
+    found = labelled(panel, 5)
+
+    columns = (found.t, found.t0, found.t1, found.ret_px, found.ret_ex, found.band, found.label, found.reason)
+    digest = hashlib.sha256(b"".join(column.tobytes() for column in (*columns, found.weight, found.value_20)))
+    assert (REVISION, digest.hexdigest()[:16]) == (1, "915c93ecabf0f4ce")
 
 
 def test_features_of_other_rows_are_refused() -> None:
