@@ -108,7 +108,8 @@ def signal(walked: Walked, ic: Floats, rules: Rules, refitted: Sequence[float] |
 
 def beats_baselines(walked: Walked, ic: Floats, baselines: Mapping[str, Floats], rules: Rules) -> Check:
     """G2: is it more than what needs no model? Compared on the same sessions, by the difference of the ICs."""
-    figures, failed = {}, []
+    figures: dict[str, float] = {}
+    failed = []
     for name, score in baselines.items():
         other = daily_ic(walked, score, rules)
         gap = bootstrap.of_mean(ic - other, horizon=walked.horizon, seed=rules.seed)

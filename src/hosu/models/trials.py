@@ -140,5 +140,5 @@ def _parsed(line: bytes) -> Trial | None:
         texts = [told[name] for name in ("market", "horizon", "configuration", "dataset")]
         if all(isinstance(text, str) for text in texts):
             sharpe = told["sharpe"]
-            return Trial(*texts, sharpe=None if sharpe is None else float(sharpe))
+            return Trial(texts[0], texts[1], texts[2], texts[3], None if sharpe is None else float(sharpe))
     return None
