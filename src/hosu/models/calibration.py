@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 if TYPE_CHECKING:
     from hosu.features.panel import Floats
     from hosu.models.scores import Numbers
+
+
+_NOTHING: Final = 1e-12
+"""A mean square so small is the rounding of equal numbers."""
 
 
 def by_session(session: Numbers) -> Floats:
@@ -32,4 +36,4 @@ def mix_of(said: Floats, prior: Floats, truth: Floats, weight: Floats) -> float:
     moved, wanted = said - prior, truth - prior
     mass = weight.reshape(-1, *[1] * (moved.ndim - 1))
     size = float((mass * moved * moved).sum())
-    return float(np.clip((mass * moved * wanted).sum() / size, 0.0, 1.0)) if size > 0 else 0.0
+    return float(np.clip((mass * moved * wanted).sum() / size, 0.0, 1.0)) if size > _NOTHING else 0.0

@@ -1,0 +1,159 @@
+"""The gate on worlds whose truth is known, and its checks by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hosu.models import checks
+from hosu.models.checks import Rules
+from hosu.models.estimators import Configuration, Kind
+from hosu.models.gate import Verdict, judge, price_skill, verdict_of
+from hosu.models.money import Money
+from hosu.models.trials import Trial, TrialsInMemory
+from hosu.models.walk import FoldFacts, Prediction, Walked, walk
+from hosu.models.worlds import flip_labels
+
+TRIAL = Trial("KRX", "1d", "aa", "data-1")
+
+
+@pytest.mark.parametrize(
+    ("passed", "verdict"),
+    [
+        ((1, 1, 1, 1, 1), "edge"),
+        ((1, 1, 0, 1, 1), "uncalibrated"),
+        ((1, 1, 1, 0, 1), "signal, not tradable"),
+        ((1, 1, 1, 1, 0), "signal, not tradable"),
+        ((1, 1, 0, 0, 1), "signal, not tradable"),
+        ((0, 1, 1, 1, 1), "no edge"),
+        ((1, 0, 0, 0, 0), "no edge"),
+    ],
+)
+def test_the_verdict_in_words(passed, verdict):
+    assert verdict_of([bool(one) for one in passed]) == verdict
+
+
+def walked_by(rows, score, expected=None):
+    """As if a model had said the base rates, with half of each score moved from down to up."""
+    kept = rows.labelled
+    s = np.clip(score[kept], -0.6, 0.6)
+    shares = np.array([(rows.label[kept] == k).mean() for k in (-1, 0, 1)])
+    probabilities = shares + s[:, None] * np.array([-0.5, 0.0, 0.5])
+    said = Prediction(probabilities, np.zeros(len(s)) if expected is None else expected[kept], np.zeros(len(s), bool))
+    return Walked(rows.where(kept), said, np.tile(shares, (len(s), 1)), (), 1)
+
+
+@pytest.mark.parametrize(
+    ("strength", "verdict"), [(0.0, Verdict.NO_EDGE), (0.08, Verdict.NOT_TRADABLE), (0.4, Verdict.EDGE)]
+)
+def test_signals_of_three_strengths_end_in_three_verdicts(make_rows, strength, verdict):
+    rows = make_rows(strength=strength)
+    # The driver itself, as strong as a model may believe it: a deviation of it is worth so much probability.
+    walked = walked_by(rows, rows.features[:, 0] * strength * 0.5)
+    rival = walked_by(rows, rows.features[:, 1])
+    found = judge(walked, trial=TRIAL, trials=TrialsInMemory(), logistic=rival)
+    assert found.verdict == verdict, found.sentence
+    assert found.sentence.startswith(verdict.value)
+
+
+def test_logistic_is_judged_without_itself_and_others_not_without_it(make_rows):
+    rows = make_rows(strength=0.4)
+    walked = walk(rows, Configuration(Kind.LINEAR))
+    alone = judge(walked, trial=TRIAL, trials=TrialsInMemory(), logistic=None)
+    assert "logistic_ic" not in alone.checks[1].figures
+    beside = judge(walked, trial=TRIAL, trials=TrialsInMemory(), logistic=walked)
+    assert not beside.checks[1].passed
+    assert beside.checks[1].figures["logistic_gap"] == 0
+    assert beside.verdict == Verdict.NO_EDGE
+
+
+def test_a_baseline_walked_on_other_rows_is_refused(make_rows):
+    walked = walked_by(make_rows(), np.zeros(len(make_rows())))
+    other = make_rows(sessions=341)
+    with pytest.raises(ValueError, match="other rows"):
+        judge(walked, trial=TRIAL, trials=TrialsInMemory(), logistic=walked_by(other, np.zeros(len(other))))
+
+
+def test_the_trial_is_logged_with_its_ratio_before_it_is_deflated(make_rows):
+    rows, trials = make_rows(strength=0.4), TrialsInMemory()
+    for number in range(9):
+        trials.record(Trial("KRX", "1d", f"{number}", "data-0", 0.0))
+    walked = walked_by(rows, rows.features[:, 0])
+    found = judge(walked, trial=TRIAL, trials=trials, logistic=None)
+    assert found.checks[4].figures["trials"] == 10
+    assert trials.history("KRX", "1d")[-1].sharpe == pytest.approx(found.checks[4].figures["sharpe"])
+
+
+def test_the_more_was_tried_the_less_a_ratio_is_worth():
+    excess = 0.002 + 0.02 * np.random.default_rng(0).normal(size=300)
+    found = Money(excess, np.zeros(300), np.zeros(300), 1)
+    history = [Trial("KRX", "1d", f"{number}", "data") for number in range(200)]
+    chances = [
+        checks.survives_trials(found, history[:count], Rules()).figures["deflated_sharpe"] for count in (1, 20, 200)
+    ]
+    assert chances[0] > chances[1] > chances[2]
+
+
+def test_overlapping_holdings_count_as_one_for_each_horizon():
+    excess = 0.002 + 0.02 * np.random.default_rng(0).normal(size=300)
+    one, five = (Money(excess, np.zeros(300), np.zeros(300), h) for h in (1, 5))
+    first, second = (checks.survives_trials(m, [], Rules()).figures for m in (one, five))
+    assert first["sharpe"] == second["sharpe"]
+    assert first["deflated_sharpe"] > second["deflated_sharpe"]
+
+
+def test_two_holdings_make_no_ratio():
+    found = checks.survives_trials(Money(np.array([0.1, 0.2]), np.zeros(2), np.zeros(2), 1), [], Rules())
+    assert not found.passed
+    assert found.sentence == "too few holdings for a Sharpe ratio"
+
+
+def test_worlds_turn_overlapping_sessions_together():
+    means = checks.flipped_means(np.array([1.0, 1.0, 1.0, 1.0]), horizon=2, seed=0, worlds=400)
+    assert set(means) == {-1.0, 0.0, 1.0}
+    assert np.mean(means == 0) == pytest.approx(0.5, abs=0.1)
+
+
+def test_refitted_worlds_are_asked_instead_where_they_are_given(make_rows):
+    rows = make_rows(strength=0.4)
+    walked = walked_by(rows, rows.features[:, 0])
+    ic = checks.daily_ic(walked, walked.said.score, Rules())
+    assert checks.signal(walked, ic, Rules(), [0.01, 0.02]).passed
+    assert not checks.signal(walked, ic, Rules(), [0.01, 0.9]).passed
+
+
+def test_overconfidence_fails_calibration_and_nothing_else(make_rows):
+    rows = make_rows(strength=0.4)
+    walked = walked_by(rows, np.sign(rows.features[:, 0]) * 0.5)
+    assert not checks.calibrated(walked, Rules()).passed
+    found = judge(walked, trial=TRIAL, trials=TrialsInMemory(), logistic=walked_by(rows, rows.features[:, 1]))
+    assert found.verdict == Verdict.UNCALIBRATED
+
+
+def test_a_model_that_answers_too_rarely_is_not_calibrated(make_rows):
+    rows = make_rows(strength=0.4)
+    walked = walked_by(rows, rows.features[:, 0] * 0.2)
+    assert checks.calibrated(walked, Rules()).passed
+    abstained = np.arange(len(walked.rows)) % 10 > 1
+    silent = replace(walked, said=replace(walked.said, abstained=abstained))
+    assert checks.calibrated(silent, Rules()).figures["coverage"] == pytest.approx(0.2, abs=0.001)
+    silenter = replace(walked, said=replace(walked.said, abstained=np.arange(len(walked.rows)) % 10 > 0))
+    assert not checks.calibrated(silenter, Rules()).passed
+
+
+def test_the_price_is_the_last_one_unless_the_return_is_really_foretold(make_rows):
+    rows = make_rows(strength=0.4)
+    good = price_skill(walked_by(rows, rows.features[:, 0], 0.008 * rows.features[:, 0]), Rules())
+    # The driver has a deviation of 0.008 in returns of deviation sqrt(2 x 0.02² + 0.008²).
+    assert good.value == pytest.approx(0.008**2 / (2 * 0.02**2 + 0.008**2), rel=0.15)
+    assert good.lower > 0
+    bad = price_skill(walked_by(rows, rows.features[:, 0], 0.008 * rows.features[:, 1]), Rules())
+    assert bad.value < 0
+
+
+def test_a_walk_over_turned_labels_finds_nothing(make_rows):
+    rows = flip_labels(make_rows(strength=0.4), seed=1)
+    walked = walk(rows, Configuration(Kind.GBDT, {"rounds": 15}))
+    found = judge(walked, trial=TRIAL, trials=TrialsInMemory(), logistic=None)
+    assert isinstance(walked.folds[0], FoldFacts)
+    assert found.verdict == Verdict.NO_EDGE
