@@ -17,7 +17,7 @@ class RecordKind(IntEnum):
     FRAME = 1  # one WebSocket text message as it came, control messages included
     REST = 2  # one REST reply: JSON {tr_id, path, params, status, body}, no secrets
     SESSION = 3  # what happened to a connection: JSON {event, ...}
-    BAR_CLOSE = 4  # a bar's close: JSON; reserved, for bars that are built on the stream
+    BAR_CLOSE = 4  # here the bars of an interval close: JSON {interval, until_us}
     CLOCK = 5  # system wall clock minus receive clock: JSON {offset_us}
 
 

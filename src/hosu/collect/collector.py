@@ -178,6 +178,7 @@ class Collector:
                 ("clock", self._log_clock()),
                 ("poll", self._poll()),
                 ("repair", self._repair()),
+                ("bars", self._close_bars()),
             )
         ]
         await self._stopping.wait()
@@ -264,6 +265,10 @@ class Collector:
         if self._outside.repair is not None:
             await finished(self._outside.repair(), self._stopping.is_set)
 
+    async def _close_bars(self) -> None:
+        if self._outside.bar_clock is not None:
+            await finished(self._outside.bar_clock.run(), self._stopping.is_set)
+
     # --- the end ------------------------------------------------------------------------------------------------
 
     async def _stop_feeds(self, feeds: list[asyncio.Task[None]]) -> None:
@@ -275,6 +280,8 @@ class Collector:
         if self._outside.poll is not None and not self._bounded:
             enough_s = self._now_s() + self._config.last_poll_s
             await finished(self._last_poll(), lambda: self._bounded or self._now_s() >= enough_s)
+        if self._outside.bar_clock is not None and not self._bounded:
+            self._outside.bar_clock.end_day()
         self._recorder.ended()
 
     async def _last_poll(self) -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
     from pathlib import Path
 
+    from hosu.collect.bar_clock import BarClock
     from hosu.kis.registrations import Registration
 
 
@@ -66,7 +67,7 @@ class Outside:
     one, polls by its own rules until cancelled, and ``poll`` is left for the end. ``coverage`` is what the status says
     of slots and polls. ``session_over(now_us)`` says that the market's day is over. ``repair`` fills holes for as long
     as it is let; cancelling it loses nothing. ``free_bytes`` is the room on the log's disk. ``clock_offset_us`` is how
-    far the system's clock is ahead of ours.
+    far the system's clock is ahead of ours. ``bar_clock`` closes bars in the log.
     """
 
     poll: Callable[[], Awaitable[None]] | None = None
@@ -76,3 +77,4 @@ class Outside:
     repair: Callable[[], Coroutine[object, object, object]] | None = None
     free_bytes: Callable[[], int] | None = None
     clock_offset_us: Callable[[], int] | None = None
+    bar_clock: BarClock | None = None

@@ -6,6 +6,8 @@ import json
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
+import structlog
+
 from hosu.collect.dates import UNKNOWN, Told
 from hosu.collect.trust import is_possible, possible
 from hosu.kis.layouts import LAYOUTS
@@ -15,8 +17,13 @@ from hosu.market.calendar import instant_us
 if TYPE_CHECKING:
     from hosu.collect.block import Block
 
+_log = structlog.get_logger(__name__)
+
 SEGMENT_BEGINS: Final = "segment"
 COLLECTION_ENDS: Final = "end"
+MINUTE: Final = "1m"
+"""The interval of bars that a BAR_CLOSE record closes."""
+_LAST_US: Final = 253_402_300_800_000_000  # the end of the year 9999
 _DATE: Final = "BSOP_DATE"
 _DATED: Final = {
     tr_id.encode(): layouts[-1].index(_DATE) for tr_id, layouts in LAYOUTS.items() if layouts[-1].has(_DATE)
@@ -95,6 +102,24 @@ def preamble(latest: int, dates: dict[int, int], pings: dict[int, int]) -> bytes
 
 def _number(value: object) -> int:
     return value if isinstance(value, int) and is_possible(value) else UNKNOWN
+
+
+def bar_close(until_us: int) -> bytes:
+    """The payload of a BAR_CLOSE record: every minute that ends at or before ``until_us`` is closed."""
+    return json.dumps({"interval": MINUTE, "until_us": until_us}).encode()
+
+
+def closed_until(payload: bytes) -> int | None:
+    """Up to when a BAR_CLOSE record closes minutes, UTC microseconds; None where it is of another interval or cannot
+    be read, which is said."""
+    content = session_event(payload)
+    until_us = content.get("until_us")
+    if isinstance(content.get("interval"), str) and content["interval"] != MINUTE:
+        return None
+    if content.get("interval") != MINUTE or type(until_us) is not int or not 0 < until_us < _LAST_US:
+        _log.warning("a bar's close that cannot be read is passed over", payload=payload[:200])
+        return None
+    return until_us
 
 
 def rest_reply(payload: bytes) -> dict[str, Any] | None:

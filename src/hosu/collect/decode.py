@@ -211,6 +211,7 @@ class Decoder:
             unfiled,
             sessions=tuple(_note(block, place, event) for place, event in work.sessions if place < count),
             broker_clock=tuple((int(block.lsn[place]), told_us) for place, told_us in work.clock if place < count),
+            bar_closes=_bar_closes(block, count),
         )
 
 
@@ -237,6 +238,16 @@ def _read_clock(work: _Work, believed: Ints) -> None:
         told_us = control.pingpong_us(work.block.payload(place))
         if told_us is not None:
             work.clock.append((place, told_us))
+
+
+def _bar_closes(block: Block, count: int) -> tuple[tuple[int, int], ...]:
+    """What the first ``count`` records close: LSN, and up to when."""
+    found = [
+        (int(block.lsn[place]), control.closed_until(block.payload(place)))
+        for place in control.places_of(block, RecordKind.BAR_CLOSE)
+        if place < count
+    ]
+    return tuple((lsn, until_us) for lsn, until_us in found if until_us is not None)
 
 
 def _note(block: Block, place: int, event: dict[str, Any]) -> SessionNote:

@@ -182,6 +182,10 @@ class Recorder:
         payload = json.dumps({"offset_us": offset_us}).encode()
         self._append(RecordKind.CLOCK, 0, self._clock.now_us(), [payload])
 
+    def bar_close(self, until_us: int) -> None:
+        """Closes every minute that ends at or before ``until_us`` (UTC microseconds), at this place in the log."""
+        self._append(RecordKind.BAR_CLOSE, 0, self._clock.now_us(), [control.bar_close(until_us)])
+
     def ended(self) -> None:
         """Notes that collection ended in order: what waits for a business date now waits no longer."""
         payload = json.dumps({"event": control.COLLECTION_ENDS}).encode()

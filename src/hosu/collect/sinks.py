@@ -37,7 +37,8 @@ class EventBatch:
     table takes their TR.
 
     ``sessions`` are the SESSION records of the range, in log order. ``broker_clock`` is what the broker's clock
-    (PINGPONG) said within it: (LSN, UTC microseconds), in log order, only what is believed.
+    (PINGPONG) said within it: (LSN, UTC microseconds), in log order, only what is believed. ``bar_closes`` are the
+    BAR_CLOSE records of one-minute bars: (LSN, UTC microseconds up to which every minute is closed), in log order.
 
     ``follows`` is the number of the record before ``first_lsn``; None for ``first_lsn - 1``, and lower only where the
     records between are known to be lost for good. A sink refuses a batch that follows what it does not have.
@@ -52,6 +53,7 @@ class EventBatch:
     follows: int | None = None
     sessions: tuple[SessionNote, ...] = ()
     broker_clock: tuple[tuple[int, int], ...] = ()
+    bar_closes: tuple[tuple[int, int], ...] = ()
 
     @property
     def after_lsn(self) -> int:

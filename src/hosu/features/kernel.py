@@ -10,10 +10,13 @@ The layout below is stored with every state: whoever changes it, or any formula,
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numba import njit
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 VERSION: Final = 1
 """Of formulas and state; a state of another version is not resumed."""
@@ -241,3 +244,15 @@ def step_panel(ints, floats, starts, first, end, close, volume, factor, masked, 
     for at in range(first, end):
         for row in range(starts[at], starts[at + 1]):
             step(ints[at], floats[at], close[row], volume[row], factor[row], masked[row], out[row])
+
+
+def last_closes(ints: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """(n,) the last close in each of n states, hundredths of a won; 0 before the first bar.
+
+    Args:
+        ints: (n, INTS).
+    """
+    counts = ints[:, _COUNT]
+    places = _CLOSES + (counts - 1) % _LONG
+    closes: npt.NDArray[np.int64] = np.take_along_axis(ints, places[:, None], axis=1)[:, 0]
+    return np.where(counts > 0, closes, 0)

@@ -1,0 +1,142 @@
+"""Which minutes have a bar: those with a trade, and of the others those in which something could have traded.
+
+Stream and batch ask here, so that they step the kernel over the same bars.
+"""
+
+from __future__ import annotations
+
+from datetime import date as Date  # noqa: N812 - `date` is the partition's name everywhere here
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from hosu.features.panel import BarPanel
+from hosu.market.calendar import instant_us, session_windows, sessions_on
+from hosu.market.day_plan import Phase, Scope, Session
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy.typing as npt
+
+    Ints = npt.NDArray[np.int64]
+
+MINUTE_US: Final = 60_000_000
+
+
+@lru_cache(maxsize=64)
+def window_of(date: str, scope: str = "KRX") -> tuple[int, int]:
+    """``(start, end)`` of the regular session's trades, both auctions' included: UTC microseconds, half-open, on whole
+    minutes.
+
+    Args:
+        date: business date, ``YYYY-MM-DD``.
+        scope: KRX, NXT or UN.
+
+    Raises:
+        NoSessionError: the scope does not trade on that day.
+        CalendarRangeError: the calendar does not know the day.
+    """
+    windows = session_windows(Date.fromisoformat(date), Scope(scope))
+    regular = next(window for window in windows if window.session is Session.REGULAR)
+    start, end = regular.start_us, regular.end_us
+    return start // MINUTE_US * MINUTE_US, -(-end // MINUTE_US) * MINUTE_US
+
+
+@lru_cache(maxsize=64)
+def minutes_of(date: str, scope: str = "KRX") -> Ints:
+    """Starts of the minutes that have a bar whether anything trades in them or not, UTC microseconds, ascending.
+
+    Those of continuous trading and the one in which the closing auction trades; in the minutes before it, while
+    orders are collected, nothing can. Shared between callers, and read-only.
+
+    Args:
+        date: business date, ``YYYY-MM-DD``.
+        scope: KRX, NXT or UN.
+
+    Raises:
+        NoSessionError, CalendarRangeError: as ``window_of``.
+    """
+    day = Date.fromisoformat(date)
+    plan = sessions_on(day, Scope(scope))
+    regular = plan.span(Phase.REGULAR)
+    assert regular is not None, "every plan has a regular phase"
+    seconds = list(range(regular.start_s // 60 * 60, regular.end_s, 60))
+    if plan.span(Phase.CLOSING_AUCTION) is not None:
+        seconds.append(plan.close_s // 60 * 60)
+    minutes = np.array([instant_us(day, second) for second in seconds], np.int64)
+    minutes.flags.writeable = False
+    return minutes
+
+
+def fill(panel: BarPanel, last_close: Mapping[str, int], date: str, scope: str = "KRX") -> BarPanel:
+    """The bars of one date with its empty minutes: bars at the last close, with volume 0.
+
+    A symbol's begin with its first bar of the day, or with the day where its close before it is known; a symbol of
+    which only that is known has a whole day of them. A factor takes effect on the day's first bar, empty or not.
+
+    Args:
+        panel: minutes with trades, all of ``date``.
+        last_close: close before the day in hundredths of a won, by symbol.
+        date: business date, ``YYYY-MM-DD``.
+        scope: KRX, NXT or UN.
+
+    Raises:
+        NoSessionError, CalendarRangeError: as ``window_of``.
+    """
+    symbols = tuple(sorted({*panel.symbols, *last_close}))
+    grid = minutes_of(date, scope)
+    minutes = np.unique(np.concatenate([grid, panel.ts]))
+    rows = _rows(panel, symbols, minutes)
+    factor = _day_factors(panel, symbols)
+    before = np.array([last_close.get(symbol, 0) for symbol in symbols], np.int64)
+    behind = np.maximum.accumulate(rows, axis=1)  # the last row at or before each minute; -1 where there was none yet
+    empty = (rows < 0) & np.isin(minutes, grid) & ((behind >= 0) | (before > 0)[:, None])
+    at, minute = np.nonzero((rows >= 0) | empty)
+    row, last = rows[at, minute], behind[at, minute]
+    carried = np.rint(before * factor).astype(np.int64)
+    flat = _chosen(panel.close, last, carried[at])
+    begins = np.diff(at, prepend=-1) > 0
+    later = np.where(np.isin(row, panel.starts), 1.0, _chosen(panel.factor, row, 1.0))
+    return BarPanel(
+        symbols,
+        starts=np.searchsorted(at, np.arange(len(symbols) + 1)).astype(np.int64),
+        date=np.full(len(at), int(date.replace("-", "")), np.int64),
+        ts=minutes[minute],
+        open=_chosen(panel.open, row, flat),
+        high=_chosen(panel.high, row, flat),
+        low=_chosen(panel.low, row, flat),
+        close=_chosen(panel.close, row, flat),
+        volume=_chosen(panel.volume, row, 0),
+        value=_chosen(panel.value, row, 0.0),
+        factor=np.where(begins, factor[at], later),
+        masked=_chosen(panel.masked, row, False),
+    )
+
+
+def _chosen(values: npt.NDArray[Any], rows: Ints, otherwise: Any) -> npt.NDArray[Any]:
+    """The values of these rows; ``otherwise`` where there is none (-1)."""
+    padded = np.append(values, np.zeros(1, values.dtype))
+    chosen: npt.NDArray[Any] = np.where(rows >= 0, padded[rows], otherwise).astype(values.dtype)
+    return chosen
+
+
+def _day_factors(panel: BarPanel, symbols: tuple[str, ...]) -> npt.NDArray[np.float64]:
+    """(symbols,) the factor of each one's first bar of the day; 1.0 without a bar."""
+    first = {
+        symbol: panel.factor[panel.starts[at]]
+        for at, symbol in enumerate(panel.symbols)
+        if panel.starts[at] < panel.starts[at + 1]
+    }
+    return np.array([first.get(symbol, 1.0) for symbol in symbols])
+
+
+def _rows(panel: BarPanel, symbols: tuple[str, ...], minutes: Ints) -> Ints:
+    """(symbols, minutes): the panel's row there, -1 for none."""
+    place = {symbol: at for at, symbol in enumerate(symbols)}
+    own = np.array([place[symbol] for symbol in panel.symbols], np.int64)
+    rows = np.full((len(symbols), len(minutes)), -1, np.int64)
+    if len(panel):
+        rows[own[panel.symbol], np.searchsorted(minutes, panel.ts)] = np.arange(len(panel))
+    return rows

@@ -1,0 +1,230 @@
+"""The minutes of a day as they come in: open bars of all symbols, closed together, the kernel stepped at each close."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from hosu.features import bar_kernel, kernel
+from hosu.features.batch import States
+from hosu.features.grid import MINUTE_US, minutes_of, window_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    import numpy.typing as npt
+
+    Ints = npt.NDArray[np.int64]
+    Floats = npt.NDArray[np.float64]
+    Flags = npt.NDArray[np.bool_]
+
+_ROOM: Final = 64  # symbols there is room for at first
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """Closed bars, minute after minute; ``n`` rows.
+
+    Attributes:
+        ts: (n,) start of the minute, UTC microseconds.
+        code: (n,) place of the symbol.
+        close: (n,) hundredths of a won; without a trade the last close.
+        volume: (n,) shares; 0 without a trade.
+        traded: (n,) whether there was a trade.
+        outputs: (n, ``kernel.OUTPUTS``) the indicators; NaN is null.
+    """
+
+    ts: Ints
+    code: Ints
+    close: Ints
+    volume: Ints
+    traded: Flags
+    outputs: Floats
+
+
+class OnlineBars:
+    """Bars of the regular session of one scope (KRX), day after day. For one thread at a time.
+
+    Attributes:
+        date: the day at hand, ``YYYY-MM-DD``; empty before the first.
+        symbols: by their number, in the order in which they were met.
+        counts: (``bar_kernel.COUNTS``,) what became of the trades since the start.
+    """
+
+    def __init__(self) -> None:
+        self.date = ""
+        self.symbols: list[str] = []
+        self.counts = np.zeros(bar_kernel.COUNTS, np.int64)
+        self._place: dict[str, int] = {}
+        self._start_us = self._closed = 0
+        self._grid = np.zeros(0, np.bool_)
+        self._ints, self._floats = np.zeros((0, kernel.INTS), np.int64), np.zeros((0, kernel.FLOATS))
+        self._last_cum = self._late = self._last_close = np.zeros(0, np.int64)
+        self._close = self._volume = np.zeros((0, 0), np.int64)
+
+    @property
+    def states(self) -> States:
+        """A copy of what the kernel remembers."""
+        count = len(self.symbols)
+        return States(tuple(self.symbols), self._ints[:count].copy(), self._floats[:count].copy())
+
+    @property
+    def closed_us(self) -> int:
+        """Up to when the day's minutes are closed, UTC microseconds."""
+        return self._start_us + self._closed * MINUTE_US
+
+    @property
+    def late(self) -> dict[str, int]:
+        """Trades of the day that came after their minute's close, by symbol."""
+        found = np.flatnonzero(self._late[: len(self.symbols)])
+        return {self.symbols[at]: int(self._late[at]) for at in found.tolist()}
+
+    def begin(self, date: str, states: States) -> None:
+        """Begins a day with what is remembered; what stood open of the day before is let go.
+
+        Raises:
+            NoSessionError, CalendarRangeError: the calendar knows no session of that day.
+        """
+        self._start_us, end_us = window_of(date)
+        minutes = (end_us - self._start_us) // MINUTE_US
+        self._grid = np.zeros(minutes, np.bool_)
+        self._grid[(minutes_of(date) - self._start_us) // MINUTE_US] = True
+        self.date, self._closed = date, 0
+        self.symbols, self._place = list(states.symbols), {symbol: at for at, symbol in enumerate(states.symbols)}
+        count, room = len(states.symbols), max(_ROOM, 2 * len(states.symbols))
+        self._ints, self._floats = np.zeros((room, kernel.INTS), np.int64), np.zeros((room, kernel.FLOATS))
+        self._ints[:count], self._floats[:count] = states.ints, states.floats
+        self._last_cum, self._late = np.zeros(room, np.int64), np.zeros(room, np.int64)
+        self._last_close = np.ascontiguousarray(kernel.last_closes(self._ints))
+        self._close, self._volume = np.zeros((minutes, room), np.int64), np.zeros((minutes, room), np.int64)
+
+    def code_of(self, symbol: str) -> int:
+        """The symbol's number, a new one if it has none."""
+        code = self._place.get(symbol)
+        if code is None:
+            code = self._place[symbol] = len(self.symbols)
+            self.symbols.append(symbol)
+            if code >= len(self._last_cum):
+                self._grow(2 * len(self._last_cum))
+        return code
+
+    def _grow(self, room: int) -> None:
+        for name in ("_ints", "_floats", "_last_cum", "_late", "_last_close"):
+            old = getattr(self, name)
+            grown = np.zeros((room, *old.shape[1:]), old.dtype)
+            grown[: len(old)] = old
+            setattr(self, name, grown)
+        for name in ("_close", "_volume"):
+            old = getattr(self, name)
+            wide = np.zeros((len(old), room), np.int64)
+            wide[:, : old.shape[1]] = old
+            setattr(self, name, wide)
+
+    def take(self, code: Ints, cum: Ints, price: Floats, size: Ints, ts_us: Ints) -> int:
+        """Takes trades of the day, in the order of the log; returns the latest time among them, 0 for none.
+
+        Args:
+            code: (n,) from ``code_of``; -1 is passed over.
+            cum: (n,) cumulative volume of the day, this trade included.
+            price: (n,) won.
+            size: (n,) shares.
+            ts_us: (n,) when they happened, UTC microseconds.
+        """
+        return int(
+            bar_kernel.take(
+                code,
+                cum,
+                price,
+                size,
+                ts_us,
+                self._start_us,
+                self._closed,
+                self._last_cum,
+                self._close,
+                self._volume,
+                self._late,
+                self.counts,
+            )
+        )
+
+    def close(self, until_us: int | None = None) -> Bars | None:
+        """Closes the minutes that end at or before ``until_us`` (None: all of the day) and steps the kernel over
+        their bars; None where that makes none."""
+        minutes = len(self._grid)
+        end = minutes if until_us is None else min(minutes, (until_us - self._start_us) // MINUTE_US)
+        first = self._closed
+        if end <= first:
+            return None
+        self._closed = end
+        return self._stepped(first, end)
+
+    def _stepped(self, first: int, end: int) -> Bars | None:
+        room = (end - first) * len(self.symbols)
+        code, minute, price, shares = (np.empty(room, np.int64) for _ in range(4))
+        traded = np.empty(room, np.bool_)
+        count = bar_kernel.close_minutes(
+            first,
+            end,
+            len(self.symbols),
+            self._grid,
+            self._close,
+            self._volume,
+            self._last_close,
+            code,
+            minute,
+            price,
+            shares,
+            traded,
+        )
+        if not count:
+            return None
+        code, price, shares = code[:count], price[:count], shares[:count]
+        out = np.empty((count, kernel.OUTPUTS))
+        ones, clear = np.ones(count), np.zeros(count, np.bool_)
+        kernel.step_symbols(self._ints, self._floats, code, price, shares, ones, clear, out)
+        return Bars(self._start_us + minute[:count] * MINUTE_US, code, price, shares, traded[:count], out)
+
+    # --- for a checkpoint ---------------------------------------------------------------------------------------
+
+    def arrays(self) -> dict[str, npt.NDArray[np.int64] | npt.NDArray[np.float64]]:
+        """All that is remembered of the day, by name; ``open`` has a row (minute, symbol, close, volume) for each bar
+        that stands open."""
+        count = len(self.symbols)
+        minute, code = np.nonzero(self._close[self._closed :, :count])
+        minute += self._closed
+        rows = np.column_stack([minute, code, self._close[minute, code], self._volume[minute, code]])
+        return {
+            "ints": self._ints[:count],
+            "floats": self._floats[:count],
+            "last_cum": self._last_cum[:count],
+            "late": self._late[:count],
+            "open": rows.astype(np.int64),
+            "closed": np.array([self._closed], np.int64),
+        }
+
+    @classmethod
+    def restored(
+        cls, date: str, symbols: Sequence[str], arrays: dict[str, npt.NDArray[np.int64] | npt.NDArray[np.float64]]
+    ) -> OnlineBars:
+        """What ``arrays`` told of a day, gone on with.
+
+        Raises:
+            NoSessionError, CalendarRangeError: the calendar knows no session of that day.
+        """
+        bars = cls()
+        if date:
+            bars.begin(date, States(tuple(symbols), arrays["ints"], arrays["floats"]))  # type: ignore[arg-type]
+            count = len(symbols)
+            bars._last_cum[:count], bars._late[:count] = arrays["last_cum"], arrays["late"]
+            minute, code, close, volume = arrays["open"].reshape(-1, 4).T.astype(np.int64)
+            bars._close[minute, code], bars._volume[minute, code] = close, volume
+            bars._closed = int(arrays["closed"][0])
+        return bars
+
+
+def chosen_states(states: States, symbols: Collection[str] | None) -> States:
+    """The states of these symbols only, of all for None; each symbol once and in order."""
+    chosen = states.symbols if symbols is None else {*symbols} & {*states.symbols}
+    return states.of(tuple(sorted(chosen)))

@@ -1,0 +1,336 @@
+"""Features on the stream: a sink that builds minutes from trades and steps the kernel where the log closes them.
+
+Everything it serves depends on the records of the log and on what the day began with, so the same log read again
+gives the same bits. What it remembers is laid down after each flush, once the rows up to there would survive a power
+cut; a restart reads the log from there, and what is computed again and is in the table already is not added twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import structlog
+
+from hosu.clock import SystemClock
+from hosu.collect.dates import day_text, number_of
+from hosu.errors import InputError, LogCorruptError, LogGapError, MarketError
+from hosu.features import bar_kernel
+from hosu.features.batch import States
+from hosu.features.checkpoint import Kept, pack, unpack
+from hosu.features.grid import window_of
+from hosu.features.online_bars import chosen_states
+from hosu.features.served import SCOPE, Closed
+from hosu.features.store import Begin
+from hosu.features.trade_rows import TradeRows
+from hosu.market.calendar import business_day
+from hosu.replacing import replace_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+    from pathlib import Path
+
+    from hosu.clock import Clock
+    from hosu.collect.sinks import EventBatch
+    from hosu.features.store import FeatureStore
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureConfig:
+    """When rows are committed; ``keep_every_s`` bounds how much log is read again after a crash."""
+
+    flush_after_s: float = 2.0
+    flush_rows: int = 200_000
+    keep_every_s: float = 30.0
+
+
+class FeatureSink:
+    """Implements ``collect.sinks.Sink``. For one thread at a time.
+
+    Attributes:
+        on_close: called with every ``Closed``, in the sink's thread, before it is written anywhere. After a restart
+            some come again (``again``).
+        on_day: called with (date, what it began with, states) when a day begins.
+        market_us: the latest time of a trade so far, UTC microseconds; 0 for none. May be read from any thread.
+        commits, rows: what was added to the table since the start.
+    """
+
+    name = "features"
+
+    def __init__(
+        self,
+        store: FeatureStore,
+        *,
+        keep: Path | None = None,
+        floors: Mapping[str, int] | None = None,
+        symbols_of: Callable[[str], Collection[str] | None] = lambda _: None,
+        config: FeatureConfig | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            store: where rows go, and where days begin.
+            keep: file for what is remembered; None remembers nothing over a restart.
+            floors: by log, the record behind which it begins on disk: what lies before cannot be read again.
+            symbols_of: the symbols that are followed on a date; None for all that trade.
+            config: when rows are committed.
+            clock: for the age of rows.
+        """
+        self._store, self._path, self._floors, self._symbols_of = store, keep, floors or {}, symbols_of
+        self._config, self._clock = config or FeatureConfig(), clock or SystemClock()
+        self.on_close: list[Callable[[Closed], object]] = []
+        self.on_day: list[Callable[[str, str, States], object]] = []
+        self._kept = Kept("")
+        self._names: tuple[str, ...] = ()
+        self._allowed: frozenset[str] | None = None
+        self._shut: set[str] = set()  # dates without a session
+        self._late_told: set[str] = set()
+        self._saved_lsn = self._covered = -1
+        self._held: list[Closed] = []
+        self._held_since: float | None = None
+        self._kept_at = self._clock.monotonic()
+        self._in_doubt = False
+        self.market_us = self.commits = self.rows = 0
+
+    # --- as a sink ----------------------------------------------------------------------------------------------
+
+    def resume_after(self, wal_id: str) -> int:
+        """The record of that log up to which everything is laid down; -1 when there is none."""
+        self._turn_to(wal_id)
+        return self._saved_lsn
+
+    def write(self, batch: EventBatch) -> None:
+        """Takes trades into their minutes and closes those that the log closes; what was taken before is left out.
+
+        Raises:
+            LogGapError: records before the batch are missing.
+            LakeError: the lake cannot say what a day begins with; what lies before in the batch is taken.
+        """
+        self._turn_to(batch.wal_id)
+        after = self._kept.lsn
+        if batch.after_lsn > after:
+            raise LogGapError(batch.wal_id, after + 1, batch.after_lsn)
+        if batch.last_lsn <= after:
+            return
+        trades = TradeRows.of(batch.tables.get("trades"), after, SCOPE)
+        at = 0
+        for lsn, until_us in batch.bar_closes:
+            if lsn > after:
+                at = self._take_up_to(trades, at, lsn)
+                self._close_minutes(lsn, until_us)
+        self._take_up_to(trades, at, batch.last_lsn + 1)
+        self._kept.lsn = batch.last_lsn
+
+    def due(self) -> bool:
+        """Whether rows are old or many enough to be committed, or the state is to be laid down."""
+        now = self._clock.monotonic()
+        if self._held_since is not None:
+            many = sum(map(len, self._held)) >= self._config.flush_rows
+            if many or now - self._held_since >= self._config.flush_after_s:
+                return True
+        return self._kept.lsn > self._saved_lsn and now - self._kept_at >= self._config.keep_every_s
+
+    def flush(self) -> int:
+        """Commits the rows held, and lays down the state if there were any or its time has come; returns the LSN up to
+        which it is laid down.
+
+        What cannot be committed stays in memory, and ``flush`` may be called again.
+        """
+        old = self._clock.monotonic() - self._kept_at >= self._config.keep_every_s
+        if self._held or old:
+            self._lay_down()
+        return self._saved_lsn
+
+    def sync(self) -> None:
+        """Returns when all rows and the state would survive a power cut."""
+        self._lay_down()
+
+    def close(self) -> None:
+        """Commits the rows held and lays down the state."""
+        self._lay_down()
+
+    @property
+    def facts(self) -> dict[str, int]:
+        """For the status."""
+        return {"late_trades": int(self._kept.bars.counts[bar_kernel.LATE])}
+
+    # --- what is remembered -------------------------------------------------------------------------------------
+
+    def _turn_to(self, wal_id: str) -> None:
+        if wal_id == self._kept.wal_id:
+            return
+        if self._kept.wal_id:
+            self._lay_down()
+        floor = self._floors.get(wal_id, -1)
+        self._covered = self._store.covered(wal_id)
+        kept = self._read(wal_id, floor)
+        self._kept = kept or Kept(wal_id, floor, "new" if floor < 0 else f"new@{floor}")
+        self._saved_lsn, self.market_us = self._kept.lsn, self._kept.market_us
+        self._shut, self._late_told = set(), set()
+        self._follow(self._kept.bars.date)
+
+    def _read(self, wal_id: str, floor: int) -> Kept | None:
+        """What was laid down of that log and can be gone on with."""
+        if self._path is None or not self._path.exists():
+            return None
+        try:
+            kept = unpack(self._path.read_bytes(), self._path)
+        except (InputError, LogCorruptError, MarketError) as error:
+            _log.warning("features begin anew", error=str(error))
+            return None
+        if kept.wal_id != wal_id or kept.lsn < floor:
+            _log.warning("features begin anew: theirs is another log, or lacks records", log=kept.wal_id, lsn=kept.lsn)
+            return None
+        return kept
+
+    def _lay_down(self) -> None:
+        """Rows first, then the state: what is read again finds its rows, and what is not read again has them."""
+        self._commit()
+        self._kept_at = self._clock.monotonic()
+        if self._kept.lsn <= self._saved_lsn:
+            return
+        self._store.sync()
+        if self._path is not None:
+            self._kept.market_us = self.market_us
+            replace_file(self._path, pack(self._kept))
+        self._saved_lsn = self._kept.lsn
+
+    def _commit(self) -> None:
+        wal_id = self._kept.wal_id
+        if self._in_doubt:
+            self._covered = self._store.covered(wal_id)
+            self._held = [each for each in self._held if each.lsn > self._covered]
+        if self._held:
+            self._in_doubt = True
+            self._store.add(self._held, wal_id, self._kept.lsn)
+            self._covered = self._kept.lsn
+            self.commits += 1
+            self.rows += sum(map(len, self._held))
+        self._in_doubt = False
+        self._held, self._held_since = [], None
+
+    # --- trades and closes --------------------------------------------------------------------------------------
+
+    def _take_up_to(self, trades: TradeRows | None, first: int, lsn: int) -> int:
+        """Takes the trades from ``first`` on of records before ``lsn``; returns the place behind them."""
+        if trades is None:
+            return first
+        end = int(np.searchsorted(trades.lsn, lsn))
+        for date, begin, behind in trades.days(first, end):
+            if date > self._kept.bars.date and not self._begin(date, int(trades.lsn[begin])):
+                continue
+            if date == self._kept.bars.date:
+                self._take(trades, begin, behind)
+        return end
+
+    def _take(self, trades: TradeRows, first: int, end: int) -> None:
+        bars, rows = self._kept.bars, slice(first, end)
+        late = bars.counts[bar_kernel.LATE]
+        codes = np.array([self._code(symbol) for symbol in trades.symbols], np.int64)
+        latest = bars.take(
+            codes[trades.symbol[rows]], trades.cum[rows], trades.price[rows], trades.size[rows], trades.ts[rows]
+        )
+        self.market_us = max(self.market_us, latest)
+        if bars.counts[bar_kernel.LATE] > late:
+            self._tell_late()
+
+    def _code(self, symbol: str) -> int:
+        return self._kept.bars.code_of(symbol) if self._allowed is None or symbol in self._allowed else -1
+
+    def _tell_late(self) -> None:
+        late = self._kept.bars.late
+        fresh = sorted(late.keys() - self._late_told)
+        if fresh:
+            self._late_told.update(fresh)
+            _log.warning(
+                "trades came after their minute was closed: served features lack them, built bars have them",
+                date=self._kept.bars.date,
+                symbols=len(fresh),
+                first=fresh[:5],
+            )
+
+    def _close_minutes(self, lsn: int, until_us: int) -> None:
+        day, _ = business_day(until_us - 1)
+        date = day_text(number_of(day))
+        if date > self._kept.bars.date and not self._begin(date, lsn):
+            return
+        if date == self._kept.bars.date:
+            self._close(lsn, until_us)
+
+    def _close(self, lsn: int, until_us: int | None) -> None:
+        bars = self._kept.bars.close(until_us)
+        if bars is None:
+            return
+        names = self._kept.bars.symbols
+        if len(self._names) != len(names):
+            self._names = tuple(names)
+        closed = Closed(
+            self._kept.wal_id,
+            lsn,
+            self._kept.bars.date,
+            self._kept.began,
+            lsn <= self._covered,
+            self._names,
+            bars.code,
+            bars.ts,
+            bars.close,
+            bars.volume,
+            bars.traded,
+            bars.outputs,
+        )
+        if not closed.again:
+            self._held.append(closed)
+            self._held_since = self._clock.monotonic() if self._held_since is None else self._held_since
+        for listener in self.on_close:
+            listener(closed)
+
+    # --- days ---------------------------------------------------------------------------------------------------
+
+    def _begin(self, date: str, lsn: int) -> bool:
+        """Turns to a later day at a record of the log; False where the calendar knows no session of it."""
+        if date in self._shut:
+            return False
+        self._kept.lsn = max(self._kept.lsn, lsn - 1)  # if the lake fails now, what lies before is not taken again
+        try:
+            window_of(date)
+        except MarketError as error:
+            _log.warning("no features of a day without a session", date=date, error=str(error))
+            self._shut.add(date)
+            return False
+        begin = self._beginning(date, lsn)
+        if self._kept.bars.date:
+            self._close(lsn, None)
+        self._follow(date)
+        if begin is None:
+            states = self._kept.bars.states
+        else:
+            states, self._kept.base, self._kept.since = begin.states, begin.label, date
+        states = chosen_states(states, self._allowed)
+        self._kept.bars.begin(date, states)
+        self._names, self._late_told = (), set()
+        for listener in self.on_day:
+            listener(date, self._kept.began, states)
+        return True
+
+    def _beginning(self, date: str, lsn: int) -> Begin | None:
+        """What a day begins with; None: with what is remembered."""
+        kept = self._kept
+        if self._covered >= lsn:  # read again: it began once, and may have been served since
+            label = self._store.began(date, kept.wal_id)
+            if label is not None and "+" in label and kept.bars.date:
+                return None
+            begin = self._store.exact(label) if label is not None else None
+            if begin is not None:
+                return begin
+        found = self._store.latest(before=date, since=kept.bars.date)
+        if found is not None or kept.bars.date:
+            return found
+        return Begin(kept.base, States.new(()))
+
+    def _follow(self, date: str) -> None:
+        symbols = self._symbols_of(date) if date else None
+        self._allowed = None if symbols is None else frozenset(symbols)

@@ -1,0 +1,151 @@
+"""Where served features are kept, and what a day begins with: the lake's tables behind one small door."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Final, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from hosu.errors import LakeFullError
+from hosu.features import kernel
+from hosu.features.batch import States
+from hosu.features.served import SCOPE, TABLE, rows_of
+from hosu.lake.parquet import encode, live_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hosu.features.served import Closed
+    from hosu.lake.delta import Table
+    from hosu.lake.lake import Lake
+
+STATES: Final = "feature_state"
+MINUTE: Final = "minute"
+NEW: Final = "new"
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """What a day begins with: ``new``, ``new@LSN`` or date/revision of a ``feature_state``."""
+
+    label: str
+    states: States
+
+
+class FeatureStore(Protocol):
+    """What the feature sink asks of a lake."""
+
+    def covered(self, wal_id: str) -> int:
+        """The highest LSN of that log up to which rows are committed; -1 for none."""
+
+    def add(self, closed: Sequence[Closed], wal_id: str, lsn: int) -> None:
+        """Adds rows in one commit that covers the log up to ``lsn``."""
+
+    def sync(self) -> None:
+        """Returns when all of it would survive a power cut."""
+
+    def latest(self, *, before: str, since: str) -> Begin | None:
+        """The newest state of a day ``since <= day < before`` that this kernel can go on with; None for none."""
+
+    def exact(self, label: str) -> Begin | None:
+        """What that label names; None where it is no more."""
+
+    def began(self, date: str, wal_id: str) -> str | None:
+        """What the rows of that log and date say they began with; None where there are none."""
+
+
+class LakeFeatureStore:
+    """Implements ``FeatureStore`` on a lake. For one thread at a time.
+
+    ``reserve_bytes`` is room on a folder's disk below which nothing is added.
+    """
+
+    def __init__(self, lake: Lake, *, reserve_bytes: int = 0) -> None:
+        self._lake, self._reserve_bytes = lake, reserve_bytes
+        self._table: Table | None = None
+
+    def covered(self, wal_id: str) -> int:
+        """The highest LSN of that log up to which rows are committed; -1 for none."""
+        table = self._served()
+        return -1 if table is None else table.covered(wal_id)
+
+    def add(self, closed: Sequence[Closed], wal_id: str, lsn: int) -> None:
+        """Adds rows in one commit that covers the log up to ``lsn``.
+
+        Raises:
+            LakeFullError: less room than the reserve.
+            CommitConflictError: somebody else covered the same log meanwhile; ask ``covered`` again.
+        """
+        free = self._lake.storage.free_bytes()
+        if free is not None and free < self._reserve_bytes:
+            raise LakeFullError(self._lake.root)
+        if self._table is None:
+            self._table = self._lake.table(TABLE)
+        table = self._table
+        files = [
+            table.store(date, live_name(), encode(table.spec, rows_of(list(part))))
+            for date, part in groupby(closed, lambda each: each.date)
+        ]
+        table.append(files, {wal_id: lsn})
+
+    def sync(self) -> None:
+        """Returns when all of it would survive a power cut."""
+        if self._table is not None:
+            self._table.sync()
+
+    def latest(self, *, before: str, since: str) -> Begin | None:
+        """The newest state of a day ``since <= day < before`` that this kernel can go on with; None for none."""
+        table = self._lake.find(STATES)
+        dates = [] if table is None else table.dates()
+        for date in reversed([date for date in dates if since <= date < before]):
+            begin = self._state(date, None)
+            if begin is not None:
+                return begin
+        return None
+
+    def exact(self, label: str) -> Begin | None:
+        """What that label names; None where it is no more, or of another kernel."""
+        if label.startswith(NEW):
+            return Begin(label, States.new(()))
+        date, _, revision = label.partition("/")
+        return self._state(date, int(revision)) if revision.isdigit() else None
+
+    def began(self, date: str, wal_id: str) -> str | None:
+        """What the rows of that log and date say they began with; None where there are none."""
+        table = self._served()
+        if table is None:
+            return None
+        chosen = (ds.field("date") == date) & (ds.field("wal_id") == wal_id)
+        found = table.dataset().to_table(columns=["lsn", "began"], filter=chosen)
+        return None if not found.num_rows else str(found.sort_by("lsn").column("began")[0].as_py())
+
+    def _served(self) -> Table | None:
+        if self._table is None:
+            self._table = self._lake.find(TABLE)
+        else:
+            self._table.refresh()
+        return self._table
+
+    def _state(self, date: str, revision: int | None) -> Begin | None:
+        table = self._lake.find(STATES)
+        if table is None:
+            return None
+        chosen = (ds.field("date") == date) & (ds.field("interval") == MINUTE) & (ds.field("scope") == SCOPE)
+        rows = table.dataset().to_table(filter=chosen & (ds.field("kernel") == kernel.VERSION))
+        revisions = rows.column("revision").to_pylist()
+        wanted = max(revisions, default=0) if revision is None else revision
+        rows = rows.filter(pa.array([each == wanted for each in revisions], pa.bool_()))
+        return Begin(f"{date}/{wanted}", _states(rows)) if rows.num_rows else None
+
+
+def _states(rows: pa.Table) -> States:
+    rows = rows.sort_by("symbol")
+    symbols = tuple(rows.column("symbol").to_pylist())
+    count = len(symbols)
+    ints = np.array(rows.column("ints").combine_chunks().flatten(), np.int64).reshape(count, kernel.INTS)
+    floats = np.array(rows.column("floats").combine_chunks().flatten(), np.float64).reshape(count, kernel.FLOATS)
+    return States(symbols, ints, floats)
