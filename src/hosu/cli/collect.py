@@ -56,6 +56,9 @@ def collect(
         float, typer.Option("--poll-every", metavar="S", min=0.1, help="Interval of polls of what finds no slot.")
     ] = 1.0,
     repair: Annotated[bool, typer.Option("--repair/--no-repair", help="Ask for missing trades over REST.")] = True,
+    features: Annotated[
+        bool, typer.Option("--features/--no-features", help="Serve features at each minute's close.")
+    ] = True,
     durable_fd: Annotated[
         int | None,
         typer.Option("--durable-fd", metavar="N", help="Write each durable LSN as a line to this descriptor."),
@@ -126,6 +129,7 @@ def collect(
         exchanges=exchanges,
         durable_fd=durable_fd,
         repair=repair,
+        features=features,
     )
     work = planned(wish, folder, manners)
     if opened is None:

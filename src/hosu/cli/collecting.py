@@ -40,6 +40,7 @@ class Wish:
     exchanges: int = 0
     durable_fd: int | None = None
     repair: bool = True
+    features: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ def planned(wish: Wish, state: Path, manners: KisSettings) -> Work:
             exchanges=wish.exchanges,
             reserve=share.reserve,
             repair=wish.repair,
+            features=wish.features,
             part=(number, len(keys)),
         )
         for number, (credentials, share) in enumerate(zip(wish.credentials, plan.shares, strict=True))

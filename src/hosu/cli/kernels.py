@@ -15,6 +15,7 @@ MODULES = (
     "hosu.lake.ohlcv",
     "hosu.features.kernel",
     "hosu.features.label_kernel",
+    "hosu.features.online_bars",
     "hosu.kis.simulator.bars",
     "hosu.kis.simulator.exchange",
     "hosu.kis.simulator.delivery",

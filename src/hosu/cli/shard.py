@@ -45,6 +45,7 @@ class Job:
     lake: str
     state: str
     part: tuple[int, int] = (0, 1)
+    features: bool = True
 
     @classmethod
     def of_plan(cls, number: int, plan: Plan, lake: str, state: Path) -> Job:
@@ -69,6 +70,7 @@ class Job:
             lake,
             str(state),
             plan.part,
+            plan.features,
         )
 
     def to_line(self) -> bytes:
@@ -103,6 +105,7 @@ class Job:
             exchanges=self.exchanges,
             reserve=[Registration(tr_id, symbol) for tr_id, symbol in self.reserve],
             repair=self.repair,
+            features=self.features,
             part=(self.part[0], self.part[1]),
         )
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hosu.collect.collector import Collector, Outside
     from hosu.collect.coverage import Coverage
     from hosu.collect.recorder import Recorder
+    from hosu.collect.sinks import Sink
     from hosu.collect.subscriptions import Share
     from hosu.kis.hosts import Credentials, Host
     from hosu.kis.limits import Governor, Pace
@@ -40,7 +41,7 @@ class Plan:
     ones. ``symbols`` are all that this key covers: what is not streamed of them is polled every ``poll_every_s``,
     what is streamed now and then. ``exchanges`` is how many streamed symbols an hour may give their slots to ones
     that trade more. ``part`` is (number from 0, count) of this key among all: they share out by symbol what there is
-    to repair.
+    to repair. ``features`` are built and served from the stream unless switched off.
     """
 
     host: Host
@@ -57,6 +58,7 @@ class Plan:
     reserve: Sequence[Registration] = ()
     repair: bool = False
     part: tuple[int, int] = (0, 1)
+    features: bool = True
 
 
 def registrations_of(symbols: Sequence[str], feeds: Sequence[str], scope: str) -> list[Registration]:
@@ -119,6 +121,7 @@ async def station(
         LockedError: another process collects with this log.
         LogError, LakeError: what is there cannot be used.
     """
+    from hosu.cli.feature_station import bar_clock_of, feature_sink_of
     from hosu.cli.repair_station import Means, watch_of
     from hosu.clock import SystemClock
     from hosu.collect.collector import Collector, CollectorConfig, Source
@@ -147,6 +150,11 @@ async def station(
             begin_ledger(lake, ledger, log)
             feed, outside, desired = _towards_the_broker(plan, recorder, http, clock, settings, kis, state)
             ledger_sink = LedgerSink(ledger, clock=clock)
+            sinks: list[Sink] = [LakeSink(lake, WriterConfig(reserve_bytes=reserve), clock), ledger_sink]
+            if plan.features and plan.scope == "KRX":  # they are of that venue's sessions
+                features = feature_sink_of(plan, lake, state, log, clock, reserve)
+                outside = replace(outside, bar_clock=bar_clock_of(plan, recorder, features, clock))
+                sinks.append(features)
             if plan.repair:
                 means = Means(plan.host, plan.credentials, lake, state, settings, kis)
                 outside = replace(outside, repair=watch_of(means, recorder, http, clock, ledger_sink, plan.part).run)
@@ -163,7 +171,7 @@ async def station(
                 log,
                 recorder,
                 [Source(feed, desired)],
-                sinks=[Fanout([LakeSink(lake, WriterConfig(reserve_bytes=reserve), clock), ledger_sink])],
+                sinks=[Fanout(sinks)],
                 archive=FramesArchive(lake, reserve_bytes=reserve),
                 clock=clock,
                 outside=outside,

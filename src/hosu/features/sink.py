@@ -55,7 +55,7 @@ class FeatureSink:
             some come again (``again``).
         on_day: called with (date, what it began with, states) when a day begins.
         market_us: the latest time of a trade so far, UTC microseconds; 0 for none. May be read from any thread.
-        commits, rows: what was added to the table since the start.
+        commits, rows, bytes_written: what was added to the table since the start.
     """
 
     name = "features"
@@ -94,7 +94,7 @@ class FeatureSink:
         self._held_since: float | None = None
         self._kept_at = self._clock.monotonic()
         self._in_doubt = False
-        self.market_us = self.commits = self.rows = 0
+        self.market_us = self.commits = self.rows = self.bytes_written = 0
 
     # --- as a sink ----------------------------------------------------------------------------------------------
 
@@ -206,7 +206,7 @@ class FeatureSink:
             self._held = [each for each in self._held if each.lsn > self._covered]
         if self._held:
             self._in_doubt = True
-            self._store.add(self._held, wal_id, self._kept.lsn)
+            self.bytes_written += self._store.add(self._held, wal_id, self._kept.lsn)
             self._covered = self._kept.lsn
             self.commits += 1
             self.rows += sum(map(len, self._held))

@@ -42,8 +42,8 @@ class FeatureStore(Protocol):
     def covered(self, wal_id: str) -> int:
         """The highest LSN of that log up to which rows are committed; -1 for none."""
 
-    def add(self, closed: Sequence[Closed], wal_id: str, lsn: int) -> None:
-        """Adds rows in one commit that covers the log up to ``lsn``."""
+    def add(self, closed: Sequence[Closed], wal_id: str, lsn: int) -> int:
+        """Adds rows in one commit that covers the log up to ``lsn``; returns the bytes of their files."""
 
     def sync(self) -> None:
         """Returns when all of it would survive a power cut."""
@@ -73,8 +73,8 @@ class LakeFeatureStore:
         table = self._served()
         return -1 if table is None else table.covered(wal_id)
 
-    def add(self, closed: Sequence[Closed], wal_id: str, lsn: int) -> None:
-        """Adds rows in one commit that covers the log up to ``lsn``.
+    def add(self, closed: Sequence[Closed], wal_id: str, lsn: int) -> int:
+        """Adds rows in one commit that covers the log up to ``lsn``; returns the bytes of their files.
 
         Raises:
             LakeFullError: less room than the reserve.
@@ -91,6 +91,7 @@ class LakeFeatureStore:
             for date, part in groupby(closed, lambda each: each.date)
         ]
         table.append(files, {wal_id: lsn})
+        return sum(file.size for file in files)
 
     def sync(self) -> None:
         """Returns when all of it would survive a power cut."""

@@ -1,0 +1,222 @@
+"""What was served, and the same computed again from the archived log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from hosu.errors import InputError
+from hosu.features import kernel
+from hosu.features.batch import States
+from hosu.features.served import TABLE
+from hosu.features.sink import FeatureSink
+from hosu.features.store import Begin, LakeFeatureStore
+from hosu.lake.frames import Frames
+from hosu.market.features import INDICATORS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from hosu.features.served import Closed
+    from hosu.lake.frames import Segment
+    from hosu.lake.lake import Lake
+
+    Ints = npt.NDArray[np.int64]
+    Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Bars with their features, in order of (symbol, ts); ``n`` rows.
+
+    Attributes:
+        symbol: (n,) text.
+        ts: (n,) start of the minute, UTC microseconds.
+        close: (n,) hundredths of a won.
+        volume: (n,) shares.
+        outputs: (n, ``kernel.OUTPUTS``); NaN is null.
+    """
+
+    symbol: npt.NDArray[np.str_]
+    ts: Ints
+    close: Ints
+    volume: Ints
+    outputs: Floats
+
+    def __len__(self) -> int:
+        return len(self.ts)
+
+    @classmethod
+    def ordered(cls, symbol: npt.NDArray[np.str_], ts: Ints, close: Ints, volume: Ints, outputs: Floats) -> Rows:
+        """These rows, in order."""
+        at = np.lexsort((ts, symbol))
+        return cls(symbol[at], ts[at], close[at], volume[at], outputs[at])
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A day computed again: its rows, and the states it began with."""
+
+    rows: Rows
+    states: States
+
+
+def logs_of(lake: Lake, date: str) -> list[str]:
+    """The logs of which rows of that date were served."""
+    table = lake.find(TABLE)
+    if table is None:
+        return []
+    found = table.dataset().to_table(columns=["wal_id"], filter=ds.field("date") == date)
+    return sorted(set(found.column("wal_id").to_pylist()))
+
+
+def served(lake: Lake, date: str, wal_id: str) -> Rows:
+    """What was served of a date out of one log."""
+    found = _served(lake, date, wal_id)
+    outputs = [found.column(name).to_numpy() for name in INDICATORS]
+    return Rows.ordered(
+        np.array(found.column("symbol").to_pylist(), np.str_),
+        np.array(found.column("ts").combine_chunks().cast(pa.int64()), np.int64),
+        np.rint(found.column("close").to_numpy() * 100.0).astype(np.int64),
+        np.array(found.column("volume").to_numpy(), np.int64),
+        np.column_stack(outputs).astype(np.float64),
+    )
+
+
+def _served(lake: Lake, date: str, wal_id: str) -> pa.Table:
+    table = lake.find(TABLE)
+    chosen = (ds.field("date") == date) & (ds.field("wal_id") == wal_id)
+    found = None if table is None else table.dataset().to_table(filter=chosen)
+    if found is None or not found.num_rows:
+        raise InputError(
+            f"features of {date} from log {wal_id}", "were not served", f"choose one of {logs_of(lake, date)}"
+        )
+    return found
+
+
+def served_again(lake: Lake, date: str, wal_id: str) -> Again:
+    """Replays the archived log through a new sink that writes nowhere, from what the day began with.
+
+    Raises:
+        InputError: nothing was served, or what the day began with is no more in the lake.
+        LogGapError: records are missing in the archive.
+    """
+    began = sorted(set(_served(lake, date, wal_id).column("began").to_pylist()))
+    if len(began) != 1:
+        raise InputError(
+            f"features of {date} from log {wal_id}",
+            f"began several times: {', '.join(began)}",
+            "compare them with batch instead",
+        )
+    base, _, since = began[0].partition("+")
+    begin = LakeFeatureStore(lake).exact(base)
+    if begin is None:
+        raise InputError(
+            f"the state {base}, with which {date} began,", "is not in the lake", "build that day's features again"
+        )
+    return _replay(lake, wal_id, date, since or date, begin)
+
+
+def _replay(lake: Lake, wal_id: str, date: str, since: str, begin: Begin) -> Again:
+    frames = Frames(lake, check=False)
+    after = _first_behind(frames.segments(wal_id), begin.label, since)
+    taken = _Taken(date)
+    sink = FeatureSink(
+        _Nowhere(since, begin), floors={wal_id: after}, symbols_of=lambda day: _symbols(lake, day, wal_id)
+    )
+    sink.on_close.append(taken.close)
+    sink.on_day.append(taken.begin)
+    for batch in frames.numbered(wal_id, after):
+        sink.write(batch)
+        if taken.is_over:
+            break
+    return Again(taken.rows(), taken.states)
+
+
+def _first_behind(segments: Sequence[Segment], label: str, since: str) -> int:
+    """The record behind which to read: that named by the label, or the begin of the segment in which the day since
+    which it was carried on may begin."""
+    if "@" in label:
+        return int(label.partition("@")[2])
+    earlier = [each for each in segments if _date(each) < since]
+    chosen = earlier[-1:] or list(segments[:1])
+    return chosen[0].first_lsn - 1 if chosen else -1
+
+
+def _date(segment: Segment) -> str:
+    return segment.path.partition("date=")[2][:10]
+
+
+def _symbols(lake: Lake, date: str, wal_id: str) -> set[str] | None:
+    table = lake.find(TABLE)
+    assert table is not None
+    chosen = (ds.field("date") == date) & (ds.field("wal_id") == wal_id)
+    return set(table.dataset().to_table(columns=["symbol"], filter=chosen).column("symbol").to_pylist())
+
+
+class _Nowhere:
+    """A ``FeatureStore`` that keeps nothing, and knows one beginning: days before it are passed over."""
+
+    def __init__(self, since: str, begin: Begin) -> None:
+        self._since, self._begin = since, begin
+
+    def covered(self, wal_id: str) -> int:
+        del wal_id
+        return -1
+
+    def add(self, closed: Sequence[Closed], wal_id: str, lsn: int) -> int:
+        del closed, wal_id, lsn
+        return 0
+
+    def sync(self) -> None:
+        pass
+
+    def latest(self, *, before: str, since: str) -> Begin | None:
+        del since
+        return self._begin if before == self._since else None
+
+    def exact(self, label: str) -> None:
+        del label
+
+    def began(self, date: str, wal_id: str) -> None:
+        del date, wal_id
+
+
+@dataclass(slots=True)
+class _Taken:
+    """What a replay gives of one date."""
+
+    date: str
+    states: States = field(default_factory=lambda: States.new(()))
+    is_over: bool = False
+    _closed: list[Closed] = field(default_factory=list)
+
+    def begin(self, date: str, began: str, states: States) -> None:
+        del began
+        if date == self.date:
+            self.states = states
+        self.is_over = date > self.date
+
+    def close(self, closed: Closed) -> None:
+        if closed.date == self.date:
+            self._closed.append(closed)
+
+    def rows(self) -> Rows:
+        def joined(parts: list[Any], empty: Any) -> Any:
+            return np.concatenate(parts) if parts else empty
+
+        nothing = np.zeros(0, np.int64)
+        each = self._closed
+        return Rows.ordered(
+            joined([np.array(part.names, np.str_)[part.code] for part in each], np.zeros(0, np.str_)),
+            joined([part.ts for part in each], nothing),
+            joined([part.close for part in each], nothing),
+            joined([part.volume for part in each], nothing),
+            joined([part.outputs for part in each], np.zeros((0, kernel.OUTPUTS))),
+        )
