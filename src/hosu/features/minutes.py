@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.dataset as ds
+import pyarrow.compute as pc
 
 from hosu.features.panel import BarPanel
+from hosu.features.reading import rows_of_date
 from hosu.market.day_plan import Session
 
 if TYPE_CHECKING:
@@ -35,11 +36,10 @@ def minute_panel(lake: Lake, date: str, symbols: Collection[str] | None = None, 
     table = lake.find(TABLE)
     if table is None:
         return _panel(date, pa.table({name: [] for name in _COLUMNS}))
-    chosen = (ds.field("date") == date) & (ds.field("scope") == scope)
-    chosen &= ds.field("session_set") == str(Session.REGULAR)
+    chosen = (pc.field("scope") == scope) & (pc.field("session_set") == str(Session.REGULAR))
     if symbols is not None:
-        chosen &= ds.field("symbol").isin(sorted(symbols))
-    rows = table.dataset().to_table(columns=list(_COLUMNS), filter=chosen)
+        chosen &= pc.field("symbol").isin(sorted(symbols))
+    rows = rows_of_date(table, date, chosen, _COLUMNS)
     return _panel(date, rows.sort_by([("symbol", "ascending"), ("ts", "ascending")]))
 
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.dataset as ds
+import pyarrow.compute as pc
 
 from hosu.errors import InputError
 from hosu.features import kernel
 from hosu.features.batch import States
+from hosu.features.reading import rows_of_date
 from hosu.features.served import TABLE
 from hosu.features.sink import FeatureSink
 from hosu.features.store import Begin, LakeFeatureStore
@@ -72,7 +73,7 @@ def logs_of(lake: Lake, date: str) -> list[str]:
     table = lake.find(TABLE)
     if table is None:
         return []
-    found = table.dataset().to_table(columns=["wal_id"], filter=ds.field("date") == date)
+    found = rows_of_date(table, date, columns=("wal_id",))
     return sorted(set(found.column("wal_id").to_pylist()))
 
 
@@ -91,8 +92,7 @@ def served(lake: Lake, date: str, wal_id: str) -> Rows:
 
 def _served(lake: Lake, date: str, wal_id: str) -> pa.Table:
     table = lake.find(TABLE)
-    chosen = (ds.field("date") == date) & (ds.field("wal_id") == wal_id)
-    found = None if table is None else table.dataset().to_table(filter=chosen)
+    found = None if table is None else rows_of_date(table, date, pc.field("wal_id") == wal_id)
     if found is None or not found.num_rows:
         raise InputError(
             f"features of {date} from log {wal_id}", "were not served", f"choose one of {logs_of(lake, date)}"
@@ -156,8 +156,8 @@ def _date(segment: Segment) -> str:
 def _symbols(lake: Lake, date: str, wal_id: str) -> set[str] | None:
     table = lake.find(TABLE)
     assert table is not None
-    chosen = (ds.field("date") == date) & (ds.field("wal_id") == wal_id)
-    return set(table.dataset().to_table(columns=["symbol"], filter=chosen).column("symbol").to_pylist())
+    rows = rows_of_date(table, date, pc.field("wal_id") == wal_id, ("symbol",))
+    return set(rows.column("symbol").to_pylist())
 
 
 class _Nowhere:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.dataset as ds
+import pyarrow.compute as pc
 
 from hosu.errors import LakeFullError
 from hosu.features import kernel
 from hosu.features.batch import States
+from hosu.features.reading import rows_of_date
 from hosu.features.served import SCOPE, TABLE, rows_of
 from hosu.lake.parquet import encode, live_name
 
@@ -120,8 +121,7 @@ class LakeFeatureStore:
         table = self._served()
         if table is None:
             return None
-        chosen = (ds.field("date") == date) & (ds.field("wal_id") == wal_id)
-        found = table.dataset().to_table(columns=["lsn", "began"], filter=chosen)
+        found = rows_of_date(table, date, pc.field("wal_id") == wal_id, ("lsn", "began"))
         return None if not found.num_rows else str(found.sort_by("lsn").column("began")[0].as_py())
 
     def _served(self) -> Table | None:
@@ -135,8 +135,8 @@ class LakeFeatureStore:
         table = self._lake.find(STATES)
         if table is None:
             return None
-        chosen = (ds.field("date") == date) & (ds.field("interval") == MINUTE) & (ds.field("scope") == SCOPE)
-        rows = table.dataset().to_table(filter=chosen & (ds.field("kernel") == kernel.VERSION))
+        ours = (pc.field("interval") == MINUTE) & (pc.field("scope") == SCOPE)
+        rows = rows_of_date(table, date, ours & (pc.field("kernel") == kernel.VERSION))
         revisions = rows.column("revision").to_pylist()
         wanted = max(revisions, default=0) if revision is None else revision
         rows = rows.filter(pa.array([each == wanted for each in revisions], pa.bool_()))

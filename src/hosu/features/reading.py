@@ -1,0 +1,35 @@
+"""Rows of one date of a table of the lake."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow.dataset as ds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from hosu.lake.delta import Table
+
+
+def rows_of_date(
+    table: Table, date: str, where: pc.Expression | None = None, columns: Sequence[str] | None = None
+) -> pa.Table:
+    """The rows of a date for which ``where`` holds, in no particular order.
+
+    Only the date is asked of the dataset: of a column that a table keeps no statistics of, its files are said to hold
+    nothing but nulls, and a filter by it finds nothing (deltalake 1.6.6).
+
+    Args:
+        table: at the version at which it is read.
+        date: business date, ``YYYY-MM-DD``.
+        where: over any columns; None for all rows.
+        columns: those that are given back; None for all.
+    """
+    rows = table.dataset().to_table(filter=ds.field("date") == date)
+    if where is not None:
+        rows = rows.filter(where)
+    return rows if columns is None else rows.select(list(columns))
