@@ -1,7 +1,8 @@
 """Three ways to the same numbers: as served, replayed from the log, and in batch over the bars of the lake.
 
 Between served and replayed every bit must agree. Batch may know better: trades that came late or were repaired are in
-its bars. Where a bar differs, it and what follows of that symbol is ``repaired``; everything else must agree.
+its bars. Where a bar differs although what was served is what the log had told by then, it and what follows of that
+symbol is ``repaired``; everything else must agree.
 """
 
 from __future__ import annotations
@@ -15,20 +16,24 @@ from hosu.features import kernel
 from hosu.features.batch import States, indicators
 from hosu.features.grid import fill
 from hosu.features.minutes import minute_panel
+from hosu.features.received import Received
 from hosu.features.replayed import Rows, logs_of, served, served_again
 from hosu.market.features import INDICATORS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
     from hosu.lake.lake import Lake
 
+    Ints = npt.NDArray[np.int64]
     Flags = npt.NDArray[np.bool_]
+    Explains = Callable[[str, int, tuple[int, int] | None], bool]
 
 _NAMED: Final = 20
 _NAMES: Final = ("close", "volume", *INDICATORS)
+_NEVER: Final = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,7 @@ class Mismatch:
     """A value that differs. ``against`` is ``replay`` or ``batch``; ``ts`` the start of the minute, UTC microseconds.
 
     ``feature`` is ``bar`` where only one side has that bar; then its close is given for the side that has it, NaN for
-    the other. Closes are in won.
+    the other. It is ``lsn`` where another record closed the bar. Closes are in won.
     """
 
     against: str
@@ -58,8 +63,8 @@ class ParityReport:
         symbols: how many symbols they are of.
         features: names of what was compared in each row.
         mismatched: rows that differ without a reason, by what they were compared with.
-        mismatches: the first few.
-        repaired: served rows that differ from batch since a bar at or before them does.
+        mismatches: the first few of their values.
+        repaired: rows that differ from batch since a bar at or before them does, with a reason.
         repairs: the first few bars that do.
     """
 
@@ -78,6 +83,11 @@ class ParityReport:
         """Whether nothing differs without a reason."""
         return not any(self.mismatched.values())
 
+    def add(self, against: str, rows: int, found: Sequence[Mismatch]) -> None:
+        """Takes ``rows`` that differ without a reason."""
+        self.mismatched[against] += rows
+        self.mismatches.extend(found[: max(0, _NAMED - len(self.mismatches))])
+
 
 def parity(lake: Lake, date: str) -> ParityReport:
     """Compares what was served of a date, log by log, with its replay and with batch over ``processed_ohlcv_1m``; both
@@ -91,55 +101,142 @@ def parity(lake: Lake, date: str) -> ParityReport:
     report = ParityReport(date, tuple(logs_of(lake, date)))
     seen: set[str] = set()
     for wal_id in report.logs:
-        was = served(lake, date, wal_id)
-        again = served_again(lake, date, wal_id)
-        seen.update(was.symbol.tolist())
+        was, again = served(lake, date, wal_id), served_again(lake, date, wal_id)
+        symbols = sorted(set(was.symbol.tolist()))
+        seen.update(symbols)
         report.rows += len(was)
-        compare(report, "replay", was, again.rows)
-        compare(report, "batch", was, in_batch(lake, date, again.states, sorted(set(was.symbol.tolist()))))
+        _compare_with_replay(report, was, again.rows)
+        begun = again.states.of(tuple(symbols))
+        batch = in_batch(lake, date, begun)
+        carried = set(_carried(begun))
+
+        def received(
+            odd: Sequence[str], wal_id: str = wal_id, was: Rows = was, carried: set[str] = carried
+        ) -> Received:
+            return Received(lake, date, wal_id, was, carried, odd)
+
+        _compare_with_batch(report, was, batch, received)
     report.symbols = len(seen)
     return report
 
 
-def in_batch(lake: Lake, date: str, states: States, symbols: Sequence[str]) -> Rows:
-    """What batch makes of the bars of a date in the lake, empty minutes filled, gone on from ``states``."""
-    begun = states.of(tuple(sorted(symbols)))
-    closes = kernel.last_closes(begun.ints)
-    carried = {symbol: int(close) for symbol, close in zip(begun.symbols, closes, strict=True) if close > 0}
-    panel = fill(minute_panel(lake, date, symbols), carried, date)
+def in_batch(lake: Lake, date: str, begun: States) -> Rows:
+    """What batch makes of the bars of a date in the lake of these symbols, empty minutes filled, gone on from what is
+    remembered of them; that is not changed."""
+    panel = fill(minute_panel(lake, date, begun.symbols), _carried(begun), date)
     outputs = indicators(panel, begun.of(panel.symbols))
-    return Rows(np.array(panel.symbols, np.str_)[panel.symbol], panel.ts, panel.close, panel.volume, outputs)
+    names = np.array(panel.symbols, np.str_)[panel.symbol]
+    return Rows(names, panel.ts, np.zeros(len(panel), np.int64), panel.close, panel.volume, outputs)
 
 
-def compare(report: ParityReport, against: str, was: Rows, other: Rows) -> None:
-    """Adds to a report where ``was`` and ``other`` differ; against ``batch`` only what no bar explains counts."""
-    one, two = _keys(was), _keys(other)
-    _, at, there = np.intersect1d(one, two, assume_unique=True, return_indices=True)
-    bars = (was.close[at] != other.close[there]) | (was.volume[at] != other.volume[there])
-    values = ~_same(was.outputs[at], other.outputs[there])
-    lone = [(was, row, True) for row in np.flatnonzero(~np.isin(one, two)).tolist()]
-    lone += [(other, row, False) for row in np.flatnonzero(~np.isin(two, one)).tolist()]
-    odd = [Mismatch(against, *_bar(rows, row, mine)) for rows, row, mine in lone]
-    for row in np.flatnonzero(bars).tolist():
-        odd.extend(_differing_bar(against, was, int(at[row]), other, int(there[row])))
-    first = _first_odd(odd)
-    wrong = bars | values.any(axis=1)
-    explained = np.zeros(len(at), np.bool_)
-    if against == "batch":
-        limit = np.array([first.get(symbol, _NEVER) for symbol in was.symbol[at].tolist()], np.int64)
-        explained = was.ts[at] >= limit
-        report.repaired += int((wrong & explained).sum()) + len(lone)
-        report.repairs.extend(odd[: _NAMED - len(report.repairs)])
-        odd = []
-    report.mismatched[against] += int((wrong & ~explained).sum()) + (0 if against == "batch" else len(lone))
-    for row in np.flatnonzero(values.any(axis=1) & ~explained).tolist():
-        for column in np.flatnonzero(values[row]).tolist():
-            pair = float(was.outputs[at[row], column]), float(other.outputs[there[row], column])
-            odd.append(Mismatch(against, str(was.symbol[at[row]]), int(was.ts[at[row]]), INDICATORS[column], *pair))
-    report.mismatches.extend(odd[: max(0, _NAMED - len(report.mismatches))])
+def _carried(begun: States) -> dict[str, int]:
+    closes = kernel.last_closes(begun.ints).tolist()
+    return {symbol: close for symbol, close in zip(begun.symbols, closes, strict=True) if close > 0}
 
 
-_NEVER: Final = 1 << 62
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """Rows of two sides that are of the same bar, and those that only one side has."""
+
+    was: Rows
+    other: Rows
+    at: Ints
+    there: Ints
+    only_was: list[int]
+    only_other: list[int]
+
+    @classmethod
+    def of(cls, was: Rows, other: Rows) -> _Pairs:
+        one, two = _keys(was), _keys(other)
+        _, at, there = np.intersect1d(one, two, assume_unique=True, return_indices=True)
+        lone = np.flatnonzero(~np.isin(one, two)).tolist(), np.flatnonzero(~np.isin(two, one)).tolist()
+        order = np.argsort(at)
+        return cls(was, other, at[order], there[order], *lone)
+
+    def differing(self) -> dict[str, Flags]:
+        """Which pairs differ, by name of the value."""
+        was, other, at, there = self.was, self.other, self.at, self.there
+        found = {"close": was.close[at] != other.close[there], "volume": was.volume[at] != other.volume[there]}
+        values = ~_same(was.outputs[at], other.outputs[there])
+        return found | {name: values[:, column] for column, name in enumerate(INDICATORS)}
+
+    def told(self, against: str, pair: int, name: str) -> Mismatch:
+        """The values of a pair that differ."""
+        rows = (self.was, int(self.at[pair])), (self.other, int(self.there[pair]))
+        symbol, ts = str(self.was.symbol[self.at[pair]]), int(self.was.ts[self.at[pair]])
+        return Mismatch(against, symbol, ts, name, *(_value(side, row, name) for side, row in rows))
+
+    def lone(self, against: str) -> list[Mismatch]:
+        """The bars that only one side has."""
+        nothing = float("nan")
+        mine = [(self.was, row, (_value(self.was, row, "close"), nothing)) for row in self.only_was]
+        theirs = [(self.other, row, (nothing, _value(self.other, row, "close"))) for row in self.only_other]
+        return [
+            Mismatch(against, str(s.symbol[row]), int(s.ts[row]), "bar", *pair) for s, row, pair in (*mine, *theirs)
+        ]
+
+
+def _compare_with_replay(report: ParityReport, was: Rows, again: Rows) -> None:
+    pairs = _Pairs.of(was, again)
+    differing = pairs.differing() | {"lsn": was.lsn[pairs.at] != again.lsn[pairs.there]}
+    wrong = np.logical_or.reduce(list(differing.values()))
+    lone = pairs.lone("replay")
+    report.add("replay", int(wrong.sum()) + len(lone), [*lone, *_told(pairs, "replay", differing, wrong)])
+
+
+def _compare_with_batch(
+    report: ParityReport, was: Rows, batch: Rows, received: Callable[[Sequence[str]], Received]
+) -> None:
+    pairs = _Pairs.of(was, batch)
+    differing = pairs.differing()
+    bars = np.flatnonzero(differing["close"] | differing["volume"]).tolist()
+    odd = [*pairs.lone("batch"), *(pairs.told("batch", pair, _odd_name(differing, pair)) for pair in bars)]
+    limits, unexplained = _judged(odd, was, received)
+    places = {(each.symbol, each.ts) for each in unexplained}
+    wrong = np.logical_or.reduce(list(differing.values()))
+    keys = list(zip(was.symbol[pairs.at].tolist(), was.ts[pairs.at].tolist(), strict=True))
+    after = np.array([ts >= limits.get(symbol, _NEVER) for symbol, ts in keys], np.bool_)
+    told = np.array([key in places for key in keys], np.bool_)
+    lone = len(pairs.only_was) + len(pairs.only_other) - sum(each.feature == "bar" for each in unexplained)
+    report.repaired += int((wrong & after & ~told).sum()) + lone
+    reasoned = [each for each in odd if (each.symbol, each.ts) not in places]
+    report.repairs.extend(sorted(reasoned, key=lambda each: each.ts)[: max(0, _NAMED - len(report.repairs))])
+    report.add("batch", len(unexplained), unexplained)
+    rest = wrong & ~after & ~told
+    report.add("batch", int(rest.sum()), _told(pairs, "batch", differing, rest))
+
+
+def _judged(
+    odd: Sequence[Mismatch], was: Rows, received: Callable[[Sequence[str]], Received]
+) -> tuple[dict[str, int], list[Mismatch]]:
+    """By symbol the first bar that differs with a reason, and the bars that differ without one."""
+    if not odd:
+        return {}, []
+    there = received(sorted({each.symbol for each in odd}))
+    bars = {
+        (symbol, ts): (close, volume)
+        for symbol, ts, close, volume in zip(
+            was.symbol.tolist(), was.ts.tolist(), was.close.tolist(), was.volume.tolist(), strict=True
+        )
+    }
+    limits: dict[str, int] = {}
+    unexplained = []
+    for each in odd:
+        if there.explains(each.symbol, each.ts, bars.get((each.symbol, each.ts))):
+            limits[each.symbol] = min(each.ts, limits.get(each.symbol, _NEVER))
+        else:
+            unexplained.append(each)
+    return limits, unexplained
+
+
+def _odd_name(differing: dict[str, Flags], pair: int) -> str:
+    return "close" if differing["close"][pair] else "volume"
+
+
+def _told(pairs: _Pairs, against: str, differing: dict[str, Flags], wrong: Flags) -> list[Mismatch]:
+    """The first few values that differ in these pairs."""
+    chosen = np.flatnonzero(wrong)[:_NAMED].tolist()
+    return [pairs.told(against, pair, name) for pair in chosen for name, flags in differing.items() if flags[pair]]
 
 
 def _keys(rows: Rows) -> npt.NDArray[np.str_]:
@@ -152,24 +249,9 @@ def _same(one: npt.NDArray[np.float64], two: npt.NDArray[np.float64]) -> Flags:
     return same
 
 
-def _bar(rows: Rows, row: int, mine: bool) -> tuple[str, int, str, float, float]:
-    close, nothing = float(rows.close[row]) / 100.0, float("nan")
-    pair = (close, nothing) if mine else (nothing, close)
-    return str(rows.symbol[row]), int(rows.ts[row]), "bar", *pair
-
-
-def _differing_bar(against: str, was: Rows, at: int, other: Rows, there: int) -> list[Mismatch]:
-    place = str(was.symbol[at]), int(was.ts[at])
-    found = []
-    if was.close[at] != other.close[there]:
-        found.append(Mismatch(against, *place, "close", was.close[at] / 100.0, other.close[there] / 100.0))
-    if was.volume[at] != other.volume[there]:
-        found.append(Mismatch(against, *place, "volume", float(was.volume[at]), float(other.volume[there])))
-    return found
-
-
-def _first_odd(odd: list[Mismatch]) -> dict[str, int]:
-    first: dict[str, int] = {}
-    for each in odd:
-        first[each.symbol] = min(each.ts, first.get(each.symbol, _NEVER))
-    return first
+def _value(rows: Rows, row: int, name: str) -> float:
+    if name == "close":
+        return float(rows.close[row]) / 100.0
+    if name in ("volume", "lsn"):
+        return float(getattr(rows, name)[row])
+    return float(rows.outputs[row, INDICATORS.index(name)])

@@ -39,6 +39,7 @@ class Rows:
     Attributes:
         symbol: (n,) text.
         ts: (n,) start of the minute, UTC microseconds.
+        lsn: (n,) record of the log that closed it; 0 where none did.
         close: (n,) hundredths of a won.
         volume: (n,) shares.
         outputs: (n, ``kernel.OUTPUTS``); NaN is null.
@@ -46,6 +47,7 @@ class Rows:
 
     symbol: npt.NDArray[np.str_]
     ts: Ints
+    lsn: Ints
     close: Ints
     volume: Ints
     outputs: Floats
@@ -54,10 +56,10 @@ class Rows:
         return len(self.ts)
 
     @classmethod
-    def ordered(cls, symbol: npt.NDArray[np.str_], ts: Ints, close: Ints, volume: Ints, outputs: Floats) -> Rows:
-        """These rows, in order."""
+    def ordered(cls, symbol: npt.NDArray[np.str_], ts: Ints, *others: Any) -> Rows:
+        """These rows, in order; ``others`` as the attributes follow."""
         at = np.lexsort((ts, symbol))
-        return cls(symbol[at], ts[at], close[at], volume[at], outputs[at])
+        return cls(symbol[at], ts[at], *(values[at] for values in others))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ def served(lake: Lake, date: str, wal_id: str) -> Rows:
     return Rows.ordered(
         np.array(found.column("symbol").to_pylist(), np.str_),
         np.array(found.column("ts").combine_chunks().cast(pa.int64()), np.int64),
+        np.array(found.column("lsn").to_numpy(), np.int64),
         np.rint(found.column("close").to_numpy() * 100.0).astype(np.int64),
         np.array(found.column("volume").to_numpy(), np.int64),
         np.column_stack(outputs).astype(np.float64),
@@ -216,6 +219,7 @@ class _Taken:
         return Rows.ordered(
             joined([np.array(part.names, np.str_)[part.code] for part in each], np.zeros(0, np.str_)),
             joined([part.ts for part in each], nothing),
+            joined([np.full(len(part), part.lsn, np.int64) for part in each], nothing),
             joined([part.close for part in each], nothing),
             joined([part.volume for part in each], nothing),
             joined([part.outputs for part in each], np.zeros((0, kernel.OUTPUTS))),

@@ -1,0 +1,95 @@
+"""What a log had told when each minute was closed: whether a served bar is right although batch differs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hosu.features.grid import MINUTE_US, minutes_of, window_of
+from hosu.features.reading import rows_of_date
+from hosu.features.served import SCOPE
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    import numpy.typing as npt
+
+    from hosu.features.replayed import Rows
+    from hosu.lake.lake import Lake
+
+    Ints = npt.NDArray[np.int64]
+
+_COLUMNS: Final = ("symbol", "lsn", "record_no", "cum_volume", "price", "size", "ts_event")
+
+
+class Received:
+    """Bars of the trades that came before their minute's close, by another way than the one on which they are served.
+
+    Args:
+        lake: where the trades are.
+        date: business date, ``YYYY-MM-DD``.
+        wal_id: the log.
+        was: what was served out of it.
+        carried: symbols whose close before the day was known.
+        symbols: those to look at.
+    """
+
+    def __init__(  # noqa: PLR0917 - each is a fact of its own
+        self, lake: Lake, date: str, wal_id: str, was: Rows, carried: Collection[str], symbols: Collection[str]
+    ) -> None:
+        self._grid = set(minutes_of(date).tolist())
+        self._start_us, self._end_us = window_of(date)
+        self._closed_ts, first = np.unique(was.ts, return_index=True)
+        self._closed_lsn = was.lsn[first]
+        self._begins = dict.fromkeys(carried, 0)
+        for symbol in symbols:
+            mine = was.ts[was.symbol == symbol]
+            if len(mine):
+                self._begins.setdefault(symbol, int(mine[0]))
+        self._bars = self._built(_trades(lake, date, wal_id, symbols))
+
+    def explains(self, symbol: str, ts: int, served: tuple[int, int] | None) -> bool:
+        """Whether what was served of a minute is what it had to be: (close in hundredths of a won, shares), None for
+        no bar."""
+        bar = self._bars.get((symbol, ts))
+        if bar is not None:
+            return served == bar
+        if served is not None:
+            return served[1] == 0 and ts in self._grid
+        return ts not in self._grid or self._begins.get(symbol, ts + 1) > ts
+
+    def _built(self, trades: pa.Table) -> dict[tuple[str, int], tuple[int, int]]:
+        names = np.array(trades.column("symbol").to_pylist(), np.str_)
+        lsn, cum, size, ts = (_ints(trades, name) for name in ("lsn", "cum_volume", "size", "ts_event"))
+        price = np.rint(np.array(trades.column("price").to_numpy(), np.float64) * 100.0).astype(np.int64)
+        minute = ts // MINUTE_US * MINUTE_US
+        at = np.searchsorted(self._closed_ts, minute)
+        closed = np.append(self._closed_lsn, np.iinfo(np.int64).max)[at]
+        good = (ts >= self._start_us) & (ts < self._end_us) & (lsn < closed) & (price > 0)
+        bars: dict[tuple[str, int], tuple[int, int]] = {}
+        for symbol in np.unique(names).tolist():
+            mine = np.flatnonzero(names == symbol)
+            before = np.concatenate([[0], np.maximum.accumulate(cum[mine])[:-1]])
+            for row in mine[(cum[mine] > before) & good[mine]].tolist():
+                key = symbol, int(minute[row])
+                bars[key] = int(price[row]), bars.get(key, (0, 0))[1] + int(size[row])
+        return bars
+
+
+def _trades(lake: Lake, date: str, wal_id: str, symbols: Collection[str]) -> pa.Table:
+    """The log's whole trades in its order."""
+    table = lake.find("trades")
+    if table is None:
+        return pa.table({name: [] for name in _COLUMNS})
+    chosen = (pc.field("wal_id") == wal_id) & (pc.field("scope") == SCOPE) & pc.field("symbol").isin(sorted(symbols))
+    for name in _COLUMNS:
+        chosen &= pc.field(name).is_valid()
+    rows = rows_of_date(table, date, chosen, _COLUMNS)
+    return rows.sort_by([("lsn", "ascending"), ("record_no", "ascending")])
+
+
+def _ints(rows: pa.Table, name: str) -> Ints:
+    return np.array(rows.column(name).combine_chunks().cast(pa.int64()).to_numpy(zero_copy_only=False), np.int64)

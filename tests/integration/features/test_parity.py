@@ -1,0 +1,244 @@
+"""A day that was collected, archived and built into bars: what was served, what a replay serves, what batch makes."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "lake"))
+
+from archived_log import TRADE, ArchivedLog
+
+from hosu.clock import SimulatedClock
+from hosu.collect import control
+from hosu.collect.block import RecordKind
+from hosu.collect.wal import Log
+from hosu.errors import InputError
+from hosu.features import kernel, online_bars
+from hosu.features.parity import parity
+from hosu.features.sink import FeatureSink
+from hosu.features.store import LakeFeatureStore
+from hosu.lake.derived import replace_date
+from hosu.lake.frames import Frames
+from hosu.lake.lake import Lake
+from hosu.lake.ohlcv import build
+from hosu.lake.writer import LakeSink
+from hosu.market.calendar import instant_us
+
+DAY, NEXT = "2025-03-14", "2025-03-17"
+PRICE, TIME, DATE = "^71900^5^", "^093354^", "^20250314^"
+
+
+def at(clock: str, day: str = DAY) -> int:
+    import datetime as dt
+
+    hours, minutes, seconds = map(int, clock.split(":"))
+    return instant_us(dt.date.fromisoformat(day), hours * 3600 + minutes * 60 + seconds)
+
+
+def trade(clock: str, cum: int, price: int, day: str = DAY) -> bytes:
+    """A frame of one trade of one share."""
+    time, date = clock.replace(":", ""), day.replace("-", "")
+    text = TRADE.format(cum=cum).replace(TIME, f"^{time}^").replace(PRICE, f"^{price}^5^").replace(DATE, f"^{date}^")
+    return f"0|H0STCNT0|001|{text}".encode()
+
+
+def close(clock: str, day: str = DAY) -> int:
+    return at(clock, day)
+
+
+class Station:
+    """A log, its archive and a lake behind it; sinks are made anew whenever records come, as after a restart."""
+
+    def __init__(self, home: Path) -> None:
+        self.lake = Lake.open(str(home / "lake"))
+        self.keep = home / "features.state"
+        self.archive = ArchivedLog(home / "log")
+
+    def receive(self, *items: bytes | int, lays_down: bool = True, day: str = DAY) -> None:
+        """One segment of frames and closes, into the lake and served; the state is laid down, or lost as in a kill."""
+        log = Log.open(self.archive.folder, SimulatedClock(at("09:00:00", day)))
+        self.archive.wal_id = log.wal_id
+        for item in items:
+            kind, payload = (RecordKind.FRAME, item) if isinstance(item, bytes) else (4, control.bar_close(item))
+            log.append(kind, 1 if kind == RecordKind.FRAME else 0, at("09:00:00", day), payload)
+            log.wait_written(10)
+        log.seal()
+        log.close()
+        self.archive.segments = sorted(self.archive.folder.glob("*.log"))
+        self.archive.store(self.lake, self.archive.segments[-1], date=day)
+        self._feed(lays_down)
+
+    def _feed(self, lays_down: bool) -> None:
+        features = FeatureSink(LakeFeatureStore(self.lake), keep=self.keep)
+        for sink in (LakeSink(self.lake), features):
+            after = sink.resume_after(self.wal_id)
+            for batch in Frames(self.lake).numbered(self.wal_id, after):
+                sink.write(batch)
+            if sink is features and not lays_down:
+                features._commit()
+            else:
+                sink.close()
+
+    @property
+    def wal_id(self) -> str:
+        return self.archive.wal_id
+
+
+@pytest.fixture
+def station(tmp_path: Path) -> Station:
+    return Station(tmp_path)
+
+
+def morning(minutes: int, first: int = 0, day: str = DAY) -> list[bytes | int]:
+    """Two trades a minute and its close, but for every fifth minute in which nothing trades."""
+    items: list[bytes | int] = []
+    for minute in range(first, first + minutes):
+        clock = f"{9 + minute // 60:02}:{minute % 60:02}"
+        if minute % 5:
+            items += [
+                trade(f"{clock}:10", 2 * minute + 1, 71_900 + 100 * (minute % 7), day),
+                trade(f"{clock}:50", 2 * minute + 2, 72_000 + 100 * (minute % 11), day),
+            ]
+        items.append(at(f"{clock}:00", day) + 60_000_000)
+    return items
+
+
+def test_what_was_served_is_what_a_replay_serves_and_what_batch_makes(station: Station):
+    station.receive(*morning(70))
+    station.receive(*morning(30, 70), close("15:40:00"))
+    build(station.lake)
+    report = parity(station.lake, DAY)
+    assert report.passed
+    assert (report.rows, report.symbols, report.repaired) == (380, 1, 0)
+    assert report.logs == (station.wal_id,)
+    assert report.mismatches == []
+
+
+def test_killed_before_the_state_was_laid_down_it_serves_the_same_rows_once(station: Station):
+    station.receive(*morning(40))
+    station.receive(*morning(30, 40), lays_down=False)
+    station.receive(*morning(30, 70), close("15:40:00"))
+    build(station.lake)
+    report = parity(station.lake, DAY)
+    assert report.passed
+    assert (report.rows, report.repaired) == (380, 0)
+
+
+def test_a_day_carried_on_from_the_day_before_agrees_too(station: Station):
+    station.receive(*morning(60), close("15:40:00"))
+    station.receive(*morning(20, day=NEXT), close("15:40:00", NEXT), day=NEXT)
+    build(station.lake)
+    report = parity(station.lake, NEXT)
+    assert report.passed
+    assert (report.rows, report.repaired) == (381, 0)
+    assert parity(station.lake, DAY).passed
+
+
+def test_a_late_trade_is_in_the_built_bars_and_is_called_repaired(station: Station):
+    station.receive(*morning(20), trade("09:11:55", 41, 99_900), close("15:40:00"))
+    build(station.lake)
+    report = parity(station.lake, DAY)
+    assert report.passed
+    assert report.repaired > 0
+    assert {each.ts for each in report.repairs} == {at("09:11:00")}
+    assert {each.feature for each in report.repairs} <= {"bar", "close", "volume"}
+
+
+def state_rows(states: Any, revision: int) -> pa.Table:
+    count = len(states.symbols)
+    return pa.table(
+        {
+            "symbol": pa.array(states.symbols, pa.string()),
+            "scope": pa.array(["KRX"] * count),
+            "interval": pa.array(["minute"] * count),
+            "kernel": pa.array([kernel.VERSION] * count, pa.int32()),
+            "ints": pa.array(states.ints.tolist(), pa.list_(pa.int64())),
+            "floats": pa.array(states.floats.tolist(), pa.list_(pa.float64())),
+            "revision": pa.array([revision] * count, pa.int64()),
+        }
+    )
+
+
+def test_a_day_begun_with_a_state_of_the_lake_agrees_and_names_it(station: Station):
+    station.receive(*morning(60), close("15:40:00"))
+    kept = FeatureSink(LakeFeatureStore(station.lake), keep=station.keep)
+    kept.resume_after(station.wal_id)
+    states = kept._kept.bars.states
+    states.floats[0, 0] *= 1.5  # as if batch had found that day otherwise
+    replace_date(station.lake, "feature_state", DAY, state_rows(states, 4))
+    station.receive(*morning(20, day=NEXT), close("15:40:00", NEXT), day=NEXT)
+    build(station.lake)
+    assert LakeFeatureStore(station.lake).began(NEXT, station.wal_id) == f"{DAY}/4"
+    assert parity(station.lake, NEXT).passed
+    replace_date(station.lake, "feature_state", DAY, state_rows(states, 5))
+    with pytest.raises(InputError, match="2025-03-14/4"):
+        parity(station.lake, NEXT)
+
+
+def test_a_fault_in_what_was_served_is_found_in_every_row_behind_it(station: Station, monkeypatch: pytest.MonkeyPatch):
+    take = online_bars.OnlineBars.take
+
+    def twice(self: Any, code: Any, cum: Any, price: Any, size: Any, ts_us: Any) -> int:
+        return take(self, code, cum, price, size * np.where(ts_us == at("09:11:10"), 2, 1), ts_us)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(online_bars.OnlineBars, "take", twice)
+        station.receive(*morning(60), close("15:40:00"))
+    build(station.lake)
+    report = parity(station.lake, DAY)
+    assert report.mismatched == {"replay": 12, "batch": 12}  # of the minute itself, and the volume means from bar 20 on
+    assert report.mismatches[0].ts == at("09:11:00")
+    assert report.mismatches[0].feature == "volume"
+
+
+def test_a_fault_that_a_replay_has_too_is_found_by_batch(station: Station, monkeypatch: pytest.MonkeyPatch):
+    take = online_bars.OnlineBars.take
+
+    def twice(self: Any, code: Any, cum: Any, price: Any, size: Any, ts_us: Any) -> int:
+        return take(self, code, cum, price, size * np.where(ts_us == at("09:11:10"), 2, 1), ts_us)
+
+    monkeypatch.setattr(online_bars.OnlineBars, "take", twice)
+    station.receive(*morning(60), close("15:40:00"))
+    build(station.lake)
+    assert parity(station.lake, DAY).mismatched == {"replay": 0, "batch": 12}
+
+
+def test_an_empty_minute_that_is_not_served_is_found_by_batch(station: Station, monkeypatch: pytest.MonkeyPatch):
+    begin = online_bars.OnlineBars.begin
+
+    def short(self: Any, date: str, states: Any) -> None:
+        begin(self, date, states)
+        self._grid[20:30] = False
+
+    monkeypatch.setattr(online_bars.OnlineBars, "begin", short)
+    station.receive(*morning(60), close("15:40:00"))
+    build(station.lake)
+    report = parity(station.lake, DAY)
+    assert report.mismatched["replay"] == 0
+    assert report.mismatched["batch"] > 2
+    assert {each.ts for each in report.mismatches[:2]} == {at("09:20:00"), at("09:25:00")}
+
+
+def test_a_state_that_is_not_restored_is_found(station: Station, monkeypatch: pytest.MonkeyPatch):
+    arrays = online_bars.OnlineBars.arrays
+    station.receive(*morning(40))
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            online_bars.OnlineBars, "arrays", lambda self: arrays(self) | {"floats": 0 * arrays(self)["floats"]}
+        )
+        station.receive(*morning(20, 40))
+    station.receive(*morning(20, 60), close("15:40:00"))
+    build(station.lake)
+    report = parity(station.lake, DAY)
+    assert not report.passed
+    assert min(report.mismatched.values()) > 0
+    assert {each.feature for each in report.mismatches} <= {"rsi", "macd", "macd_signal", "volatility"}
+
+
+def test_of_a_day_of_which_nothing_was_served_there_is_nothing_to_compare(station: Station):
+    report = parity(station.lake, DAY)
+    assert (report.rows, report.logs, report.passed) == (0, (), True)
