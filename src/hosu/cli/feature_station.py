@@ -23,7 +23,9 @@ def feature_sink_of(plan: Plan, lake: Lake, state: Path, log: Log, clock: Clock,
     from hosu.features.sink import FeatureSink
     from hosu.features.store import LakeFeatureStore
 
-    followed = {*plan.symbols, *(each.key for each in (*plan.registrations, *plan.reserve))}
+    followed = {each.key for each in (*plan.registrations, *plan.reserve)}
+    if plan.exchanges:  # who is polled now may be streamed later
+        followed.update(plan.symbols)
     extent = log.extent_behind(-1)
     floor = (extent.first_lsn if extent is not None else log.next_lsn) - 1
     return FeatureSink(

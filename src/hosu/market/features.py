@@ -61,7 +61,7 @@ _SERVED: Final = pa.schema(
         pa.field("wal_id", pa.string()),
         pa.field("lsn", pa.int64()),  # of the log record that closed the bar
         *_VALUES,
-        pa.field("began", pa.string()),  # what the day began with: "new", or date/revision of a feature_state
+        pa.field("began", pa.string()),  # what the day began with: new, new@LSN, or date/revision; then perhaps +date
     ]
 )
 _STATES: Final = pa.schema(
