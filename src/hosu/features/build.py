@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -18,7 +18,8 @@ from hosu.errors import InputError
 from hosu.features import kernel
 from hosu.features.bars_of_lake import panel, tables_of
 from hosu.features.batch import States, indicators
-from hosu.features.panel import select
+from hosu.features.grid import fill
+from hosu.features.panel import keys, select
 from hosu.features.rows import Rows
 from hosu.features.states import load_states, save_states
 from hosu.lake.derived import replace_dates
@@ -26,12 +27,16 @@ from hosu.lake.derived import replace_dates
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    import numpy.typing as npt
     import pyarrow as pa
 
     from hosu.clock import Clock
     from hosu.features.definitions import FeatureSet
+    from hosu.features.panel import BarPanel
     from hosu.lake.lake import Lake
     from hosu.lake.sql import SqlConfig
+
+    Codes = npt.NDArray[np.uint8]
 
 TABLES_OF: Final = {
     "day": ("technical_indicators", "ml_features"),
@@ -39,6 +44,7 @@ TABLES_OF: Final = {
 }
 """Indicators and features, by interval."""
 _CRC: Final = (1 << 32) - 1
+_LOOK_BACK: Final = 3  # sessions
 _NO_BARS: Final = "build them with `hosu lake bars`, or import some with `hosu backfill daily --from FILE`"
 
 
@@ -116,17 +122,36 @@ class _Job:
         if not stale:
             return FeaturesBuilt(self._interval)
         states, began, since = load_states(self._lake, self._interval, stale[0], config=self._config)
-        loaded = panel(self._lake, self._interval, config=self._config)
-        fresh = loaded.bars.date > (0 if since is None else _number(since))
-        bars = select(loaded.bars, fresh)
-        resumed = states.of(bars.symbols)
-        rows = Rows(bars, loaded.origin[fresh], indicators(bars, resumed))
-        dates = [date for date in map(_text, np.unique(bars.date).tolist()) if date >= stale[0]]
-        count = self._write(rows, dates, wanted)
-        save_states(self._lake, self._interval, dates[-1], merged(states, resumed), revision=self._clock.now_us())
-        built = bars.date >= _number(stale[0])
-        symbols = len(np.unique(bars.symbol[built]))
-        return FeaturesBuilt(self._interval, dates[0], dates[-1], len(dates), symbols, int(built.sum()), count, began)
+        stepped = [date for date in wanted if since is None or date > since]
+        done = FeaturesBuilt(self._interval, stale[0], stale[-1], len(stale), 0, 0, 0, began)
+        for dates in [stepped] if self._interval == "day" else [[date] for date in stepped]:
+            bars, origin = self._bars(dates, states, [*wanted])
+            resumed = states.of(bars.symbols)
+            rows = Rows(bars, origin, indicators(bars, resumed))
+            states = merged(states, resumed)
+            done = self._written(done, rows, [date for date in dates if date >= stale[0]], wanted)
+            if dates[-1] >= stale[0]:
+                save_states(self._lake, self._interval, dates[-1], states, revision=self._clock.now_us())
+        return done
+
+    def _bars(self, dates: Sequence[str], states: States, known: list[str]) -> tuple[BarPanel, Codes]:
+        """The bars of these dates as the kernel takes them, and where each comes from.
+
+        Days before them are read too: what a price is worth after a corporate action is told beside the last close.
+        """
+        at = known.index(dates[0])
+        start = None if self._interval == "day" else known[max(0, at - _LOOK_BACK)]
+        loaded = panel(self._lake, self._interval, start=start, end=dates[-1], config=self._config)
+        mine = loaded.bars.date >= _number(dates[0])
+        bars = select(loaded.bars, mine)
+        if self._interval == "day":
+            return bars, loaded.origin[mine]
+        closes = kernel.last_closes(states.ints).tolist()
+        carried = {symbol: close for symbol, close in zip(states.symbols, closes, strict=True) if close > 0}
+        filled = fill(bars, carried, dates[0])
+        origin = np.zeros(len(filled), np.uint8)
+        origin[np.searchsorted(keys(filled), keys(bars))] = loaded.origin[mine]
+        return filled, origin
 
     # --- what has changed -----------------------------------------------------------------------------------------
 
@@ -153,32 +178,34 @@ class _Job:
 
     # --- what is written ------------------------------------------------------------------------------------------
 
-    def _write(self, rows: Rows, dates: Sequence[str], wanted: dict[str, int]) -> int:
-        """Features first: the marks that say a date is done come with its indicators, the last commit."""
-        revision = 1 + max(self._revisions(dates), default=0)
-        counts = [0]
+    def _written(self, done: FeaturesBuilt, rows: Rows, dates: Sequence[str], wanted: dict[str, int]) -> FeaturesBuilt:
+        """Writes these dates; what was done with them added.
 
-        def made(make: Callable[[int], pa.Table]) -> Iterator[tuple[str, pa.Table]]:
+        Features first: the marks that say a date is done come with its indicators, the last commit.
+        """
+        if not dates:
+            return done
+        revision = 1 + max(self._revisions(dates), default=0)
+        counts = {self._features: 0, self._indicators: 0}
+
+        def made(name: str, make: Callable[[int], pa.Table]) -> Iterator[tuple[str, pa.Table]]:
             for date in dates:
                 self._progress(date)
                 table = make(_number(date))
-                counts[0] += table.num_rows
+                counts[name] += table.num_rows
                 yield date, table
 
-        replace_dates(
-            self._lake,
-            self._features,
-            made(lambda date: rows.features(self._features, date, self._sets, revision)),
-            clock=self._clock,
+        features = made(self._features, lambda date: rows.features(self._features, date, self._sets, revision))
+        replace_dates(self._lake, self._features, features, clock=self._clock)
+        indicators_ = made(self._indicators, lambda date: rows.indicators(self._indicators, date, revision))
+        covers = {_mark(date): (revision << 32) | wanted[date] for date in dates}
+        replace_dates(self._lake, self._indicators, indicators_, clock=self._clock, covers=covers)
+        return replace(
+            done,
+            symbols=max(done.symbols, rows.symbols_since(_number(dates[0]))),
+            bars=done.bars + counts[self._indicators],
+            rows=done.rows + sum(counts.values()),
         )
-        replace_dates(
-            self._lake,
-            self._indicators,
-            made(lambda date: rows.indicators(self._indicators, date, revision)),
-            clock=self._clock,
-            covers={_mark(date): (revision << 32) | wanted[date] for date in dates},
-        )
-        return counts[0]
 
     def _revisions(self, dates: Sequence[str]) -> Iterator[int]:
         table = self._lake.find(self._indicators)
@@ -191,7 +218,7 @@ def merged(before: States, after: States) -> States:
     """``after``, and of the symbols that it does not have what was known before."""
     symbols = tuple(sorted({*before.symbols, *after.symbols}))
     both = before.of(symbols)
-    at = [symbols.index(symbol) for symbol in after.symbols]
+    at = np.searchsorted(symbols, after.symbols)
     both.ints[at], both.floats[at] = after.ints, after.floats
     return both
 
@@ -202,7 +229,3 @@ def _mark(date: str) -> str:
 
 def _number(date: str) -> int:
     return int(date.replace("-", ""))
-
-
-def _text(number: int) -> str:
-    return f"{number // 10_000:04}-{number // 100 % 100:02}-{number % 100:02}"

@@ -65,6 +65,14 @@ def select(bars: BarPanel, mask: Flags) -> BarPanel:
     return BarPanel(symbols=bars.symbols, starts=kept[bars.starts].astype(np.int64), **columns)
 
 
+def keys(panel: BarPanel) -> npt.NDArray[np.void]:
+    """One comparable key a bar, ascending: symbol and time."""
+    kind = np.dtype([("symbol", "U12"), ("ts", np.int64)])
+    keys = np.empty(len(panel), kind)
+    keys["symbol"], keys["ts"] = np.array(panel.symbols, "U12")[panel.symbol], panel.ts
+    return keys
+
+
 @dataclass(frozen=True, slots=True)
 class LabelledRows:
     """What a model learns from and is judged by: one row a symbol and decision, in order of (t, symbol); ``n`` rows.

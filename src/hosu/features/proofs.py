@@ -9,7 +9,7 @@ import numpy as np
 
 from hosu.errors import InputError
 from hosu.features.batch import indicators
-from hosu.features.panel import select
+from hosu.features.panel import keys, select
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -103,7 +103,7 @@ def _features(panel: BarPanel, outputs: Floats, sets: Sequence[FeatureSet]) -> d
 def _compare(
     result: Lookahead, whole: BarPanel, made: dict[str, Floats], past: BarPanel, again: dict[str, Floats]
 ) -> None:
-    ours, theirs = _keys(whole), _keys(past)
+    ours, theirs = keys(whole), keys(past)
     at = np.searchsorted(ours, theirs)
     found = (at < len(ours)) & (ours[np.minimum(at, len(ours) - 1)] == theirs)
     lost = int((~found).sum())
@@ -125,14 +125,6 @@ def _compare(
                         name, symbol, int(past.date[row]), int(past.ts[row]), float(before[place]), float(now[place])
                     )
                 )
-
-
-def _keys(panel: BarPanel) -> np.ndarray[tuple[int], np.dtype[np.void]]:
-    """One comparable key a bar, ascending: symbol and time."""
-    kind = np.dtype([("symbol", "U12"), ("ts", np.int64)])
-    keys = np.empty(len(panel), kind)
-    keys["symbol"], keys["ts"] = np.array(panel.symbols, "U12")[panel.symbol], panel.ts
-    return keys
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,10 @@ class Rows:
         first, end = np.searchsorted(self._dates, [date, date + 1])
         return self._by_date[first:end]
 
+    def symbols_since(self, date: int) -> int:
+        """How many symbols have bars from a date on."""
+        return len(np.unique(self._symbol[self._bars.date >= date]))
+
     def indicators(self, name: str, date: int, revision: int) -> pa.Table:
         """Rows of ``technical_indicators`` or its ``_1m`` form."""
         at = self.of(date)
