@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hosu.cli.features import IntervalOption, SetOption, chosen_sets
-from hosu.cli.options import FormatOption, LakeOption, open_lake, sql_config
-from hosu.cli.output import Format, emit_rows, note
+from hosu.cli.options import FormatOption, LakeOption, day_of, open_lake, sql_config
+from hosu.cli.output import Format, counting, emit_rows, note
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hosu.features.panel import BarPanel
+    from hosu.features.panel import BarPanel, LabelledRows
+    from hosu.features.parity import ParityReport
+
+_HORIZONS = {"day": (1, 5), "minute": (10, 30)}
 
 app = typer.Typer(help="Proofs about features.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -28,22 +31,29 @@ def lookahead(
     format_: FormatOption = Format.table,
 ) -> None:
     """Computes everything again with the future cut off; nothing before may change by a bit."""
+    from hosu.features.label_proof import lookahead as of_labels
     from hosu.features.proofs import lookahead as run
 
-    found = run(_loader(lake, interval), chosen_sets(set_), cuts=cuts, seed=seed)
-    rows: list[dict[str, Any]] = [
-        {
-            "check": "lookahead",
-            "cuts": len(found.cuts),
-            "compared": found.compared,
-            "differing": sum(found.differing.values()),
-            "passes": found.passes,
-        }
-    ]
-    emit_rows(rows, format_)
-    for each in found.examples:
-        note(f"{each.feature} of {each.symbol} on {each.date}: {each.whole} with the future, {each.cut} without it")
-    _leave(passes=found.passes)
+    parts = {"features": run(_loader(lake, interval), chosen_sets(set_), cuts=cuts, seed=seed)}
+    for horizon in _HORIZONS[interval]:
+        parts[f"labels {horizon}"] = of_labels(_labels(lake, interval, horizon), cuts=cuts, seed=seed)
+    emit_rows(
+        [
+            {
+                "what": what,
+                "cuts": len(found.cuts),
+                "compared": found.compared,
+                "differing": sum(found.differing.values()),
+                "passes": found.passes,
+            }
+            for what, found in parts.items()
+        ],
+        format_,
+    )
+    for found in parts.values():
+        for each in found.examples:
+            note(f"{each.feature} of {each.symbol} on {each.date}: {each.whole} with the future, {each.cut} without it")
+    _leave(passes=all(found.passes for found in parts.values()))
 
 
 @app.command()
@@ -67,16 +77,83 @@ def recursive(
     _leave(passes=all(each.passes for each in found))
 
 
+@app.command()
+def parity(
+    date: Annotated[
+        list[str] | None, typer.Option("--date", metavar="YYYY-MM-DD", help="Only this date; may be repeated.")
+    ] = None,
+    lake: LakeOption = None,
+    format_: FormatOption = Format.table,
+) -> None:
+    """Compares features as served with their replay from the log and with batch over the lake's bars, bit for bit."""
+    from hosu.errors import InputError
+    from hosu.features.parity import parity as run
+    from hosu.features.served import TABLE
+
+    opened = open_lake(lake)
+    table = opened.find(TABLE)
+    dates = [day_of(text).isoformat() for text in date] if date else [] if table is None else table.dates()
+    if not dates:
+        raise InputError("features", "were never served in this lake", "collect a day with `hosu collect`")
+    with counting("parity") as tell:
+        found = []
+        for day in dates:
+            tell(day)
+            found.append(run(opened, day))
+    emit_rows([_told(report) for report in found], format_)
+    for report in found:
+        for each in report.mismatches:
+            note(
+                f"{report.date}: {each.feature} of {each.symbol} at {each.ts}: {each.served} served, {each.other} "
+                f"in {each.against}"
+            )
+    _leave(passes=all(report.passed and report.rows for report in found))
+
+
+def _told(report: ParityReport) -> dict[str, Any]:
+    return {
+        "date": report.date,
+        "logs": len(report.logs),
+        "rows": report.rows,
+        "symbols": report.symbols,
+        "values": report.rows * len(report.features),
+        "replay_differs": report.mismatched["replay"],
+        "batch_differs": report.mismatched["batch"],
+        "repaired": report.repaired,
+        "passes": report.passed and report.rows > 0,
+    }
+
+
 def _loader(lake: str | None, interval: str) -> Callable[[int | None], BarPanel]:
     from hosu.features.bars_of_lake import panel
 
     opened, config = open_lake(lake), sql_config()
 
     def load(end: int | None) -> BarPanel:
-        text = None if end is None else f"{end // 10_000:04}-{end // 100 % 100:02}-{end % 100:02}"
-        return panel(opened, interval, end=text, config=config).bars
+        return panel(opened, interval, end=_text(end), config=config).bars
 
     return load
+
+
+def _labels(lake: str | None, interval: str, horizon: int) -> Callable[[int | None], LabelledRows]:
+    import numpy as np
+
+    from hosu.features.bars_of_lake import panel
+    from hosu.features.labels import Beside, labelled_rows
+
+    opened, config = open_lake(lake), sql_config()
+
+    def load(end: int | None) -> LabelledRows:
+        loaded = panel(opened, interval, end=_text(end), config=config)
+        beside = Beside(listings=loaded.listings, base=loaded.base, adjusted=loaded.adjusted)
+        nothing = np.zeros((len(loaded.bars), 0))
+        return labelled_rows(loaded.bars, nothing, (), horizon, interval=interval, beside=beside)
+
+    return load
+
+
+def _text(date: int | None) -> str | None:
+    return None if date is None else f"{date // 10_000:04}-{date // 100 % 100:02}-{date % 100:02}"
 
 
 def _leave(*, passes: bool) -> None:

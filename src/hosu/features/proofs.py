@@ -75,14 +75,19 @@ def lookahead(
     """
     whole = load(None)
     made = _features(whole, outputs(whole), sets)
-    result = Lookahead(_drawn(whole.date, cuts, seed))
+    result = Lookahead(drawn(whole.date, cuts, seed))
     for cut in result.cuts:
         past = load(cut)
         _compare(result, whole, made, past, _features(past, outputs(past), sets))
     return result
 
 
-def _drawn(date: Ints, cuts: int, seed: int) -> list[int]:
+def drawn(date: Ints, cuts: int, seed: int) -> list[int]:
+    """Dates at which to cut, ascending; never the last.
+
+    Raises:
+        InputError: fewer than two dates.
+    """
     dates = np.unique(date).tolist()[:-1]
     if not dates:
         raise InputError("the bars", "are of fewer than two dates", "collect or import more days")
