@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from hosu.models.walk import Walked
 
 FLIP_WORLDS: Final = 200
+MIN_KNOWN: Final = 5
+"""Trials whose ratio is known, before their variance is believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,17 +177,14 @@ def holding_sharpe(found: Money) -> float | None:
 def survives_trials(found: Money, history: Sequence[Trial], rules: Rules) -> Check:
     """G5: could the best of as many worthless trials have earned this? ``history`` holds this one too.
 
-    Overlapping holdings count as one for each horizon. The trials' Sharpe ratios vary as the log says, and at least
-    as much as those of worthless ones on as many periods would: a log of near-equal trials has little variance, which
-    would make many of them as good as one.
+    Overlapping holdings count as one for each horizon.
     """
     kept = found.excess[np.isfinite(found.excess)]
     sharpe, periods = holding_sharpe(found), len(kept) / found.horizon
-    known = np.array([trial.sharpe for trial in history if trial.sharpe is not None])
     count = max(len(history), 1)
     if sharpe is None or periods <= 1:
         return Check("G5 trials", False, {"trials": float(count)}, "too few holdings for a Sharpe ratio")
-    variance = max(float(known.var(ddof=1)) if len(known) > 1 else 0.0, 1 / (periods - 1))
+    variance = trials_variance(history, periods)
     scaled = (kept - kept.mean()) / kept.std()
     chance = bootstrap.deflated_sharpe(
         sharpe,
@@ -199,6 +198,21 @@ def survives_trials(found: Money, history: Sequence[Trial], rules: Rules) -> Che
     figures = {"deflated_sharpe": chance, "sharpe": sharpe, "best_by_luck": best, "trials": float(count)}
     said = f"deflated Sharpe {chance:.3f}: {sharpe:.3f} a holding, and {best:.3f} is the best of {count} by luck"
     return Check("G5 trials", chance >= rules.deflated_sharpe, figures, said)
+
+
+def trials_variance(history: Sequence[Trial], periods: float) -> float:
+    """The variance of the trials' Sharpe ratios, by their median deviation, if five are known.
+
+    At least that of worthless ones on as many periods, 1 / (periods - 1): a log of near-equal trials has little
+    variance, which would make many of them as good as one. By the median, since one degenerate trial (the prior,
+    which holds the universe and pays for it, has -5.5 a day) would else set a bar for all time that nothing passes.
+    """
+    by_luck = 1 / (periods - 1)
+    known = np.array([trial.sharpe for trial in history if trial.sharpe is not None])
+    if len(known) < MIN_KNOWN:
+        return by_luck
+    deviation = 1.4826 * float(np.median(np.abs(known - np.median(known))))
+    return max(deviation**2, by_luck)
 
 
 def _told(name: str, found: Interval) -> dict[str, float]:

@@ -94,6 +94,17 @@ def test_the_more_was_tried_the_less_a_ratio_is_worth():
     assert chances[0] > chances[1] > chances[2]
 
 
+def ratios(*sharpes):
+    return [Trial("KRX", "1d", f"{number}", "data", sharpe) for number, sharpe in enumerate(sharpes)]
+
+
+def test_the_variance_of_trials_is_by_their_median_and_never_below_that_of_luck():
+    # Median .3, deviations .2 .1 0 .1 and 5.8: the median one is .1, times 1.4826.
+    assert checks.trials_variance(ratios(0.1, 0.2, 0.3, 0.4, -5.5, None), 1_001) == pytest.approx(0.14826**2)
+    assert checks.trials_variance(ratios(0.1, 0.2, 0.3, 0.4, 0.5), 11) == pytest.approx(0.1)
+    assert checks.trials_variance(ratios(0.1, -5.5, None), 101) == pytest.approx(0.01)
+
+
 def test_overlapping_holdings_count_as_one_for_each_horizon():
     excess = 0.002 + 0.02 * np.random.default_rng(0).normal(size=300)
     one, five = (Money(excess, np.zeros(300), np.zeros(300), h) for h in (1, 5))
