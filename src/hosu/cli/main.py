@@ -22,6 +22,7 @@ from hosu.cli import (
     instruments,
     lake,
     ledger,
+    models,
     replay,
     service,
     simulator,
@@ -69,6 +70,7 @@ app.add_typer(lake.app, name="lake")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(features.app, name="features")
 app.add_typer(check.app, name="check")
+app.add_typer(models.app, name="models")
 app.add_typer(service.app, name="service")
 
 

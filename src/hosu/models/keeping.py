@@ -1,0 +1,112 @@
+"""Keeps a judged model: learned from all of its dataset, as files, with its card and report; promoted if it may."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from hosu import __version__
+from hosu.features.dataset_files import save
+from hosu.models.bundle import pack
+from hosu.models.gate import Verdict
+from hosu.models.report import as_html, as_json
+from hosu.models.training import HORIZONS, learned
+
+if TYPE_CHECKING:
+    from hosu.lake.lake import Lake
+    from hosu.models.registry import Registry
+    from hosu.models.training import Evaluated, Progress
+
+_SAMPLE: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The number under which a model is kept, and whether it serves."""
+
+    version: int
+    promoted: bool
+
+
+def keep(
+    lake: Lake,
+    registry: Registry,
+    evaluated: Evaluated,
+    *,
+    threads: int = 1,
+    progress: Progress = lambda *_: None,
+) -> Kept:
+    """Registers the model; one with an edge becomes champion, and its dataset is kept with it.
+
+    Raises:
+        NotEnoughDataError, UnusableRowsError: it cannot learn from the whole.
+        ModelDamagedError: its files do not answer as it does.
+        LakeError: the lake takes nothing.
+    """
+    request, judgement = evaluated.request, evaluated.judgement
+    progress("learning from the whole", 0, 1)
+    final = learned(evaluated, threads=threads)
+    interval, horizon = HORIZONS[request.model]
+    features = evaluated.dataset.rows.features
+    files = pack(
+        final,
+        request.configuration,
+        model=request.model,
+        horizon=horizon,
+        interval=interval,
+        feature_set_version=request.features.version,
+        persistence=judgement.persistence,
+        verdict=judgement.verdict.value,
+        certified_only=request.days == "certified",
+        sample=features[:: max(1, len(features) // _SAMPLE)],
+    )
+    progress("report", 0, 1)
+    about = about_of(evaluated)
+    files |= {
+        "report.json": as_json(judgement, evaluated.walked, about).encode(),
+        "report.html": as_html(judgement, evaluated.walked, about).encode(),
+    }
+    version = registry.register(request.model, files, _card(evaluated), judgement.verdict.value)
+    promoted = judgement.verdict is Verdict.EDGE
+    if promoted:
+        save(lake, evaluated.dataset)
+        registry.promote(request.model, version, "passed the gate")
+    return Kept(version, promoted)
+
+
+def _card(evaluated: Evaluated) -> dict[str, Any]:
+    request, rows = evaluated.request, evaluated.dataset.rows
+    configuration = request.configuration
+    return {
+        "kind": configuration.kind.value,
+        "params": dict(configuration.params),
+        "seed": configuration.seed,
+        "configuration": configuration.key,
+        "feature_set": request.features.version,
+        "features": list(request.features.features),
+        "dataset": evaluated.dataset.id,
+        "dataset_facts": evaluated.dataset.facts,
+        "from": rows.sessions[0],
+        "to": rows.sessions[-1],
+        "rows": len(rows),
+        "labelled": int(rows.labelled.sum()),
+        "folds": len(evaluated.walked.folds),
+        "code": __version__,
+        "sentence": evaluated.judgement.sentence,
+    }
+
+
+def about_of(evaluated: Evaluated) -> dict[str, str]:
+    """What a report says of the run it is of."""
+    request, rows = evaluated.request, evaluated.dataset.rows
+    return {
+        "model": request.model,
+        "kind": request.configuration.kind.value,
+        "parameters": ", ".join(f"{name} {value:g}" for name, value in request.configuration.params.items())
+        or "default",
+        "seed": str(request.configuration.seed),
+        "feature set": request.features.version,
+        "dataset": evaluated.dataset.id,
+        "days": f"{request.days}, {rows.sessions[0]} to {rows.sessions[-1]}",
+        "hosu": __version__,
+    }
