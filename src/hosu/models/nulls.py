@@ -76,7 +76,10 @@ def of_labels(
     threads: int = 1,
 ) -> list[World]:
     """Everything learned anew in each world of turned labels (``worlds.flip_labels``); errors as ``walk``."""
-    return [measured(walk(turned(rows, seed), configuration, threads=threads), seed, rules) for seed in seeds]
+    return [
+        measured(walk(turned(rows, seed), configuration, threads=threads, with_price=False), seed, rules)
+        for seed in seeds
+    ]
 
 
 def of_bars(
@@ -101,7 +104,7 @@ def of_bars(
         threads: of the libraries.
     """
     made = ((rows_of(world(panel, seed)), seed) for seed in seeds)
-    return [measured(walk(rows, configuration, threads=threads), seed, rules) for rows, seed in made]
+    return [measured(walk(rows, configuration, threads=threads, with_price=False), seed, rules) for rows, seed in made]
 
 
 def rate(values: Sequence[float], most: float) -> Rate:

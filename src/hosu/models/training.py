@@ -161,4 +161,4 @@ def learned(evaluated: Evaluated, *, threads: int = 1) -> Learned:
         NotEnoughDataError, UnusableRowsError: as ``evaluate``.
     """
     rows = evaluated.dataset.rows
-    return learn(rows, whole(rows), evaluated.request.configuration, threads)
+    return learn(rows, whole(rows), evaluated.request.configuration, threads=threads)

@@ -33,6 +33,7 @@ def _light(parameters: dict[str, Any], features: Floats, target: Floats, weight:
         "force_row_wise": True,
         "min_data_in_leaf": max(len(features) // _LEAF_SHARE, 20),
         "feature_fraction": 0.75,
+        "max_bin": 63,  # 255 find no more in returns, and take nearly twice the time
         **parameters,
     }
     data = lightgbm.Dataset(features, target, weight=weight, params={"verbosity": -1}, free_raw_data=True)
@@ -91,7 +92,7 @@ _BAGGED: Final = {"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.1, 
 class BoostedDirection(_LightDirection):
     """Gradient boosting of the three classes."""
 
-    def __init__(self, rounds: int = 80, leaves: int = 15, rate: float = 0.05, threads: int = 1) -> None:
+    def __init__(self, rounds: int = 40, leaves: int = 15, rate: float = 0.1, threads: int = 1) -> None:
         super().__init__(rounds=rounds, leaves=leaves, threads=threads, fixed={**_CLASSES, "learning_rate": rate})
 
 
@@ -105,7 +106,7 @@ class BaggedDirection(_LightDirection):
 class BoostedPrice(_LightPrice):
     """Gradient boosting of the return."""
 
-    def __init__(self, rounds: int = 80, leaves: int = 15, rate: float = 0.05, threads: int = 1) -> None:
+    def __init__(self, rounds: int = 40, leaves: int = 15, rate: float = 0.1, threads: int = 1) -> None:
         super().__init__(rounds=rounds, leaves=leaves, threads=threads, fixed={**_RETURN, "learning_rate": rate})
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hosu.errors import FeatureSetError, NotEnoughDataError
-from hosu.models.baselines import base_rates
+from hosu.models.baselines import LastPrice, base_rates
 from hosu.models.calibration import by_session, mix_of
 from hosu.models.estimators import check_learnable
 from hosu.models.scores import DOWN, UP
@@ -95,8 +95,10 @@ class Learned:
         return Prediction(probabilities, expected, ~answered)
 
 
-def learn(rows: LabelledRows, fold: Fold, configuration: Configuration, threads: int = 1) -> Learned:
-    """Everything that is fitted, on the fold's training rows.
+def learn(
+    rows: LabelledRows, fold: Fold, configuration: Configuration, *, threads: int = 1, with_price: bool = True
+) -> Learned:
+    """Everything that is fitted, on the fold's training rows. Without ``with_price`` the price stays the last one.
 
     Raises:
         NotEnoughDataError: after purging nothing is left to fit on: a horizon about as long as the data.
@@ -111,7 +113,8 @@ def learn(rows: LabelledRows, fold: Fold, configuration: Configuration, threads:
     weight, seed = rows.weight[fold.fit], configuration.seed
     prior = base_rates(label, by_session(rows.session[fold.fit]))
     direction = configuration.direction(threads).fit(x, label, weight, seed)
-    price = configuration.price(threads).fit(x, rows.ret_px[fold.fit], weight, seed)
+    expecting: PriceModel = configuration.price(threads) if with_price else LastPrice()
+    price = expecting.fit(x, rows.ret_px[fold.fit], weight, seed)
     low, high = np.quantile(x, [OUTSIDE, 1 - OUTSIDE], axis=0)
     mix, price_mix = _mixes(rows, fold.calibrate, direction, price, prior)
     return Learned(rows.names, direction, price, prior, mix, price_mix, low, high)
@@ -178,6 +181,7 @@ def walk(
     *,
     folds: Sequence[Fold] | None = None,
     threads: int = 1,
+    with_price: bool = True,
     progress: Callable[[int, int, str], None] = lambda *_: None,
 ) -> Walked:
     """Both models through all folds. The same rows and configuration give the same numbers.
@@ -187,6 +191,7 @@ def walk(
         configuration: what is learned, and how.
         folds: None are those of ``walk_forward``. Others are there to show what a wrong split does.
         threads: of the libraries.
+        with_price: whether the price model is learned too; worlds without signal are judged by the direction only.
         progress: called before each fold with its number from 0, the number of folds and its name.
 
     Raises:
@@ -204,7 +209,7 @@ def walk(
     prior, facts = np.full((n, 3), np.nan), []
     for number, fold in enumerate(steps):
         progress(number, len(steps), fold.name)
-        learned = learn(rows, fold, configuration, threads)
+        learned = learn(rows, fold, configuration, threads=threads, with_price=with_price)
         _put(said, fold.test, learned.predict(rows.features[fold.test]))
         prior[fold.test] = learned.prior
         facts.append(_facts(rows, fold, learned))

@@ -1,0 +1,116 @@
+"""Small plots as SVG text, for a page that needs nothing from elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hosu.features.panel import Floats
+
+WIDTH: Final = 460
+HEIGHT: Final = 240
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 10, 30
+COLOURS: Final = ("#1b6ca8", "#c0392b", "#7f8c8d", "#27ae60")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A curve: its name in the legend, and its points; NaN breaks it. ``dots`` marks each point."""
+
+    name: str
+    x: Floats
+    y: Floats
+    dots: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    low: float
+    high: float
+    begin: float
+    end: float
+
+    def at(self, value: float) -> float:
+        return self.begin + (value - self.low) / (self.high - self.low) * (self.end - self.begin)
+
+
+def _scale(values: Floats, begin: float, end: float) -> _Scale:
+    kept = values[np.isfinite(values)]
+    low, high = (float(kept.min()), float(kept.max())) if len(kept) else (0.0, 1.0)
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    return _Scale(low, high, begin, end)
+
+
+def lines(curves: Sequence[Line], *, x_name: str, y_name: str, percent: bool = False) -> str:
+    """Curves over one pair of axes."""
+    x = _scale(np.concatenate([curve.x for curve in curves]), _LEFT, WIDTH - _RIGHT)
+    y = _scale(np.concatenate([curve.y for curve in curves]), HEIGHT - _BOTTOM, _TOP)
+    parts = [_axes(x, y, x_name, y_name, percent=percent)]
+    for number, curve in enumerate(curves):
+        colour = COLOURS[number % len(COLOURS)]
+        parts += [_curve(curve, x, y, colour), _legend(curve.name, number, colour)]
+    return _svg(parts)
+
+
+def _curve(curve: Line, x: _Scale, y: _Scale, colour: str) -> str:
+    known = np.isfinite(curve.y)
+    points = [(x.at(a), y.at(b)) for a, b in zip(curve.x[known], curve.y[known], strict=True)]
+    path = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
+    line = f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.6"/>'
+    dots = "".join(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="2.6" fill="{colour}"/>' for a, b in points)
+    return line + (dots if curve.dots else "")
+
+
+def _legend(name: str, number: int, colour: str) -> str:
+    down = _TOP + 12 + 14 * number
+    return f'<text x="{_LEFT + 8}" y="{down}" fill="{colour}">{escape(name)}</text>'
+
+
+def _axes(x: _Scale, y: _Scale, x_name: str, y_name: str, *, percent: bool) -> str:
+    form = ".1%" if percent else ".3g"
+    frame = f'<path d="M{_LEFT},{_TOP}V{HEIGHT - _BOTTOM}H{WIDTH - _RIGHT}" fill="none" stroke="#999"/>'
+    up = "".join(
+        f'<text x="{_LEFT - 5}" y="{y.at(value) + 4:.1f}" text-anchor="end">{value:{form}}</text>'
+        for value in np.linspace(y.low, y.high, 5)
+    )
+    zero = ""
+    if y.low < 0 < y.high:
+        zero = f'<path d="M{_LEFT},{y.at(0):.1f}H{WIDTH - _RIGHT}" stroke="#bbb" stroke-dasharray="3,3"/>'
+    below = f'<text x="{(_LEFT + WIDTH) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_name)}</text>'
+    beside = (
+        f'<text x="12" y="{HEIGHT / 2}" text-anchor="middle" '
+        f'transform="rotate(-90 12 {HEIGHT / 2})">{escape(y_name)}</text>'
+    )
+    return frame + zero + up + below + beside
+
+
+def bars(names: Sequence[str], values: Sequence[float] | Floats) -> str:
+    """One bar a name, lying, each with its value behind it; a negative one is drawn to the left of 0."""
+    x = _scale(np.array([0.0, *values]), 140, WIDTH - 60)
+    step = (HEIGHT - 20) / max(len(names), 1)
+    parts = []
+    for number, (name, value) in enumerate(zip(names, values, strict=True)):
+        middle = 10 + step * (number + 0.5)
+        left, right = sorted((x.at(0), x.at(value)))
+        colour = COLOURS[0] if value >= 0 else COLOURS[1]
+        parts += [
+            f'<text x="132" y="{middle + 4:.1f}" text-anchor="end">{escape(name)}</text>',
+            f'<rect x="{left:.1f}" y="{middle - step * 0.35:.1f}" width="{right - left:.1f}" '
+            f'height="{step * 0.7:.1f}" fill="{colour}"/>',
+            f'<text x="{right + 4:.1f}" y="{middle + 4:.1f}">{value:.3f}</text>',
+        ]
+    return _svg(parts)
+
+
+def _svg(parts: Sequence[str]) -> str:
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img" '
+        f'font-family="sans-serif" font-size="11">{"".join(parts)}</svg>'
+    )
