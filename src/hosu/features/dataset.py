@@ -3,6 +3,8 @@
 The id is the SHA-256 of canonical JSON of what decides the bytes: the Delta version of each table read, ``as_served``
 or ``repaired``, and the definition (features, labels, span, universe, days, code revisions). Every table is read at
 one version, so what is appended meanwhile changes nothing; the next dataset has other versions and another id.
+Tables that the collector fills (polls, of which base prices are read, and trades) have thousands of versions a day,
+kept for hours: of these the id has a hash of what was taken from them instead.
 
 *Universe*: on days of which ``instruments`` has a list, the symbols of that list; on others every symbol with a bar,
 and the dataset says which days those are. *Days*: certified ones unless told otherwise; without a ledger nothing can
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
     Codes = npt.NDArray[np.uint8]
 
+_EVENT_TABLES: Final = ("snapshots", "trades")
+
 _UNIVERSE: Final = "SELECT replace(date, '-', '')::BIGINT AS date, symbol FROM instruments"
 
 
@@ -56,7 +60,8 @@ class Dataset:
 
     Attributes:
         id: SHA-256, hexadecimal.
-        facts: what the id is the hash of: ``tables``, ``view``, ``definition``.
+        facts: what the id is the hash of: ``tables`` with their versions, ``events`` (the hash of what was taken from
+            tables of events), ``view``, ``definition``.
         rows: of the days and symbols asked for.
         origin: (n,) ``bars_of_lake.Origin`` of each row's bar.
         state: (n,) ``bars_of_lake.DayState`` of its day.
@@ -108,7 +113,9 @@ def build(
         TableCorruptError, QueryError, LakeFullError: as ``bars_of_lake.panel``.
     """
     served = definition.view == "as_served"
-    held = Pinned.at(lake, versions) if versions is not None else _pinned(lake, definition)
+    names = tables_of(definition.interval, repaired=served)
+    now = [name for name in names if name in _EVENT_TABLES]
+    held = Pinned.now(lake, names) if versions is None else Pinned.at(lake, versions, now)
     loaded = panel(
         lake,
         definition.interval,
@@ -132,20 +139,19 @@ def build(
         beside=beside,
         latency_us=definition.latency_us,
     )
-    return _chosen(loaded, rows, usable, _facts(held, source, definition), definition)
+    return _chosen(loaded, rows, usable, _facts(loaded, source, definition), definition)
 
 
-def _pinned(lake: Lake, definition: Definition) -> Pinned:
-    return Pinned.now(lake, tables_of(definition.interval, repaired=definition.view == "as_served"))
-
-
-def _facts(held: Pinned, source: FeatureSource, definition: Definition) -> dict[str, Any]:
+def _facts(loaded: LakePanel, source: FeatureSource, definition: Definition) -> dict[str, Any]:
     asked = asdict(definition)
     view = asked.pop("view")
     asked["symbols"] = None if definition.symbols is None else sorted(set(definition.symbols))
     features = {"set": source.name, "version": source.version, "names": list(source.names), "code": source.revision}
+    taken = (loaded.bars.factor, loaded.bars.masked, loaded.base, loaded.repaired)
+    versions = {name: at for name, at in sorted(loaded.pinned.versions.items()) if name not in _EVENT_TABLES}
     return {
-        "tables": dict(sorted(held.versions.items())),
+        "tables": versions,
+        "events": hashlib.sha256(b"".join(column.tobytes() for column in taken)).hexdigest(),
         "view": view,
         "definition": {**asked, "features": features, "labels": REVISION},
     }

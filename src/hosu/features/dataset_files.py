@@ -31,6 +31,7 @@ FORMAT: Final = 1
 _FOLDER: Final = "ml/datasets"
 _ROWS: Final = "rows.parquet"
 _FACTS: Final = "dataset.json"
+_IDENTITY: Final = ("tables", "events", "view", "definition")
 _FEATURE: Final = "feature:"
 _CODED: Final = {"symbol": "symbols", "session": "sessions", "t1_session": "sessions"}
 _WHOLE: Final = ("symbols", "sessions", "names", "features")
@@ -123,6 +124,8 @@ def load(lake: Lake, dataset_id: str) -> Dataset:
 def reproduce(lake: Lake, dataset_id: str, source: FeatureSource, definition: Definition) -> Dataset:
     """Makes a saved dataset again from the versions of the tables it was made from.
 
+    Of tables of events what they hold now is taken; where that is something else, it is another dataset.
+
     Raises:
         InputError: none is kept under this id, or the definition or the features are others than its.
         VersionGoneError: a version it was made from cannot be read any more; ``load`` still gives what was saved.
@@ -130,7 +133,8 @@ def reproduce(lake: Lake, dataset_id: str, source: FeatureSource, definition: De
     described = _described(lake, dataset_id)
     made = build(lake, source, definition, versions=described["tables"])
     if made.id != dataset_id:
-        raise InputError(f"dataset {dataset_id}", f"was defined otherwise than {made.id}", "give its own definition")
+        fault = "was made of other facts or by another definition"
+        raise InputError(f"dataset {dataset_id}", fault, "give its own, or load what was saved")
     return made
 
 
@@ -140,7 +144,7 @@ def _described(lake: Lake, wanted: str) -> dict[str, Any]:
     path = _path(wanted, _FACTS)
     try:
         described: dict[str, Any] = json.loads(lake.storage.get(path))
-        told = dataset_id({name: described[name] for name in ("tables", "view", "definition")})
+        told = dataset_id({name: described[name] for name in _IDENTITY})
         version = described["format"]
     except FileNotFoundError:
         raise InputError(f"dataset {wanted}", "is not kept in this lake", "build and save it") from None
@@ -166,7 +170,7 @@ def _decoded(table: pa.Table, described: dict[str, Any]) -> Dataset:
             kept[field.name] = _places(table.column(field.name), kept[_CODED[field.name]])
         elif field.name not in _WHOLE:
             kept[field.name] = np.array(table.column(field.name).to_numpy())
-    facts = {name: described[name] for name in ("tables", "view", "definition")}
+    facts = {name: described[name] for name in _IDENTITY}
     universe = np.array(described["universe"], np.uint8)
     origin, state = (np.array(table.column(name).to_numpy(), np.uint8) for name in ("origin", "state"))
     return Dataset(described["id"], facts, LabelledRows(**kept), origin, state, universe, dict(described["left_out"]))

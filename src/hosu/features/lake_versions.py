@@ -37,8 +37,8 @@ class Pinned:
         return cls(lake, versions, {name: table for name, table in found.items() if table is not None})
 
     @classmethod
-    def at(cls, lake: Lake, versions: Mapping[str, int]) -> Self:
-        """The tables as they were.
+    def at(cls, lake: Lake, versions: Mapping[str, int], now: Iterable[str] = ()) -> Self:
+        """The tables as they were, and those called ``now`` as they are.
 
         Raises:
             VersionGoneError: a version cannot be read any more.
@@ -48,7 +48,8 @@ class Pinned:
             for name, version in versions.items()
             if version != ABSENT
         }
-        return cls(lake, dict(versions), tables)
+        present = cls.now(lake, now)
+        return cls(lake, {**present.versions, **versions}, {**present.tables, **tables})
 
     def dates(self, name: str) -> list[str]:
         """The dates of which the table has rows, oldest first."""

@@ -92,3 +92,10 @@ def instruments(lake: Lake, day: str, *rows: tuple[Any, ...]) -> None:
 def repaired_trades(lake: Lake, day: str, symbol: str) -> None:
     """A trade of the symbol's day that came over REST."""
     _rows(lake, "trades", day, [{"scope": "KRX", "symbol": symbol, "source": "rest", "price": 1.0, "size": 1}])
+
+
+def polls(lake: Lake, day: str, *rows: tuple[str, float]) -> None:
+    """(symbol, base price) of the day's last poll."""
+    at = _midnight(day)
+    made = [{"scope": "KRX", "symbol": symbol, "base_price": base, "ts_recv": at} for symbol, base in rows]
+    _rows(lake, "snapshots", day, made)

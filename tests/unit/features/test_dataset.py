@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from lake_parts import DAYS, bars, calm_days, instruments, repaired_trades
+from lake_parts import DAYS, bars, calm_days, instruments, polls, repaired_trades
 
 from hosu.errors import DatasetCorruptError, InputError, VersionGoneError
 from hosu.features.bars_of_lake import DayState
@@ -127,11 +127,7 @@ def test_as_served_leaves_out_what_was_repaired(lake: Lake) -> None:
     assert keys(served, 22) == [("A", 0), ("B", Reason.UNCERTIFIED)]
     assert [name for name, _ in keys(mended, 22)] == ["A", "B", "C"]
     assert served.id != mended.id
-    assert (served.facts["view"], "trades" in served.versions, "trades" in mended.versions) == (
-        "as_served",
-        True,
-        False,
-    )
+    assert (served.facts["view"], mended.facts["view"]) == ("as_served", "repaired")
 
 
 # --- identity -----------------------------------------------------------------------------------------------------
@@ -154,6 +150,16 @@ def test_after_an_append_the_id_is_another_and_the_old_one_still_gives_the_old_b
     assert new.id != old.id
     assert encode(new) != encode(old)
     assert (again.id, encode(again)) == (old.id, encode(old))
+
+
+def test_polls_count_by_what_they_say_of_a_base_price_not_by_their_number(lake: Lake) -> None:
+    before = made(lake).id
+    polls(lake, DAYS[22], ("A", 10_210.0))  # the last close
+    same = made(lake).id
+    polls(lake, DAYS[22], ("A", 9_500.0))
+
+    assert same == before
+    assert made(lake).id != before
 
 
 @pytest.mark.parametrize(
@@ -222,7 +228,7 @@ def test_a_saved_dataset_is_made_again_only_by_its_own_definition(lake: Lake) ->
     bars(lake, DAYS[25], ("A", 1.0, 1))
 
     assert encode(reproduce(lake, dataset.id, Closes(), CERTIFIED)) == encode(dataset)
-    with pytest.raises(InputError, match="was defined otherwise"):
+    with pytest.raises(InputError, match="by another definition"):
         reproduce(lake, dataset.id, Closes(), Definition(horizon=2))
 
 
