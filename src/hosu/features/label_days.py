@@ -67,5 +67,8 @@ def _rows_at(panel: BarPanel, place: Ints, steps: int, sessions: int) -> Ints:
         return np.empty(0, np.int64)
     width = sessions + steps + 1
     keys = panel.symbol * width + place
-    found = np.minimum(np.searchsorted(keys, keys + steps), len(keys) - 1)
-    return np.where(keys[found] == keys + steps, found, -1)
+    wanted = keys + steps
+    found = np.minimum(np.arange(len(keys)) + steps, len(keys) - 1)
+    gapped = keys[found] != wanted  # nearly no row: most symbols have a bar on every session
+    found[gapped] = np.minimum(np.searchsorted(keys, wanted[gapped]), len(keys) - 1)
+    return np.where(keys[found] == wanted, found, -1)

@@ -51,24 +51,39 @@ def returns_and_volatility(  # type: ignore[no-untyped-def]  # noqa: PLR0917 - c
             volatility[row] = _deviation(window, kept % WINDOW) if kept >= WINDOW else np.nan
 
 
+@njit
+def _with(ordered, count, value):  # type: ignore[no-untyped-def]
+    place = count
+    while place > 0 and ordered[place - 1] > value:
+        ordered[place] = ordered[place - 1]
+        place -= 1
+    ordered[place] = value
+    return count + 1
+
+
+@njit
+def _without(ordered, count, value):  # type: ignore[no-untyped-def]
+    place = 0
+    while ordered[place] != value:
+        place += 1
+    for at in range(place, count - 1):
+        ordered[at] = ordered[at + 1]
+    return count - 1
+
+
 @njit(["void(int64[::1], float64[::1], int64, float64[::1])"], cache=True, nogil=True)
 def medians(starts, values, least, found):  # type: ignore[no-untyped-def]
     """Fills (n,) the median of each row's and the 19 values before it, of those there are; NaN of fewer than
     ``least``."""
     ordered = np.empty(WINDOW)
     for symbol in range(len(starts) - 1):
+        count = 0
         for row in range(starts[symbol], starts[symbol + 1]):
-            count = 0
-            for at in range(max(starts[symbol], row - WINDOW + 1), row + 1):
-                value = values[at]
-                if np.isnan(value):
-                    continue
-                place = count
-                while place > 0 and ordered[place - 1] > value:
-                    ordered[place] = ordered[place - 1]
-                    place -= 1
-                ordered[place] = value
-                count += 1
+            gone = row - WINDOW
+            if gone >= starts[symbol] and not np.isnan(values[gone]):
+                count = _without(ordered, count, values[gone])
+            if not np.isnan(values[row]):
+                count = _with(ordered, count, values[row])
             if count < least:
                 found[row] = np.nan
             else:
