@@ -108,6 +108,18 @@ def test_rows_begin_where_they_are_asked_to_and_bars_before_it_warm_up(lake: Lak
     assert (found.rows.reason[6:] == Reason.NOT_MATURED).all()
 
 
+def test_without_the_bars_behind_it_a_dataset_is_the_same_as_far_as_it_goes(lake: Lake) -> None:
+    whole, part = made(lake), made(lake, Definition(horizon=1, end=DAYS[22]))
+    at = np.flatnonzero(whole.rows.session <= 22)
+    ended = part.rows.labelled
+
+    for name in ("symbol", "session", "t", "features", "price", "band", "half_spread", "value_20", "ret_last"):
+        np.testing.assert_array_equal(getattr(whole.rows, name)[at], getattr(part.rows, name))
+    for name in ("t0", "t1", "ret_px", "ret_ex", "label", "reason"):
+        np.testing.assert_array_equal(getattr(whole.rows, name)[at][ended], getattr(part.rows, name)[ended])
+    assert ended.sum() == 6  # of the days 20 and 21; the exit of 22 is not there
+
+
 def test_the_universe_is_that_of_the_day_where_the_lake_knows_it(lake: Lake) -> None:
     instruments(lake, DAYS[21], ("A", 10_200.0), ("C", 10_200.0), ("Z", 5.0))
 
