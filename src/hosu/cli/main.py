@@ -28,6 +28,7 @@ from hosu.cli import (
     simulator,
     sql,
     status,
+    synthetic,
 )
 from hosu.cli.output import note
 from hosu.errors import HosuError
@@ -63,6 +64,7 @@ app.command("backfill")(backfill.backfill)
 app.command("decode")(decode.decode)
 app.command("sql")(sql.sql)
 app.command("coverage")(coverage.coverage)
+app.command("synthetic")(synthetic.synthetic)
 app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
 app.add_typer(instruments.app, name="instruments")
