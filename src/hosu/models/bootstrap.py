@@ -96,11 +96,32 @@ def _interval(count: int, statistic: Callable[[Ints], Floats], t: float, how: _D
     if count < 2:
         raise NotEnoughDataError("sessions with a value", count, 2)
     value = float(statistic(np.arange(count)))
-    drawn = statistic(_places(count, max(MIN_BLOCK, how.horizon), how.draws, how.seed))
+    block = max(MIN_BLOCK, how.horizon)
+    drawn = value + (statistic(_places(count, block, how.draws, how.seed)) - value) * _widening(count, block, how)
     lower, upper = np.quantile(drawn, (1 - how.level, how.level))
     # Draws scatter around the figure seen; moved by it they scatter around 0, which is what p is about.
     p = (1 + int(np.count_nonzero(drawn - value >= value))) / (how.draws + 1)
     return Interval(value, float(lower), float(upper), how.level, p, t, count)
+
+
+def _widening(count: int, block: int, how: _Drawing) -> Floats:
+    """(draws,) what each draw's distance is multiplied by, for three things that are known about it.
+
+    The draws' variance is that of a lag window with weights r^|k|, r = 1 - 1 / block (Politis and Romano, section 3).
+    Of a few hundred sessions it is, as it comes, too small: bounds of noise at 1 % were passed by 1.7 % of 1,500
+    series of 186 sessions, and by 3.3 % where labels of five sessions overlapped.
+
+    - Autocovariances are taken around the mean of the same sessions, each too small by 1 / count of the whole.
+    - Labels of ``horizon`` sessions have autocovariances in proportion to horizon - |k|; the window keeps a part.
+    - It is itself estimated, with as much uncertainty as a variance of count / sum(r^2|k|) independent values has:
+      so each draw is divided by the root of such an estimate, as in Student's t.
+    """
+    r, lag = 1 - 1 / block, np.arange(1, how.horizon)
+    taken_off = (2 * block - 1) / count
+    kept = (how.horizon + 2 * float(((how.horizon - lag) * r**lag).sum())) / how.horizon**2
+    degrees = max(count * (1 - r * r) / (1 + r * r), 1.0)
+    estimate = np.random.default_rng([how.seed, count]).chisquare(degrees, how.draws) / degrees
+    return np.asarray(1 / np.sqrt(max(1 - taken_off, 0.25) * kept * estimate))
 
 
 @lru_cache(maxsize=16)

@@ -149,12 +149,16 @@ def calibrated(walked: Walked, rules: Rules) -> Check:
 
 
 def earns(found: Money, rules: Rules) -> Check:
-    """G4: does the top tenth earn more than the universe, after cost? At the lower 99 % bound."""
+    """G4: does the top tenth earn more than the universe, after cost? At the lower 99 % bound.
+
+    A session earns the mean over the holdings running, each its part; over all sessions that is the mean over
+    holdings of a part of each. The holdings are what is drawn, since how they overlap is known.
+    """
     net, gross, absolute = (
-        bootstrap.of_mean(found.a_session(series), horizon=found.horizon, level=0.99, seed=rules.seed)
+        bootstrap.of_mean(series / found.horizon, horizon=found.horizon, level=0.99, seed=rules.seed)
         for series in (found.excess, found.gross, found.absolute)
     )
-    cost = float(np.nanmean(found.a_session(found.cost)))
+    cost = float(np.nanmean(found.cost)) / found.horizon
     figures = {**_told("net", net), **_told("gross", gross), **_told("absolute_net", absolute), "cost": cost}
     said = (
         f"the top tenth earns {gross.value * 1e4:+.1f} bp a session beside the universe, "

@@ -62,7 +62,7 @@ def measured(walked: Walked, seed: int, rules: Rules | None = None) -> World:
     ruled = rules or Rules()
     ic = bootstrap.of_mean(checks.daily_ic(walked, walked.said.score, ruled), horizon=walked.horizon, seed=ruled.seed)
     held = money(walked.rows, walked.said.score, walked.horizon, min_symbols=ruled.min_symbols)
-    gross = bootstrap.of_mean(held.a_session(held.gross), horizon=walked.horizon, seed=ruled.seed)
+    gross = bootstrap.of_mean(held.gross / held.horizon, horizon=walked.horizon, seed=ruled.seed)
     return World(seed, ic.value, ic.p, gross.value, gross.p)
 
 

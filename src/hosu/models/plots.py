@@ -80,6 +80,10 @@ def _axes(x: _Scale, y: _Scale, x_name: str, y_name: str, *, percent: bool) -> s
         f'<text x="{_LEFT - 5}" y="{y.at(value) + 4:.1f}" text-anchor="end">{value:{form}}</text>'
         for value in np.linspace(y.low, y.high, 5)
     )
+    along = "".join(
+        f'<text x="{x.at(value):.1f}" y="{HEIGHT - _BOTTOM + 12}" text-anchor="middle">{value:.3g}</text>'
+        for value in np.linspace(x.low, x.high, 5)[1:-1]
+    )
     zero = ""
     if y.low < 0 < y.high:
         zero = f'<path d="M{_LEFT},{y.at(0):.1f}H{WIDTH - _RIGHT}" stroke="#bbb" stroke-dasharray="3,3"/>'
@@ -88,7 +92,7 @@ def _axes(x: _Scale, y: _Scale, x_name: str, y_name: str, *, percent: bool) -> s
         f'<text x="12" y="{HEIGHT / 2}" text-anchor="middle" '
         f'transform="rotate(-90 12 {HEIGHT / 2})">{escape(y_name)}</text>'
     )
-    return frame + zero + up + below + beside
+    return frame + zero + up + along + below + beside
 
 
 def bars(names: Sequence[str], values: Sequence[float] | Floats) -> str:
@@ -102,11 +106,15 @@ def bars(names: Sequence[str], values: Sequence[float] | Floats) -> str:
         colour = COLOURS[0] if value >= 0 else COLOURS[1]
         parts += [
             f'<text x="132" y="{middle + 4:.1f}" text-anchor="end">{escape(name)}</text>',
-            f'<rect x="{left:.1f}" y="{middle - step * 0.35:.1f}" width="{right - left:.1f}" '
-            f'height="{step * 0.7:.1f}" fill="{colour}"/>',
+            _bar(left, right, middle, step, colour),
             f'<text x="{right + 4:.1f}" y="{middle + 4:.1f}">{value:.3f}</text>',
         ]
     return _svg(parts)
+
+
+def _bar(left: float, right: float, middle: float, step: float, colour: str) -> str:
+    place = f'x="{left:.1f}" y="{middle - step * 0.35:.1f}" width="{right - left:.1f}" height="{step * 0.7:.1f}"'
+    return f'<rect {place} fill="{colour}"/>'
 
 
 def _svg(parts: Sequence[str]) -> str:

@@ -40,11 +40,16 @@ def test_overlapping_labels_widen_the_bounds():
     assert far.upper - far.lower > 1.3 * (near.upper - near.lower)
 
 
-def test_noise_is_called_a_signal_as_often_as_promised():
-    # 400 series of 190 sessions without any mean: p <= .05 is expected 20 times; 34 is more than chance (1 in 1,000).
+@pytest.mark.parametrize("horizon", [1, 5])
+def test_noise_is_called_a_signal_as_often_as_promised(horizon):
+    # 400 series of 186 sessions without any mean, of labels that overlap: p <= .05 is expected 20 times; 34 or more
+    # would be seen once in 1,000 times, and so would 12 or more of p <= .01.
     rng = np.random.default_rng(5)
-    found = [bootstrap.of_mean(rng.normal(size=190), draws=400).p for _ in range(400)]
-    assert sum(p <= 0.05 for p in found) <= 34
+    noise = [np.convolve(rng.normal(size=185 + horizon), np.ones(horizon) / horizon, "valid") for _ in range(400)]
+    found = np.array([bootstrap.of_mean(series, horizon=horizon).p for series in noise])
+    assert (found <= 0.05).sum() < 34
+    assert (found <= 0.01).sum() < 12
+    assert (found <= 0.05).sum() > 8  # nor is it blind
 
 
 def test_a_ratio_of_sums_is_bounded_too():
