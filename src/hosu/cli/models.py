@@ -226,18 +226,16 @@ def _telling() -> Iterator[Callable[[str, int, int], None]]:
 
 
 def _say(evaluated: Evaluated, format_: Format, *, version: int | None = None, promoted: bool = False) -> None:
+    from hosu.models.keeping import about_of
+    from hosu.models.report import figures
+
     judgement = evaluated.judgement
     note(judgement.sentence)
     if version is not None:
         note(f"{evaluated.request.model}: kept as version {version}, {'serves now' if promoted else 'does not serve'}")
+    if format_ is Format.json:
+        emit_json({**figures(judgement, evaluated.walked, about_of(evaluated)), "version": version, "serves": promoted})
+        return
     emit_rows(
-        [
-            {"check": check.name, "passed": check.passed, "says": check.sentence, "figures": _figures(check.figures)}
-            for check in judgement.checks
-        ],
-        format_,
+        [{"check": each.name, "passed": each.passed, "says": each.sentence} for each in judgement.checks], format_
     )
-
-
-def _figures(figures: Any) -> str:
-    return ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
