@@ -58,7 +58,7 @@ class OnlineBars:
         self.symbols: list[str] = []
         self.counts = np.zeros(bar_kernel.COUNTS, np.int64)
         self._place: dict[str, int] = {}
-        self._start_us = self._closed = 0
+        self._start_us = self._closed = self._ahead = 0  # minutes: closed so far, and those that trades have reached
         self._grid = np.zeros(0, np.bool_)
         self._ints, self._floats = np.zeros((0, kernel.INTS), np.int64), np.zeros((0, kernel.FLOATS))
         self._last_cum = self._late = self._last_close = np.zeros(0, np.int64)
@@ -91,7 +91,7 @@ class OnlineBars:
         minutes = (end_us - self._start_us) // MINUTE_US
         self._grid = np.zeros(minutes, np.bool_)
         self._grid[(minutes_of(date) - self._start_us) // MINUTE_US] = True
-        self.date, self._closed = date, 0
+        self.date, self._closed, self._ahead = date, 0, 0
         self.symbols, self._place = list(states.symbols), {symbol: at for at, symbol in enumerate(states.symbols)}
         count, room = len(states.symbols), max(_ROOM, 2 * len(states.symbols))
         self._ints, self._floats = np.zeros((room, kernel.INTS), np.int64), np.zeros((room, kernel.FLOATS))
@@ -132,7 +132,7 @@ class OnlineBars:
             size: (n,) shares.
             ts_us: (n,) when they happened, UTC microseconds.
         """
-        return int(
+        latest = int(
             bar_kernel.take(
                 code,
                 cum,
@@ -148,6 +148,8 @@ class OnlineBars:
                 self.counts,
             )
         )
+        self._ahead = max(self._ahead, (latest - self._start_us) // MINUTE_US + 1)
+        return latest
 
     def close(self, until_us: int | None = None) -> Bars | None:
         """Closes the minutes that end at or before ``until_us`` (None: all of the day) and steps the kernel over
@@ -192,7 +194,7 @@ class OnlineBars:
         """All that is remembered of the day, by name; ``open`` has a row (minute, symbol, close, volume) for each bar
         that stands open."""
         count = len(self.symbols)
-        minute, code = np.nonzero(self._close[self._closed :, :count])
+        minute, code = np.nonzero(self._close[self._closed : self._ahead, :count])
         minute += self._closed
         rows = np.column_stack([minute, code, self._close[minute, code], self._volume[minute, code]])
         return {
@@ -220,6 +222,7 @@ class OnlineBars:
             bars._last_cum[:count], bars._late[:count] = arrays["last_cum"], arrays["late"]
             minute, code, close, volume = arrays["open"].reshape(-1, 4).T.astype(np.int64)
             bars._close[minute, code], bars._volume[minute, code] = close, volume
+            bars._ahead = int(minute.max(initial=-1)) + 1
             bars._closed = int(arrays["closed"][0])
         return bars
 

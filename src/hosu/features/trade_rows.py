@@ -26,7 +26,7 @@ class TradeRows:
     """Trades in the order of the log; ``n`` rows.
 
     Attributes:
-        symbols, dates: what ``symbol`` and ``date`` count, each once; some may not occur.
+        symbols, dates: what ``symbol`` and ``date`` count, each once; of the dates some may not occur.
         lsn: (n,) record of the log.
         symbol: (n,) place in ``symbols``.
         date: (n,) place in ``dates``.
@@ -63,13 +63,12 @@ class TradeRows:
             keep &= scope_of == (scopes.index(scope) if scope in scopes else -1)
         if not keep.any():
             return None
-        symbols, symbol = _coded(rows.column("symbol"))
         dates, date = _coded(rows.column("date"))
-        arrays: list[Any] = [lsn, symbol, date]
-        arrays += [_numbers(rows, name, kind) for name, kind in _KINDS]
+        arrays: list[Any] = [lsn, date, *(_numbers(rows, name, kind) for name, kind in _KINDS)]
         if not keep.all():
             arrays = [values[keep] for values in arrays]
-        return cls(symbols, dates, *arrays)
+        symbols, symbol = _occurring(rows.column("symbol"), keep)
+        return cls(symbols, dates, arrays[0], symbol, *arrays[1:])
 
     def days(self, first: int, end: int) -> Iterator[tuple[str, int, int]]:
         """Runs of one date among the rows ``first <= row < end``: (date, first, end)."""
@@ -87,6 +86,17 @@ def _whole(rows: pa.RecordBatch) -> pa.RecordBatch:
     for name in lacking:
         rows = rows.filter(pc.is_valid(rows.column(name)))
     return rows
+
+
+def _occurring(column: pa.Array, keep: npt.NDArray[np.bool_]) -> tuple[list[str], Ints]:
+    """The different values of the rows kept, and which of them each row has. A batch of few rows may come with a
+    dictionary of all symbols."""
+    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    codes = encoded.indices.to_numpy(zero_copy_only=False)[keep]
+    occurs = np.zeros(len(encoded.dictionary), np.bool_)
+    occurs[codes] = True
+    numbers = np.cumsum(occurs) - 1
+    return encoded.dictionary.take(pa.array(np.flatnonzero(occurs))).to_pylist(), numbers[codes]
 
 
 def _coded(column: pa.Array) -> tuple[list[str], Ints]:
