@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "features"))
 
-from feature_parts import MemoryFeatureStore, at, events, in_batch, rows_of, trade
+from feature_parts import MemoryFeatureStore, at, events, in_batch, poll, rows_of, trade
 
 from hosu.features import online_bars
 from hosu.features.batch import States
@@ -22,6 +22,10 @@ from hosu.features.store import Begin
 
 OPEN_S = 9 * 3600
 SYMBOLS = "ABCD"
+
+
+def POLLED(_: str) -> set[str]:  # noqa: N802 - a constant for all dates
+    return {"P"}
 
 
 def clock(second: int) -> str:
@@ -39,7 +43,16 @@ class Day:
 
     @property
     def trades(self) -> list[dict[str, Any]]:
-        return [item for item in self.items if isinstance(item, dict)]
+        """Of polls the trades that would count the same."""
+        found, known = [], 0
+        for item in self.items:
+            if isinstance(item, dict) and item.get("table") == "snapshots":
+                cum = item["cum_volume"]
+                found.append({**item, "size": cum - known, "ts_event": item["ts_recv"]})
+                known = cum
+            elif isinstance(item, dict):
+                found.append(item)
+        return found
 
     @property
     def batches(self) -> list[Any]:
@@ -49,7 +62,7 @@ class Day:
 
 @st.composite
 def days(draw: st.DrawFn) -> Day:
-    """Trades in order of time, a close somewhere behind each minute's end and before any late trade, twice at times."""
+    """Trades, some twice, and polls of P, in order of time; closes somewhere behind minutes that have ended."""
     count = draw(st.integers(1, 120))
     seconds, second = [], OPEN_S
     for step in draw(st.lists(st.integers(0, 400), min_size=count, max_size=count)):
@@ -57,17 +70,21 @@ def days(draw: st.DrawFn) -> Day:
         if second < OPEN_S + 380 * 60:
             seconds.append(second)
     items: list[dict[str, Any] | int] = []
-    cum = dict.fromkeys(SYMBOLS, 0)
+    cum = dict.fromkeys(SYMBOLS + "P", 0)
     closed_s = OPEN_S
     for each in seconds:
-        symbol = draw(st.sampled_from(SYMBOLS))
+        symbol = draw(st.sampled_from(SYMBOLS + "P"))
         size = draw(st.integers(1, 50))
         cum[symbol] += size
         minute = each // 60 * 60
         if minute > closed_s and draw(st.booleans()):
             closed_s = draw(st.integers(closed_s // 60 + 1, minute // 60)) * 60
             items.append(at(clock(closed_s)))
-        items.append(trade(clock(each), cum[symbol], draw(st.integers(1, 4000)) * 0.5, size, symbol))
+        price = draw(st.integers(1, 4000)) * 0.5
+        if symbol == "P":
+            items.append(poll(clock(each), cum[symbol], price))
+            continue
+        items.append(trade(clock(each), cum[symbol], price, size, symbol))
         if draw(st.integers(0, 9)) == 0:
             items.append(items[-1])
     items.append(at("15:40:00"))
@@ -80,12 +97,12 @@ def served(day: Day, store: MemoryFeatureStore) -> list[tuple[Any, ...]]:
     """What is in the table after the whole log: killed, the sink is made anew and reads from where it stands."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "features.state"
-        sink, number, killed = FeatureSink(store, keep=path), 0, set(day.kills)
+        sink, number, killed = FeatureSink(store, keep=path, polled_of=POLLED), 0, set(day.kills)
         batches = day.batches
         while number < len(batches):
             if number in killed:
                 killed.discard(number)
-                sink = FeatureSink(store, keep=path)
+                sink = FeatureSink(store, keep=path, polled_of=POLLED)
                 resumed = sink.resume_after("w1")
                 number = next(i for i, batch in enumerate(batches) if batch.last_lsn > resumed)
             sink.write(batches[number])
@@ -103,7 +120,7 @@ def test_a_day_is_served_as_batch_makes_it(day: Day):
 
 @given(days(), days())
 def test_a_day_that_goes_on_from_a_state_is_served_as_batch_makes_it(before: Day, day: Day):
-    sink = FeatureSink(MemoryFeatureStore())
+    sink = FeatureSink(MemoryFeatureStore(), polled_of=POLLED)
     for batch in before.batches:
         sink.write(batch)
     states = sink._kept.bars.states
@@ -114,7 +131,7 @@ def test_a_day_that_goes_on_from_a_state_is_served_as_batch_makes_it(before: Day
 @given(days())
 def test_rows_that_were_committed_before_the_state_was_lost_are_not_added_twice(day: Day):
     store = MemoryFeatureStore()
-    first = FeatureSink(store)
+    first = FeatureSink(store, polled_of=POLLED)
     for batch in day.batches:
         first.write(batch)
     first.close()

@@ -23,16 +23,16 @@ def feature_sink_of(plan: Plan, lake: Lake, state: Path, log: Log, clock: Clock,
     from hosu.features.sink import FeatureSink
     from hosu.features.store import LakeFeatureStore
 
-    followed = {each.key for each in (*plan.registrations, *plan.reserve)}
-    if plan.exchanges:  # who is polled now may be streamed later
-        followed.update(plan.symbols)
+    streamed = {each.key for each in (*plan.registrations, *plan.reserve)}
+    polled = set(plan.symbols) - streamed if plan.poll else set()
     extent = log.extent_behind(-1)
     floor = (extent.first_lsn if extent is not None else log.next_lsn) - 1
     return FeatureSink(
         LakeFeatureStore(lake, reserve_bytes=reserve_bytes),
         keep=state / STATE_FILE,
         floors={log.wal_id: floor},
-        symbols_of=lambda _: followed,
+        symbols_of=lambda _: streamed | polled,
+        polled_of=lambda _: polled,
         clock=clock,
     )
 

@@ -1,4 +1,4 @@
-"""Trades into the minutes of one day, and a minute's close over all symbols; compiled by numba.
+"""Trades and polls into the minutes of one day, and a minute's close over all symbols; compiled by numba.
 
 A day is two arrays, (minutes, symbols): the close, 0 where nothing traded yet, and the volume. So a trade that runs
 ahead of the closes goes to its own minute like any other. Prices are int64 hundredths of a won, times UTC
@@ -62,6 +62,42 @@ def take(code, cum, price, size, ts_us, start_us, closed, last_cum, close, volum
             volume[minute, at] += size[i]
             counts[TAKEN] += 1
     return latest
+
+
+@njit(
+    "void(int64[::1], int64[::1], float64[::1], int64[::1], int64, int64, int64[::1], int64[:,::1], int64[:,::1], "
+    "int64[::1], int64[::1])",
+    cache=True,
+    nogil=True,
+)
+def take_polls(code, cum, price, ts_us, start_us, closed, last_cum, close, volume, late, counts):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+    """Takes polls of the current price, in the order of the log: what they count further than any before was traded in
+    the minute in which they came. One that is late or comes before the open is passed over, and the next one counts
+    for it.
+
+    Args:
+        code: the symbols' numbers; -1 is passed over.
+        ts_us: when they came.
+        others: as of ``take``.
+    """
+    for i in range(len(code)):
+        at = code[i]
+        if at < 0:
+            continue
+        minute = (ts_us[i] - start_us) // _MINUTE_US
+        hundredths = np.int64(np.rint(price[i] * 100.0))
+        if minute < 0 or minute >= len(close) or hundredths <= 0:
+            counts[OUTSIDE] += 1
+        elif minute < closed:
+            late[at] += 1
+            counts[LATE] += 1
+        elif cum[i] > last_cum[at]:
+            close[minute, at] = hundredths
+            volume[minute, at] += cum[i] - last_cum[at]
+            last_cum[at] = cum[i]
+            counts[TAKEN] += 1
+        elif close[minute, at] > 0:
+            close[minute, at] = hundredths
 
 
 @njit(

@@ -30,7 +30,7 @@ class Kept:
 
     ``base`` is what was begun with: ``new``, ``new@LSN`` where the log had no record up to that one any more, or
     date/revision of a ``feature_state``; ``since`` the day on which that was. ``market_us`` is the latest time of a
-    trade, UTC microseconds; 0 for none.
+    trade, UTC microseconds; 0 for none. ``streamed`` are symbols that were to be polled and have traded on the day.
     """
 
     wal_id: str
@@ -38,6 +38,7 @@ class Kept:
     base: str = "new"
     since: str = ""
     market_us: int = 0
+    streamed: set[str] = field(default_factory=set)
     bars: OnlineBars = field(default_factory=OnlineBars)
 
     @property
@@ -55,6 +56,7 @@ def pack(kept: Kept) -> bytes:
         "base": kept.base,
         "since": kept.since,
         "market_us": kept.market_us,
+        "streamed": sorted(kept.streamed),
         "date": kept.bars.date,
         "symbols": kept.bars.symbols,
         "arrays": [[name, values.dtype.str, list(values.shape)] for name, values in arrays.items()],
@@ -86,4 +88,5 @@ def unpack(content: bytes, source: object) -> Kept:
         arrays[name] = np.frombuffer(body, kind, prod(shape), at).reshape(shape)
         at += arrays[name].nbytes
     bars = OnlineBars.restored(facts["date"], facts["symbols"], arrays)
-    return Kept(facts["wal_id"], facts["lsn"], facts["base"], facts["since"], facts["market_us"], bars)
+    streamed = set(facts["streamed"])
+    return Kept(facts["wal_id"], facts["lsn"], facts["base"], facts["since"], facts["market_us"], streamed, bars)

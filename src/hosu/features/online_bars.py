@@ -151,6 +151,30 @@ class OnlineBars:
         self._ahead = max(self._ahead, (latest - self._start_us) // MINUTE_US + 1)
         return latest
 
+    def take_polls(self, code: Ints, cum: Ints, price: Floats, ts_us: Ints) -> None:
+        """Takes polls of the current price of symbols that do not stream, in the order of the log.
+
+        Args:
+            code: (n,) from ``code_of``; -1 is passed over.
+            cum: (n,) cumulative volume of the day.
+            price: (n,) won.
+            ts_us: (n,) when they came, UTC microseconds.
+        """
+        bar_kernel.take_polls(
+            code,
+            cum,
+            price,
+            ts_us,
+            self._start_us,
+            self._closed,
+            self._last_cum,
+            self._close,
+            self._volume,
+            self._late,
+            self.counts,
+        )
+        self._ahead = max(self._ahead, (int(ts_us.max(initial=0)) - self._start_us) // MINUTE_US + 1)
+
     def close(self, until_us: int | None = None) -> Bars | None:
         """Closes the minutes that end at or before ``until_us`` (None: all of the day) and steps the kernel over
         their bars; None where that makes none."""

@@ -13,7 +13,7 @@ from hosu.features.reading import rows_of_date
 from hosu.features.served import SCOPE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     import numpy.typing as npt
 
@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
 
 _COLUMNS: Final = ("symbol", "lsn", "record_no", "cum_volume", "price", "size", "ts_event")
+_POLLED: Final = ("symbol", "lsn", "record_no", "cum_volume", "price", "ts_recv")
 
 
 class Received:
-    """Bars of the trades that came before their minute's close, by another way than the one on which they are served.
+    """Bars of the trades, or polls where there are none, that came before their minute's close; made in another way
+    than they are served.
 
     Args:
         lake: where the trades are.
@@ -50,11 +52,13 @@ class Received:
             if len(mine):
                 self._begins.setdefault(symbol, int(mine[0]))
         self._bars = self._built(_trades(lake, date, wal_id, symbols))
+        self._traded = {symbol for symbol, _ in self._bars}
+        self._polls = self._polled(_polls(lake, date, wal_id, symbols))
 
     def explains(self, symbol: str, ts: int, served: tuple[int, int] | None) -> bool:
         """Whether what was served of a minute is what it had to be: (close in hundredths of a won, shares), None for
         no bar."""
-        bar = self._bars.get((symbol, ts))
+        bar = (self._bars if symbol in self._traded else self._polls).get((symbol, ts))
         if bar is not None:
             return served == bar
         if served is not None:
@@ -78,16 +82,43 @@ class Received:
                 bars[key] = int(price[row]), bars.get(key, (0, 0))[1] + int(size[row])
         return bars
 
+    def _polled(self, polls: pa.Table) -> dict[tuple[str, int], tuple[int, int]]:
+        bars: dict[tuple[str, int], tuple[int, int]] = {}
+        reached: dict[str, int] = {}
+        rows = (polls.column(name).to_pylist() for name in ("symbol", "lsn", "cum_volume", "price"))
+        for symbol, lsn, cum, price, ts in zip(*rows, _ints(polls, "ts_recv").tolist(), strict=True):
+            minute = ts // MINUTE_US * MINUTE_US
+            at = int(np.searchsorted(self._closed_ts, minute))
+            in_time = at == len(self._closed_ts) or lsn < self._closed_lsn[at]
+            if not (self._start_us <= ts < self._end_us and in_time and price > 0):
+                continue
+            known, shares = reached.get(symbol, 0), bars.get((symbol, minute), (0, 0))[1]
+            if cum > known or (symbol, minute) in bars:
+                bars[symbol, minute] = round(price * 100), shares + max(0, cum - known)
+            reached[symbol] = max(cum, known)
+        return bars
+
 
 def _trades(lake: Lake, date: str, wal_id: str, symbols: Collection[str]) -> pa.Table:
     """The log's whole trades in its order."""
-    table = lake.find("trades")
+    return _told(lake, "trades", date, wal_id, symbols, _COLUMNS)
+
+
+def _polls(lake: Lake, date: str, wal_id: str, symbols: Collection[str]) -> pa.Table:
+    """The log's polls with a price in its order."""
+    return _told(lake, "snapshots", date, wal_id, symbols, _POLLED)
+
+
+def _told(  # noqa: PLR0917 - each is a fact of its own
+    lake: Lake, name: str, date: str, wal_id: str, symbols: Collection[str], columns: Sequence[str]
+) -> pa.Table:
+    table = lake.find(name)
     if table is None:
-        return pa.table({name: [] for name in _COLUMNS})
+        return pa.table({name: pa.array([], pa.int64()) for name in columns})
     chosen = (pc.field("wal_id") == wal_id) & (pc.field("scope") == SCOPE) & pc.field("symbol").isin(sorted(symbols))
-    for name in _COLUMNS:
-        chosen &= pc.field(name).is_valid()
-    rows = rows_of_date(table, date, chosen, _COLUMNS)
+    for column in columns:
+        chosen &= pc.field(column).is_valid()
+    rows = rows_of_date(table, date, chosen, columns)
     return rows.sort_by([("lsn", "ascending"), ("record_no", "ascending")])
 
 

@@ -17,6 +17,7 @@ from hosu.features.served import TABLE
 from hosu.features.sink import FeatureSink
 from hosu.features.store import Begin, LakeFeatureStore
 from hosu.lake.frames import Frames
+from hosu.market.bars import BarSource
 from hosu.market.features import INDICATORS
 
 if TYPE_CHECKING:
@@ -131,7 +132,10 @@ def _replay(lake: Lake, wal_id: str, date: str, since: str, begin: Begin) -> Aga
     after = _first_behind(frames.segments(wal_id), begin.label, since)
     taken = _Taken(date)
     sink = FeatureSink(
-        _Nowhere(since, begin), floors={wal_id: after}, symbols_of=lambda day: _symbols(lake, day, wal_id)
+        _Nowhere(since, begin),
+        floors={wal_id: after},
+        symbols_of=lambda day: _symbols(lake, day, wal_id),
+        polled_of=lambda day: _symbols(lake, day, wal_id, source=str(BarSource.POLL)),
     )
     sink.on_close.append(taken.close)
     sink.on_day.append(taken.begin)
@@ -156,10 +160,12 @@ def _date(segment: Segment) -> str:
     return segment.path.partition("date=")[2][:10]
 
 
-def _symbols(lake: Lake, date: str, wal_id: str) -> set[str] | None:
+def _symbols(lake: Lake, date: str, wal_id: str, source: str | None = None) -> set[str]:
+    """The symbols of which rows were served; with ``source`` those that had a bar of it."""
     table = lake.find(TABLE)
     assert table is not None
-    rows = rows_of_date(table, date, pc.field("wal_id") == wal_id, ("symbol",))
+    chosen = pc.field("wal_id") == wal_id
+    rows = rows_of_date(table, date, chosen if source is None else chosen & (pc.field("source") == source), ("symbol",))
     return set(rows.column("symbol").to_pylist())
 
 

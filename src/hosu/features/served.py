@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 TABLE: Final = "features_served_1m"
 SCOPE: Final = "KRX"
+_SOURCES: Final = (str(BarSource.TRADES), str(BarSource.POLL))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Closed:
         close: (n,) hundredths of a won; without a trade the last close.
         volume: (n,) shares; 0 without a trade.
         traded: (n,) whether there was a trade in the minute.
+        polled: (n,) whether the symbol was only polled: volumes are differences, prices are samples.
         outputs: (n, ``kernel.OUTPUTS``) the indicators; NaN is null.
     """
 
@@ -57,6 +59,7 @@ class Closed:
     close: Ints
     volume: Ints
     traded: Flags
+    polled: Flags
     outputs: Floats
 
     def __len__(self) -> int:
@@ -83,13 +86,14 @@ def _rows(closed: Closed) -> pa.Table:
         "close": pa.array(closed.close / 100.0),
         "volume": pa.array(closed.volume),
         **{name: pa.array(closed.outputs[:, at], from_pandas=True) for at, name in enumerate(INDICATORS)},
-        "source": _same(str(BarSource.TRADES), count, mask=~closed.traded),
+        "source": pa.DictionaryArray.from_arrays(
+            pa.array(closed.polled.astype(np.int32), mask=~closed.traded), pa.array(_SOURCES, pa.string())
+        ),
         "kernel": pa.array(np.full(count, kernel.VERSION, np.int32)),
         "began": _same(closed.began, count),
     }
     return pa.table(columns)
 
 
-def _same(text: str, count: int, mask: Flags | None = None) -> pa.DictionaryArray:
-    codes = pa.array(np.zeros(count, np.int32), mask=mask)
-    return pa.DictionaryArray.from_arrays(codes, pa.array([text], pa.string()))
+def _same(text: str, count: int) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), pa.array([text], pa.string()))

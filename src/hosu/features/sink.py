@@ -20,10 +20,10 @@ from hosu.features import bar_kernel
 from hosu.features.batch import States
 from hosu.features.checkpoint import Kept, pack, unpack
 from hosu.features.grid import window_of
+from hosu.features.market_rows import MarketRows
 from hosu.features.online_bars import chosen_states
 from hosu.features.served import SCOPE, Closed
 from hosu.features.store import Begin
-from hosu.features.trade_rows import TradeRows
 from hosu.market.calendar import business_day
 from hosu.replacing import replace_file
 
@@ -67,6 +67,7 @@ class FeatureSink:
         keep: Path | None = None,
         floors: Mapping[str, int] | None = None,
         symbols_of: Callable[[str], Collection[str] | None] = lambda _: None,
+        polled_of: Callable[[str], Collection[str]] | None = None,
         config: FeatureConfig | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -77,16 +78,22 @@ class FeatureSink:
             keep: file for what is remembered; None remembers nothing over a restart.
             floors: by log, the record behind which it begins on disk: what lies before cannot be read again.
             symbols_of: the symbols that are followed on a date; None for all that trade.
+            polled_of: those of them that have polls instead of trades; from its first trade of the day on a symbol has
+                trades. None for none.
             config: when rows are committed.
             clock: for the age of rows.
         """
         self._store, self._path, self._floors, self._symbols_of = store, keep, floors or {}, symbols_of
+        self._polled_of = polled_of
         self._config, self._clock = config or FeatureConfig(), clock or SystemClock()
         self.on_close: list[Callable[[Closed], object]] = []
         self.on_day: list[Callable[[str, str, States], object]] = []
         self._kept = Kept("")
         self._names: tuple[str, ...] = ()
         self._allowed: frozenset[str] | None = None
+        self._polled: frozenset[str] = frozenset()
+        self._polled_known: dict[str, frozenset[str]] = {}
+        self._flags = np.zeros(0, np.bool_)  # by number, whether the symbol is polled
         self._shut: set[str] = set()  # dates without a session
         self._late_told: set[str] = set()
         self._saved_lsn = self._covered = -1
@@ -116,13 +123,14 @@ class FeatureSink:
             raise LogGapError(batch.wal_id, after + 1, batch.after_lsn)
         if batch.last_lsn <= after:
             return
-        trades = TradeRows.of(batch.tables.get("trades"), after, SCOPE)
-        at = 0
-        for lsn, until_us in batch.bar_closes:
-            if lsn > after:
-                at = self._take_up_to(trades, at, lsn)
+        trades = MarketRows.trades(batch.tables.get("trades"), after, SCOPE)
+        polls = MarketRows.polls(batch.tables.get("snapshots"), after, SCOPE) if self._polled_of else None
+        at = polled = 0
+        for lsn, until_us in self._steps(batch, after, trades, polls):
+            at = self._take_up_to(trades, at, lsn, self._take_trades)
+            polled = self._take_up_to(polls, polled, lsn, self._take_polls)
+            if until_us is not None:
                 self._close_minutes(lsn, until_us)
-        self._take_up_to(trades, at, batch.last_lsn + 1)
         self._kept.lsn = batch.last_lsn
 
     def due(self) -> bool:
@@ -170,7 +178,7 @@ class FeatureSink:
         kept = self._read(wal_id, floor)
         self._kept = kept or Kept(wal_id, floor, "new" if floor < 0 else f"new@{floor}")
         self._saved_lsn, self.market_us = self._kept.lsn, self._kept.market_us
-        self._shut, self._late_told = set(), set()
+        self._shut, self._late_told, self._flags, self._names = set(), set(), np.zeros(0, np.bool_), ()
         self._follow(self._kept.bars.date)
 
     def _read(self, wal_id: str, floor: int) -> Kept | None:
@@ -215,21 +223,43 @@ class FeatureSink:
 
     # --- trades and closes --------------------------------------------------------------------------------------
 
-    def _take_up_to(self, trades: TradeRows | None, first: int, lsn: int) -> int:
-        """Takes the trades from ``first`` on of records before ``lsn``; returns the place behind them."""
-        if trades is None:
+    def _steps(
+        self, batch: EventBatch, after: int, trades: MarketRows | None, polls: MarketRows | None
+    ) -> list[tuple[int, int | None]]:
+        """Where the batch is cut, so that it does not matter how the log was: (record, up to when it closes minutes).
+
+        Between two cuts trades and polls may be taken one after the other: days begin at a cut, and so does what a
+        symbol trades that was polled.
+        """
+        cuts: set[tuple[int, int | None]] = {(batch.last_lsn + 1, None)}
+        for rows in (trades, polls):
+            cuts.update((lsn, None) for lsn in (rows.day_begins() if rows is not None else ()))
+        if trades is not None:
+            for date in trades.dates:
+                polled = self._polled_on(date).intersection(trades.symbols)
+                cuts.update((lsn, None) for lsn in trades.firsts(date, polled))
+        cuts.update((lsn, until_us) for lsn, until_us in batch.bar_closes if lsn > after)
+        return sorted(cuts, key=lambda cut: cut[0])
+
+    def _take_up_to(
+        self, rows: MarketRows | None, first: int, lsn: int, take: Callable[[MarketRows, int, int], None]
+    ) -> int:
+        """Takes the rows from ``first`` on of records before ``lsn``; returns the place behind them."""
+        if rows is None:
             return first
-        end = int(np.searchsorted(trades.lsn, lsn))
-        for date, begin, behind in trades.days(first, end):
-            if date > self._kept.bars.date and not self._begin(date, int(trades.lsn[begin])):
+        end = int(np.searchsorted(rows.lsn, lsn))
+        for date, begin, behind in rows.days(first, end):
+            if date > self._kept.bars.date and not self._begin(date, int(rows.lsn[begin])):
                 continue
             if date == self._kept.bars.date:
-                self._take(trades, begin, behind)
+                take(rows, begin, behind)
         return end
 
-    def _take(self, trades: TradeRows, first: int, end: int) -> None:
+    def _take_trades(self, trades: MarketRows, first: int, end: int) -> None:
         bars, rows = self._kept.bars, slice(first, end)
         late = bars.counts[bar_kernel.LATE]
+        if self._polled:
+            self._kept.streamed |= self._polled.intersection(trades.symbols)
         codes = np.array([self._code(symbol) for symbol in trades.symbols], np.int64)
         latest = bars.take(
             codes[trades.symbol[rows]], trades.cum[rows], trades.price[rows], trades.size[rows], trades.ts[rows]
@@ -237,6 +267,12 @@ class FeatureSink:
         self.market_us = max(self.market_us, latest)
         if bars.counts[bar_kernel.LATE] > late:
             self._tell_late()
+
+    def _take_polls(self, polls: MarketRows, first: int, end: int) -> None:
+        bars, rows = self._kept.bars, slice(first, end)
+        only = self._polled - self._kept.streamed
+        codes = np.array([self._code(symbol) if symbol in only else -1 for symbol in polls.symbols], np.int64)
+        bars.take_polls(codes[polls.symbol[rows]], polls.cum[rows], polls.price[rows], polls.ts[rows])
 
     def _code(self, symbol: str) -> int:
         return self._kept.bars.code_of(symbol) if self._allowed is None or symbol in self._allowed else -1
@@ -265,9 +301,11 @@ class FeatureSink:
         bars = self._kept.bars.close(until_us)
         if bars is None:
             return
-        names = self._kept.bars.symbols
+        names, polled = self._kept.bars.symbols, self._polled - self._kept.streamed
         if len(self._names) != len(names):
             self._names = tuple(names)
+        if polled or len(self._flags) != len(names):
+            self._flags = np.array([name in polled for name in names], np.bool_)
         closed = Closed(
             self._kept.wal_id,
             lsn,
@@ -280,6 +318,7 @@ class FeatureSink:
             bars.close,
             bars.volume,
             bars.traded,
+            self._flags[bars.code],
             bars.outputs,
         )
         if not closed.again:
@@ -311,7 +350,8 @@ class FeatureSink:
             states, self._kept.base, self._kept.since = begin.states, begin.label, date
         states = chosen_states(states, self._allowed)
         self._kept.bars.begin(date, states)
-        self._names, self._late_told = (), set()
+        self._kept.streamed = set()
+        self._names, self._flags, self._late_told = (), np.zeros(0, np.bool_), set()
         for listener in self.on_day:
             listener(date, self._kept.began, states)
         return True
@@ -334,3 +374,11 @@ class FeatureSink:
     def _follow(self, date: str) -> None:
         symbols = self._symbols_of(date) if date else None
         self._allowed = None if symbols is None else frozenset(symbols)
+        self._polled = self._polled_on(date) if date else frozenset()
+
+    def _polled_on(self, date: str) -> frozenset[str]:
+        if self._polled_of is None:
+            return frozenset()
+        if date not in self._polled_known:
+            self._polled_known = {date: frozenset(self._polled_of(date))}
+        return self._polled_known[date]

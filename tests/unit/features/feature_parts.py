@@ -32,19 +32,29 @@ def trade(clock: str, cum: int, price: float = 100.0, size: int = 1, symbol: str
     return facts | {"ts_event": at(clock, day)} | more
 
 
+def poll(clock: str, cum: int, price: float = 100.0, symbol: str = "P", **more: Any) -> dict[str, Any]:
+    """A poll of the current price that came at that time."""
+    day = more.get("date", DAY)
+    facts = {"table": "snapshots", "date": day, "scope": "KRX", "symbol": symbol, "cum_volume": cum, "price": price}
+    return facts | {"ts_recv": at(clock, day)} | more
+
+
 def events(*items: dict[str, Any] | int, first: int = 0, wal: str = "w1") -> EventBatch:
-    """One log record an item: a trade, or the UTC microseconds up to which it closes minutes."""
+    """One log record an item: a trade, a poll, or the UTC microseconds up to which it closes minutes."""
     last = first + len(items) - 1
     closes = tuple((lsn, item) for lsn, item in enumerate(items, first) if isinstance(item, int))
-    listed = [
-        {"wal_id": wal, "lsn": lsn, "record_no": 0, "ts_recv": 0, "source": "ws", **item}
-        for lsn, item in enumerate(items, first)
-        if isinstance(item, dict)
-    ]
-    schema = EVENT_SCHEMAS["trades"]
-    rows = pa.RecordBatch.from_pylist([{n: row.get(n) for n in schema.names} for row in listed], schema=schema)
-    tables = {"trades": rows.cast(in_memory(schema))} if listed else {}
-    return EventBatch(wal, first, last, tables, len(listed), bar_closes=closes)
+    tables = {}
+    for name in ("trades", "snapshots"):
+        listed = [
+            {"wal_id": wal, "lsn": lsn, "record_no": 0, "ts_recv": 0, "source": "ws", **item}
+            for lsn, item in enumerate(items, first)
+            if isinstance(item, dict) and item.get("table", "trades") == name
+        ]
+        if listed:
+            schema = EVENT_SCHEMAS[name]
+            whole = [{column: row.get(column) for column in schema.names} for row in listed]
+            tables[name] = pa.RecordBatch.from_pylist(whole, schema=schema).cast(in_memory(schema))
+    return EventBatch(wal, first, last, tables, len(items), bar_closes=closes)
 
 
 class MemoryFeatureStore:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from feature_parts import DAY, MemoryFeatureStore, at, events, rows_of, short, trade
+from feature_parts import DAY, MemoryFeatureStore, at, events, poll, rows_of, short, trade
 
 from hosu.collect.sinks import EventBatch
 from hosu.errors import LogGapError
@@ -318,3 +318,64 @@ def test_every_trade_is_accounted_for():
     named = (bar_kernel.TAKEN, bar_kernel.DUPLICATE, bar_kernel.LATE, bar_kernel.OUTSIDE)
     assert [int(counts[at]) for at in named] == [2, 1, 1, 1]
     assert len(rows_of(store.closed)) == 0
+
+
+def test_a_polled_symbol_has_what_its_polls_count_further_in_the_minute_in_which_they_came():
+    items = [
+        poll("08:59:00", 900, 90.0),  # may still show the day before
+        poll("09:00:10", 5, 100.0),
+        poll("09:00:50", 7, 101.0),
+        at("09:01:00"),
+        poll("09:01:10", 7, 101.0),
+        at("09:02:00"),
+        poll("09:02:10", 9, 102.0),
+        poll("09:02:40", 8, 101.5),  # an old answer of another server
+        poll("09:02:50", 9, 102.5),
+        at("09:03:00"),
+    ]
+    assert served(*items, polled_of=lambda _: {"P"}) == [
+        ("P", "09:00", 101.0, 7),
+        ("P", "09:01", 101.0, 0),
+        ("P", "09:02", 102.5, 2),
+    ]
+
+
+def test_what_a_late_poll_counts_is_in_the_next_ones_minute():
+    items = [poll("09:00:10", 5), at("09:01:00"), poll("09:00:59", 8), poll("09:01:30", 9, 99.0), at("09:02:00")]
+    assert served(*items, polled_of=lambda _: {"P"}) == [("P", "09:00", 100.0, 5), ("P", "09:01", 99.0, 4)]
+
+
+def test_polls_of_a_symbol_that_streams_are_no_bars():
+    assert served(poll("09:00:10", 5, symbol="A"), at("09:01:00"), polled_of=lambda _: {"P"}) == []
+    assert served(poll("09:00:10", 5), at("09:01:00")) == []
+
+
+@pytest.mark.parametrize("cut", range(1, 6))
+def test_a_polled_symbol_that_trades_has_trades_from_then_on_however_the_log_is_cut(tmp_path: Path, cut: int):
+    items = [
+        poll("09:00:10", 5, 100.0),
+        trade("09:00:20", 8, 101.0, 3, symbol="P"),
+        poll("09:00:30", 10, 105.0),
+        trade("09:00:40", 9, 102.0, 1, symbol="P"),
+        at("09:01:00"),
+        poll("09:01:10", 20, 106.0),
+        at("09:02:00"),
+    ]
+    store = MemoryFeatureStore()
+    for first, part in ((0, items[:cut]), (cut, items[cut:])):
+        sink = FeatureSink(store, keep=tmp_path / "features.state", polled_of=lambda _: {"P"})
+        sink.write(events(*part, first=first))
+        sink.close()
+    assert short(store.closed) == [("P", "09:00", 102.0, 9), ("P", "09:01", 102.0, 0)]
+
+
+def test_a_bar_of_polls_says_so():
+    from hosu.features import served as rows
+
+    store = MemoryFeatureStore()
+    sink = FeatureSink(store, polled_of=lambda _: {"P"})
+    sink.write(events(poll("09:00:10", 5), trade("09:00:10", 5), at("09:01:00"), at("09:02:00")))
+    sink.close()
+    table = rows.rows_of(store.closed)
+    found = zip(table.column("symbol").to_pylist(), table.column("source").to_pylist(), strict=True)
+    assert sorted(found, key=str) == [("A", "trades"), ("A", None), ("P", "poll"), ("P", None)]

@@ -1,4 +1,4 @@
-"""The trades of a batch as arrays: of one scope, whole, and behind a place in the log."""
+"""Trades and polls of a batch as arrays: of one scope, whole, and behind a place in the log."""
 
 from __future__ import annotations
 
@@ -11,19 +11,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     import numpy.typing as npt
 
     Ints = npt.NDArray[np.int64]
     Floats = npt.NDArray[np.float64]
 
-_NEEDED: Final = ("symbol", "scope", "date", "cum_volume", "price", "size", "ts_event")
-
 
 @dataclass(frozen=True, slots=True)
-class TradeRows:
-    """Trades in the order of the log; ``n`` rows.
+class MarketRows:
+    """Trades, or polls of the current price, in the order of the log; ``n`` rows.
 
     Attributes:
         symbols, dates: what ``symbol`` and ``date`` count, each once; of the dates some may not occur.
@@ -32,8 +30,8 @@ class TradeRows:
         date: (n,) place in ``dates``.
         cum: (n,) cumulative volume of the day.
         price: (n,) won.
-        size: (n,) shares.
-        ts: (n,) when it happened, UTC microseconds.
+        ts: (n,) when it happened, of a poll when it came, UTC microseconds.
+        size: (n,) shares; of a poll none.
     """
 
     symbols: list[str]
@@ -43,19 +41,31 @@ class TradeRows:
     date: Ints
     cum: Ints
     price: Floats
-    size: Ints
     ts: Ints
+    size: Ints
 
     def __len__(self) -> int:
         return len(self.lsn)
 
     @classmethod
-    def of(cls, rows: pa.RecordBatch | None, after_lsn: int, scope: str) -> Self | None:
+    def trades(cls, rows: pa.RecordBatch | None, after_lsn: int, scope: str) -> Self | None:
         """The trades among ``rows`` (table ``trades``) behind ``after_lsn``; one without price, size, time or
         cumulative volume is left out. None for none."""
+        return cls._of(rows, after_lsn, scope, (*_NUMBERS, ("ts_event", np.int64), ("size", np.int64)))
+
+    @classmethod
+    def polls(cls, rows: pa.RecordBatch | None, after_lsn: int, scope: str) -> Self | None:
+        """The polls among ``rows`` (table ``snapshots``) behind ``after_lsn``; one without price or cumulative volume
+        is left out. None for none."""
+        return cls._of(rows, after_lsn, scope, (*_NUMBERS, ("ts_recv", np.int64)))
+
+    @classmethod
+    def _of(
+        cls, rows: pa.RecordBatch | None, after_lsn: int, scope: str, numbers: Sequence[tuple[str, Any]]
+    ) -> Self | None:
         if rows is None:
             return None
-        rows = _whole(rows)
+        rows = _whole(rows, ("symbol", "scope", "date", *(name for name, _ in numbers)))
         scopes, scope_of = _coded(rows.column("scope"))
         lsn = _numbers(rows, "lsn", np.int64)
         keep = lsn > after_lsn
@@ -64,11 +74,23 @@ class TradeRows:
         if not keep.any():
             return None
         dates, date = _coded(rows.column("date"))
-        arrays: list[Any] = [lsn, date, *(_numbers(rows, name, kind) for name, kind in _KINDS)]
+        arrays: list[Any] = [lsn, date, *(_numbers(rows, name, kind) for name, kind in numbers)]
         if not keep.all():
             arrays = [values[keep] for values in arrays]
         symbols, symbol = _occurring(rows.column("symbol"), keep)
-        return cls(symbols, dates, arrays[0], symbol, *arrays[1:])
+        lsns, days, cum, price, ts, *size = arrays
+        return cls(symbols, dates, lsns, symbol, days, cum, price, ts, size[0] if size else np.zeros(0, np.int64))
+
+    def day_begins(self) -> list[int]:
+        """The records at which the date changes."""
+        changes: list[int] = self.lsn[np.flatnonzero(np.diff(self.date)) + 1].tolist()
+        return changes
+
+    def firsts(self, date: str, symbols: Collection[str]) -> list[int]:
+        """The records of the first rows of these symbols on a date."""
+        mine = self.date == self.dates.index(date)
+        places = [np.flatnonzero(mine & (self.symbol == self.symbols.index(symbol))) for symbol in symbols]
+        return [int(self.lsn[place[0]]) for place in places if place.size]
 
     def days(self, first: int, end: int) -> Iterator[tuple[str, int, int]]:
         """Runs of one date among the rows ``first <= row < end``: (date, first, end)."""
@@ -78,11 +100,11 @@ class TradeRows:
                 yield self.dates[int(self.date[begin])], begin, behind
 
 
-_KINDS: Final = (("cum_volume", np.int64), ("price", np.float64), ("size", np.int64), ("ts_event", np.int64))
+_NUMBERS: Final = (("cum_volume", np.int64), ("price", np.float64))
 
 
-def _whole(rows: pa.RecordBatch) -> pa.RecordBatch:
-    lacking = [name for name in _NEEDED if rows.column(name).null_count]
+def _whole(rows: pa.RecordBatch, needed: Sequence[str]) -> pa.RecordBatch:
+    lacking = [name for name in needed if rows.column(name).null_count]
     for name in lacking:
         rows = rows.filter(pc.is_valid(rows.column(name)))
     return rows
