@@ -100,15 +100,21 @@ class OnlineBars:
         self._last_close = np.ascontiguousarray(kernel.last_closes(self._ints))
         self._close, self._volume = np.zeros((minutes, room), np.int64), np.zeros((minutes, room), np.int64)
 
-    def code_of(self, symbol: str) -> int:
-        """The symbol's number, a new one if it has none."""
-        code = self._place.get(symbol)
-        if code is None:
-            code = self._place[symbol] = len(self.symbols)
-            self.symbols.append(symbol)
-            if code >= len(self._last_cum):
-                self._grow(2 * len(self._last_cum))
-        return code
+    def codes_of(self, symbols: Sequence[str], allowed: Collection[str] | None = None) -> Ints:
+        """The symbols' numbers; one that has none gets a new one, or -1 where it is not among those allowed (None: all
+        are)."""
+        known = self._place.get
+        codes = [known(symbol, -1) for symbol in symbols]
+        if -1 in codes or allowed is not None:
+            for at, symbol in enumerate(symbols):
+                if allowed is not None and symbol not in allowed:
+                    codes[at] = -1
+                elif codes[at] < 0:
+                    codes[at] = self._place[symbol] = len(self.symbols)
+                    self.symbols.append(symbol)
+        if len(self.symbols) > len(self._last_cum):
+            self._grow(2 * len(self.symbols))
+        return np.array(codes, np.int64)
 
     def _grow(self, room: int) -> None:
         for name in ("_ints", "_floats", "_last_cum", "_late", "_last_close"):
@@ -126,7 +132,7 @@ class OnlineBars:
         """Takes trades of the day, in the order of the log; returns the latest time among them, 0 for none.
 
         Args:
-            code: (n,) from ``code_of``; -1 is passed over.
+            code: (n,) from ``codes_of``; -1 is passed over.
             cum: (n,) cumulative volume of the day, this trade included.
             price: (n,) won.
             size: (n,) shares.
@@ -155,7 +161,7 @@ class OnlineBars:
         """Takes polls of the current price of symbols that do not stream, in the order of the log.
 
         Args:
-            code: (n,) from ``code_of``; -1 is passed over.
+            code: (n,) from ``codes_of``; -1 is passed over.
             cum: (n,) cumulative volume of the day.
             price: (n,) won.
             ts_us: (n,) when they came, UTC microseconds.

@@ -24,6 +24,7 @@ from hosu.features.market_rows import MarketRows
 from hosu.features.online_bars import chosen_states
 from hosu.features.served import SCOPE, Closed
 from hosu.features.store import Begin
+from hosu.lake.storage import disk_error
 from hosu.market.calendar import business_day
 from hosu.replacing import replace_file
 
@@ -161,6 +162,11 @@ class FeatureSink:
         """Commits the rows held and lays down the state."""
         self._lay_down()
 
+    def remembered(self) -> bytes:
+        """What a restart would go on from, as bytes."""
+        self._kept.market_us = self.market_us
+        return pack(self._kept)
+
     @property
     def facts(self) -> dict[str, int]:
         """For the status."""
@@ -203,8 +209,10 @@ class FeatureSink:
             return
         self._store.sync()
         if self._path is not None:
-            self._kept.market_us = self.market_us
-            replace_file(self._path, pack(self._kept))
+            try:
+                replace_file(self._path, self.remembered())
+            except OSError as error:
+                raise disk_error(str(self._path), str(error)) from error
         self._saved_lsn = self._kept.lsn
 
     def _commit(self) -> None:
@@ -234,7 +242,7 @@ class FeatureSink:
         cuts: set[tuple[int, int | None]] = {(batch.last_lsn + 1, None)}
         for rows in (trades, polls):
             cuts.update((lsn, None) for lsn in (rows.day_begins() if rows is not None else ()))
-        if trades is not None:
+        if trades is not None and self._polled_of is not None:
             for date in trades.dates:
                 polled = self._polled_on(date).intersection(trades.symbols)
                 cuts.update((lsn, None) for lsn in trades.firsts(date, polled))
@@ -260,7 +268,7 @@ class FeatureSink:
         late = bars.counts[bar_kernel.LATE]
         if self._polled:
             self._kept.streamed |= self._polled.intersection(trades.symbols)
-        codes = np.array([self._code(symbol) for symbol in trades.symbols], np.int64)
+        codes = bars.codes_of(trades.symbols, self._allowed)
         latest = bars.take(
             codes[trades.symbol[rows]], trades.cum[rows], trades.price[rows], trades.size[rows], trades.ts[rows]
         )
@@ -271,11 +279,8 @@ class FeatureSink:
     def _take_polls(self, polls: MarketRows, first: int, end: int) -> None:
         bars, rows = self._kept.bars, slice(first, end)
         only = self._polled - self._kept.streamed
-        codes = np.array([self._code(symbol) if symbol in only else -1 for symbol in polls.symbols], np.int64)
+        codes = bars.codes_of(polls.symbols, only if self._allowed is None else only & self._allowed)
         bars.take_polls(codes[polls.symbol[rows]], polls.cum[rows], polls.price[rows], polls.ts[rows])
-
-    def _code(self, symbol: str) -> int:
-        return self._kept.bars.code_of(symbol) if self._allowed is None or symbol in self._allowed else -1
 
     def _tell_late(self) -> None:
         late = self._kept.bars.late
@@ -359,7 +364,7 @@ class FeatureSink:
     def _beginning(self, date: str, lsn: int) -> Begin | None:
         """What a day begins with; None: with what is remembered."""
         kept = self._kept
-        if self._covered >= lsn:  # read again: it began once, and may have been served since
+        if self._covered >= lsn and "@" not in kept.base:  # read again: it began once, and may have been served since
             label = self._store.began(date, kept.wal_id)
             if label is not None and "+" in label and kept.bars.date:
                 return None

@@ -1,5 +1,6 @@
 """Minutes as they come in: what is taken, what is late, what is empty."""
 
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from feature_parts import DAY, MemoryFeatureStore, at, events, poll, rows_of, short, trade
 
 from hosu.collect.sinks import EventBatch
-from hosu.errors import LogGapError
+from hosu.errors import LakeFullError, LogGapError
 from hosu.features import bar_kernel
 from hosu.features.batch import States
 from hosu.features.sink import FeatureConfig, FeatureSink
@@ -379,3 +380,29 @@ def test_a_bar_of_polls_says_so():
     table = rows.rows_of(store.closed)
     found = zip(table.column("symbol").to_pylist(), table.column("source").to_pylist(), strict=True)
     assert sorted(found, key=str) == [("A", "trades"), ("A", None), ("P", "poll"), ("P", None)]
+
+
+def test_a_state_that_the_disk_refuses_is_laid_down_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    sink = FeatureSink(MemoryFeatureStore(), keep=tmp_path / "features.state")
+    sink.write(events(trade("09:00:01", 1)))
+
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hosu.features.sink.replace_file", full)
+        with pytest.raises(LakeFullError):
+            sink.sync()
+    sink.sync()
+    assert FeatureSink(MemoryFeatureStore(), keep=tmp_path / "features.state").resume_after("w1") == 0
+
+
+def test_who_begins_in_mid_log_does_not_say_that_it_began_with_the_day():
+    store = MemoryFeatureStore()
+    sink = FeatureSink(store)
+    sink.write(events(trade("09:00:01", 1), at("09:01:00"), trade("09:01:01", 2), at("09:02:00")))
+    sink.close()
+    again = FeatureSink(store, floors={"w1": 1})  # the state is lost, and so is the begin of the log
+    again.write(events(trade("09:01:01", 2), at("09:02:00"), at("09:03:00"), first=2))
+    again.close()
+    assert [(each.lsn, each.began) for each in store.closed] == [(1, "new"), (3, "new"), (4, "new@1")]
