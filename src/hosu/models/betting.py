@@ -142,7 +142,7 @@ def challenge(differences: Floats, number: int) -> Standing:
     return Standing(Outcome.OPEN, len(known), *last, enough)
 
 
-def _ended(blocks: int, is_better: bool, is_worse: bool) -> Outcome:  # noqa: FBT001
+def _ended(blocks: int, is_better: bool, is_worse: bool) -> Outcome:
     if is_worse:
         return Outcome.DROP
     if is_better and blocks >= MIN_BLOCKS:

@@ -1,0 +1,192 @@
+"""Predictions behind the closing auction, from the rows of indicators and features: ``hosu predict``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date as Date  # noqa: N812
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+import structlog
+
+from hosu.clock import SystemClock
+from hosu.errors import HosuError, InputError
+from hosu.features.dated_rules import hours
+from hosu.features.definitions import SCALE_FREE_V1
+from hosu.lake.bar_sources import COVERAGE
+from hosu.lake.sql import SqlConfig, combine
+from hosu.market.calendar import next_session
+from hosu.market.day_plan import Scope
+from hosu.models.journal import TABLE, add_new
+from hosu.models.predictor import SCHEMA, BarFacts, predict
+from hosu.models.registry import Registry
+from hosu.models.seats import HORIZONS, Seats, models_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hosu.clock import Clock
+    from hosu.features.definitions import FeatureSet
+    from hosu.features.panel import Floats
+    from hosu.lake.lake import Lake
+
+_log = structlog.get_logger(__name__)
+
+_FEATURES: Final = "ml_features"
+_BARS: Final = "technical_indicators"
+_ROWS: Final = """
+WITH known AS (SELECT symbol, state FROM coverage WHERE scope = 'KRX'
+               QUALIFY row_number() OVER (PARTITION BY symbol ORDER BY revision DESC, built_at DESC) = 1)
+SELECT b.symbol, epoch_us(b.ts) AS ts, b.close, b.volume, b.source, f.features, k.state
+FROM bars b JOIN features f ON f.symbol = b.symbol AND f.scope = b.scope AND f.ts = b.ts
+LEFT JOIN known k ON k.symbol = b.symbol
+WHERE f.feature_set = '{feature_set}' AND b.scope = 'KRX' ORDER BY b.symbol
+"""
+_CERTAIN: Final = "certified"
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """What was predicted of one date.
+
+    Attributes:
+        date: ``YYYY-MM-DD``.
+        rows: of ``predictions``, without ``date``, of all models asked for.
+        added: how many of them are new in the journal.
+        too_late: whether the outcome may be known already, so that nothing was journaled.
+    """
+
+    date: str
+    rows: pa.Table
+    added: int
+    too_late: bool
+
+
+def predict_day(
+    lake: Lake,
+    date: str | None = None,
+    *,
+    models: Sequence[str] | None = None,
+    features: FeatureSet = SCALE_FREE_V1,
+    journal: bool = True,
+    clock: Clock | None = None,
+    config: SqlConfig | None = None,
+) -> Predicted:
+    """Predicts what comes after a day, with champion and challenger of each daily model, and journals it.
+
+    Once the next session has opened, what can be entered is over: nothing is journaled then, and every row abstains.
+
+    Args:
+        lake: whose rows of indicators and features.
+        date: of the bars; None: the newest there are.
+        models: ``day-1``, ``day-5``; None: both.
+        features: the set that is served.
+        journal: whether it is written down.
+        clock: for now.
+        config: what DuckDB may take.
+
+    Raises:
+        InputError: no features of that date or set, or an unknown model.
+        TableCorruptError, QueryError, LakeFullError, CommitConflictError: the lake cannot be read or written.
+    """
+    timer, asked = clock or SystemClock(), _asked(models)
+    chosen = date or newest(lake)
+    bars, made = bars_of_day(lake, chosen, features, timer.now_us(), config or SqlConfig())
+    seats = Seats(lake, Registry(lake, timer), asked, features)
+    seats.refresh()
+    tables = []
+    for seat in seats.now:
+        try:
+            now, names = timer.now_us(), features.features
+            tables.append(predict(seat, bars, made, feature_set=features.version, names=names, made_at=now))
+        except HosuError as error:
+            _log.error("no prediction", model=seat.served.facts.model, version=seat.version, error=str(error))
+    rows = pa.concat_tables([SCHEMA.empty_table(), *tables])
+    too_late = timer.now_us() >= entry_us(chosen)
+    added = add_new(lake, TABLE, {chosen: rows}) if journal and not too_late else 0
+    return Predicted(chosen, rows, added, too_late)
+
+
+def _asked(models: Sequence[str] | None) -> tuple[str, ...]:
+    daily = models_of("day")
+    for model in models or ():
+        if model not in daily:
+            what = "is predicted live, at each minute's close" if model in HORIZONS else "does not exist"
+            raise InputError(f"model {model!r}", what, f"choose {' or '.join(daily)}")
+    return tuple(models or daily)
+
+
+def newest(lake: Lake) -> str:
+    """The newest date of which there are features.
+
+    Raises:
+        InputError: there are none.
+    """
+    table = lake.find(_FEATURES)
+    dates = table.dates() if table is not None else []
+    if not dates:
+        raise InputError("features of days", "are not in this lake", "build them with `hosu features build`")
+    return dates[-1]
+
+
+def entry_us(date: str) -> int:
+    """When what was decided on that day is entered: the next session's open, UTC microseconds.
+
+    Raises:
+        CalendarRangeError: the next session is beyond the calendar that is known.
+    """
+    following = next_session(Date.fromisoformat(date))
+    number = following.year * 10_000 + following.month * 100 + following.day
+    return int(hours([number], Scope.KRX).open[0])
+
+
+def bars_of_day(lake: Lake, date: str, features: FeatureSet, now_us: int, config: SqlConfig) -> tuple[BarFacts, Floats]:
+    """The bars of a date, and their features (n, k).
+
+    Raises:
+        InputError: there are none.
+        NoSessionError: there was no session that day.
+    """
+    found = _rows(lake, date, features, config)
+    if not found.num_rows:
+        fault = f"of {features.version} are not in this lake"
+        raise InputError(f"features of {date}", fault, "build them with `hosu features build`")
+    count, volume = found.num_rows, found.column("volume").to_numpy()
+    symbols = np.array(found.column("symbol").to_pylist(), object)
+    decided = int(hours([int(date.replace("-", ""))], Scope.KRX).close[0])
+    late = f"stale: what was decided on {date} would have been entered already" if now_us >= entry_us(date) else None
+    stale = [late or (None if each > 0 else "stale: no trade on this day") for each in volume.tolist()]
+    bars = BarFacts(
+        date=date,
+        symbol=symbols,
+        ts=found.column("ts").to_numpy(),
+        decided_at=np.full(count, decided),
+        price=found.column("close").to_numpy(),
+        source=np.array(found.column("source").to_pylist(), object),
+        stale=np.array(stale, object),
+        distrust=np.array([_doubt(state) for state in found.column("state").to_pylist()], object),
+    )
+    return bars, _vectors(found.column("features").to_pylist(), len(features.features))
+
+
+def _rows(lake: Lake, date: str, features: FeatureSet, config: SqlConfig) -> pa.Table:
+    tables = {"bars": lake.find(_BARS), "features": lake.find(_FEATURES), "coverage": lake.find(COVERAGE)}
+    files = {name: (table, table.files(date)) for name, table in tables.items() if table is not None}
+    beside = {}
+    for name, place in (("bars", _BARS), ("features", _FEATURES), ("coverage", COVERAGE)):
+        if name not in files:
+            beside[name] = lake.spec(place).schema.empty_table()
+    sql = _ROWS.format(feature_set=features.version)
+    return combine(lake.storage, sql, files=files, beside=beside, config=config)
+
+
+def _doubt(state: str | None) -> str | None:
+    if state == _CERTAIN:
+        return None
+    return f"uncertified day: {'no ledger' if state is None else state}"
+
+
+def _vectors(rows: list[list[float] | None], width: int) -> Floats:
+    null = [float("nan")] * width
+    return np.array([row if row is not None else null for row in rows], np.float64).reshape(-1, width)

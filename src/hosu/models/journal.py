@@ -1,0 +1,133 @@
+"""The journal: what was predicted, written down before the outcome is known, once, and never changed.
+
+Live rows are told apart by the log: a commit says of each model and version up to which record of which log its
+predictions are there, so that bars that come again after a restart add nothing. Rows of days are told apart by their
+keys: what is there already is left out, and two writers at once cannot both add, since each commit carries the next
+number of one application transaction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+
+from hosu.errors import CommitConflictError
+from hosu.lake.parquet import encode, live_name
+from hosu.lake.sql import SqlConfig, combine
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from hosu.lake.delta import Table
+    from hosu.lake.lake import Lake
+
+TABLE: Final = "predictions"
+OUTCOMES: Final = "outcomes"
+KEY: Final = ("symbol", "scope", "ts", "interval", "horizon", "model", "model_version")
+"""What tells predictions, and their outcomes, of one date apart."""
+_TRIES: Final = 20
+_KNOWN: Final = "SELECT given.* FROM given ANTI JOIN kept USING ({key})"
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Rows of one model and version at one close of bars, without ``date``."""
+
+    model: str
+    version: int
+    rows: pa.Table
+
+
+class LiveJournal:
+    """Adds predictions made on the stream. For one thread at a time.
+
+    Args:
+        lake: where the journal is.
+    """
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+        self._table: Table | None = None
+        self._covered: dict[str, int] = {}
+
+    def covers(self, wal_id: str, model: str, version: int) -> int:
+        """The record of that log up to which this version's predictions are there; -1 for none."""
+        name = _live(wal_id, model, version)
+        if name not in self._covered:
+            table = self._table or self._lake.find(TABLE)
+            self._covered[name] = -1 if table is None else table.covered(name)
+        return self._covered[name]
+
+    def add(self, date: str, wal_id: str, lsn: int, answered: Sequence[Answered]) -> int:
+        """Adds what was answered when that record closed bars, in one commit; returns how many rows were new.
+
+        Raises:
+            CommitConflictError: somebody else writes predictions of the same log.
+            LakeFullError, LakeReadOnlyError, LakeUnreachableError: the lake does not take them; may be called again.
+        """
+        fresh = [each for each in answered if self.covers(wal_id, each.model, each.version) < lsn]
+        if not fresh:
+            return 0
+        if self._table is None:
+            self._table = self._lake.table(TABLE)
+        rows = pa.concat_tables([each.rows for each in fresh])
+        file = self._table.store(date, live_name(), encode(self._table.spec, rows))
+        covers = {_live(wal_id, each.model, each.version): lsn for each in fresh}
+        self._covered.clear()  # whatever becomes of the commit, what is covered is then asked anew
+        self._table.append([file], covers)
+        self._covered.update(covers)
+        return int(rows.num_rows)
+
+    def sync(self) -> None:
+        """Returns when everything added would survive a power cut."""
+        if self._table is not None:
+            self._table.sync()
+
+
+def _live(wal_id: str, model: str, version: int) -> str:
+    return f"hosu:predictions:{wal_id}:{model}:{version}"
+
+
+def add_new(lake: Lake, name: str, rows_by_date: Mapping[str, pa.Table]) -> int:
+    """Adds rows of ``predictions`` or ``outcomes`` whose keys are not there yet, in one commit; returns how many.
+
+    Args:
+        lake: where the table is.
+        name: of the table.
+        rows_by_date: rows by date, without ``date``; no key twice.
+
+    Raises:
+        CommitConflictError: others write all the time; nothing was added.
+    """
+    table = lake.table(name)
+    for _ in range(_TRIES):
+        table.refresh()
+        fresh = {date: _unknown(lake, table, date, rows) for date, rows in rows_by_date.items()}
+        files = [
+            table.store(date, live_name(), encode(table.spec, rows)) for date, rows in fresh.items() if rows.num_rows
+        ]
+        if not files:
+            return 0
+        try:
+            table.append(files, {_fence(name): table.covered(_fence(name)) + 1})
+        except CommitConflictError:
+            continue
+        table.sync()
+        return sum(file.rows for file in files)
+    raise CommitConflictError(name, "others write to it all the time")
+
+
+def _unknown(lake: Lake, table: Table, date: str, rows: pa.Table) -> pa.Table:
+    files = table.files(date)
+    if not files or not rows.num_rows:
+        return rows
+    sql = _KNOWN.format(key=", ".join(KEY))
+    beside = {"given": rows}
+    found = combine(lake.storage, sql, files={"kept": (table, files)}, beside=beside, config=SqlConfig())
+    return found.cast(rows.schema)
+
+
+def _fence(name: str) -> str:
+    return f"hosu:{name}"

@@ -1,0 +1,228 @@
+"""Predictions at the close of each minute, beside the stream: a listener for what the feature sink closes.
+
+The sink's thread only hands over; one thread of its own predicts and journals, another looks after the registry, so
+that neither reading the broker nor a bar waits for a model to be loaded. The queue between never drops: where it is
+full the sink waits, lags, and reads on from the log.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import structlog
+
+from hosu.collect.latency import Histogram
+from hosu.errors import HosuError
+from hosu.market.bars import BarSource
+from hosu.models.journal import Answered, LiveJournal
+from hosu.models.predictor import BarFacts, predict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Protocol
+
+    import pyarrow as pa
+
+    from hosu.clock import Clock
+    from hosu.features.definitions import FeatureSet
+    from hosu.features.panel import Flags, Floats, Ints
+    from hosu.models.predictor import Seat
+    from hosu.models.seats import Seats
+
+    class Closed(Protocol):
+        """What one record closed; see ``features.served.Closed``."""
+
+        @property
+        def wal_id(self) -> str: ...
+        @property
+        def lsn(self) -> int: ...
+        @property
+        def date(self) -> str: ...
+        @property
+        def names(self) -> tuple[str, ...]: ...
+        @property
+        def code(self) -> Ints: ...
+        @property
+        def ts(self) -> Ints: ...
+        @property
+        def close(self) -> Ints: ...
+        @property
+        def traded(self) -> Flags: ...
+        @property
+        def outputs(self) -> Floats: ...
+
+
+_log = structlog.get_logger(__name__)
+
+MINUTE_US: Final = 60_000_000
+LATE_US: Final = 30_000_000
+"""A minute whose close is longer ago is stale: what could be entered then is over."""
+_QUEUE: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Handed:
+    closed: Closed
+    at: float  # monotonic seconds
+
+
+class Live:
+    """Predicts with every seat at every close. ``on_close`` goes into ``FeatureSink.on_close``.
+
+    Attributes:
+        latency: from a close being handed over to its predictions being made, microseconds; one a close.
+        rows: predictions journaled.
+        failed: how often a model did not answer, or the lake did not take what was answered; the latter are held and
+            tried again at the next close.
+        on_rows: called with (date, rows of ``predictions``) after they are made, in the predicting thread.
+    """
+
+    def __init__(
+        self,
+        seats: Seats,
+        journal: LiveJournal,
+        features: FeatureSet,
+        *,
+        clock: Clock,
+        holes: Callable[[str], Mapping[str, str]] = lambda _: {},
+        size: int = _QUEUE,
+    ) -> None:
+        """Nothing runs yet: ``start`` does that.
+
+        Args:
+            seats: who answers.
+            journal: where predictions go.
+            features: what is made of the kernel's outputs.
+            clock: for when predictions are made and how long it took.
+            holes: of a date, what is known to be wrong with a symbol's day so far, in words, by symbol.
+            size: closes that may wait.
+        """
+        self._seats, self._journal, self._features, self._clock, self._holes = seats, journal, features, clock, holes
+        self._waiting: queue.Queue[_Handed | None] = queue.Queue(size)
+        self._changed = threading.Semaphore(0)
+        self._ending = False
+        self._held: list[tuple[str, str, int, list[Answered]]] = []
+        self._threads: list[threading.Thread] = []
+        self.latency = Histogram()
+        self.on_rows: list[Callable[[str, pa.Table], object]] = []
+        self.rows = self.failed = 0
+
+    def on_close(self, closed: Closed) -> None:
+        """Takes over what was closed; waits only where ``size`` closes wait already."""
+        self._waiting.put(_Handed(closed, self._clock.monotonic()))
+
+    def start(self) -> None:
+        """Begins to predict, with whoever the registry seats now."""
+        self._seats.refresh()
+        self._threads = [
+            threading.Thread(target=self._run, name="predict"),
+            threading.Thread(target=self._look, name="predict-seats", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Returns when everything that was handed over is predicted and would survive a power cut."""
+        self._waiting.put(None)
+        self._ending = True
+        self._changed.release()
+        for thread in self._threads:
+            thread.join()
+        self._keep()
+        self._journal.sync()
+
+    def _run(self) -> None:
+        while (handed := self._waiting.get()) is not None:
+            try:
+                self.take(handed.closed, handed.at)
+            except Exception:  # noqa: BLE001  the thread's last door: the next bar must not wait for ever
+                self.failed += 1
+                _log.exception("a close was not predicted", lsn=handed.closed.lsn)
+            self._changed.release()  # between bars
+
+    def _look(self) -> None:
+        while not self._ending:
+            self._changed.acquire()
+            while self._changed.acquire(blocking=False):
+                pass
+            if not self._ending:
+                self._seats.refresh()
+
+    def take(self, closed: Closed, since: float | None = None) -> None:
+        """Predicts and journals one close in this thread. Bars that came before and are journaled add nothing.
+
+        Args:
+            closed: what was closed.
+            since: when it was handed over, monotonic seconds; None: not measured.
+        """
+        features = self._features.make(closed.outputs, closed.close / 100.0)
+        bars = bars_of(closed, self._clock.now_us(), self._holes(closed.date))
+        answered = [each for seat in self._seats.now if (each := self._answer(seat, closed, bars, features))]
+        if since is not None:
+            passed = (self._clock.monotonic() - since) * 1e6
+            self.latency.observe(np.array([int(passed)], np.int64))
+        for each in answered:
+            for listener in self.on_rows:
+                listener(closed.date, each.rows)
+        if answered:
+            self._held.append((closed.date, closed.wal_id, closed.lsn, answered))
+        self._keep()
+
+    def _answer(self, seat: Seat, closed: Closed, bars: BarFacts, features: Floats) -> Answered | None:
+        model, version = seat.served.facts.model, seat.version
+        if not len(bars) or self._journal.covers(closed.wal_id, model, version) >= closed.lsn:
+            return None
+        names, version_of = self._features.features, self._features.version
+        try:
+            rows = predict(seat, bars, features, feature_set=version_of, names=names, made_at=self._clock.now_us())
+        except HosuError as error:
+            self.failed += 1
+            _log.error("no prediction", model=model, version=version, lsn=closed.lsn, error=str(error))
+            return None
+        return Answered(model, version, rows)
+
+    def _keep(self) -> None:
+        """Journals what is held. What the lake does not take now is held for the next close."""
+        while self._held:
+            try:
+                self.rows += self._journal.add(*self._held[0])
+            except HosuError as error:
+                self.failed += 1
+                _log.error("predictions cannot be journaled now", closes=len(self._held), error=str(error))
+                return
+            self._held.pop(0)
+
+
+def bars_of(closed: Closed, now_us: int, holes: Mapping[str, str]) -> BarFacts:
+    """What is decided on at a close.
+
+    Args:
+        closed: what was closed.
+        now_us: UTC microseconds; a close longer ago than ``LATE_US`` is stale.
+        holes: what is known to be wrong with a symbol's day, by symbol.
+    """
+    symbol = np.array(closed.names, object)[closed.code]
+    decided = closed.ts + MINUTE_US
+    traded = closed.traded.tolist()
+    source = np.array([str(BarSource.TRADES) if each else None for each in traded], object)
+    stale = np.array([None if each else "stale: no trade in this minute" for each in traded], object)
+    late = now_us - decided
+    for row in np.flatnonzero(late > LATE_US).tolist():
+        stale[row] = f"stale: the bar closed {late[row] / 1e6:.0f} s ago"
+    distrust = np.array([holes.get(each) for each in symbol.tolist()], object)
+    return BarFacts(
+        date=closed.date,
+        symbol=symbol,
+        ts=closed.ts,
+        decided_at=decided,
+        price=closed.close / 100.0,
+        source=source,
+        stale=stale,
+        distrust=distrust,
+        wal_id=closed.wal_id,
+        lsn=closed.lsn,
+    )
