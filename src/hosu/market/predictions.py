@@ -52,6 +52,8 @@ _OUTCOMES: Final = pa.schema(
         pa.field("band", pa.float64()),  # |ret_ex| up to this is a small move
         pa.field("direction", pa.int8()),  # what it was: -1, 0, 1; null without a label
         pa.field("reason", pa.string()),  # why there is no label; null where there is
+        pa.field("half_spread", pa.float64()),  # at t, one side, as a share of the price
+        pa.field("value_20", pa.float64()),  # median value of 20 days known at t, won
         pa.field("brier", pa.float64()),  # of the three probabilities; null where it abstained
         pa.field("scored_at", TIMESTAMP),
     ]

@@ -1,0 +1,173 @@
+"""Predictions and what became of them, as arrays: what live figures, bets and drift are reckoned from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from hosu.features.panel import LabelledRows
+from hosu.lake.sql import SqlConfig, combine
+from hosu.models.journal import KEY, OUTCOMES, TABLE
+from hosu.models.scores import MIN_SYMBOLS, rank_ic, sections
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from hosu.features.panel import Flags, Floats, Ints
+    from hosu.lake.lake import Lake
+
+_SEOUL_US: Final = 9 * 3_600_000_000
+_DAY_US: Final = 86_400_000_000
+_JOINED: Final = """
+SELECT p.date, p.symbol, p.model_version AS version, epoch_us(p.decided_at) AS t, p.price, p.score, p.p_down, p.p_flat,
+       p.p_up, p.predicted_price / p.price - 1 AS expected, p.abstained IS NOT NULL AS abstained,
+       epoch_us(o.entered_at) AS t0, epoch_us(o.left_at) AS t1, o.ret_px, o.ret_ex, o.band, o.direction, o.half_spread,
+       o.value_20
+FROM predictions p JOIN outcomes o USING (date, {key})
+WHERE p.model = '{model}' AND o.direction IS NOT NULL ORDER BY version, t, p.symbol
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Matured:
+    """Labelled predictions of one version of a model; ``n`` rows in order of (t, symbol).
+
+    Attributes:
+        model, version: which.
+        rows: what was decided and what became of it; without features.
+        probabilities: (n, 3) of -1, 0 and 1.
+        score: (n,) NaN where it abstained.
+        expected: (n,) return that was predicted; NaN where it abstained.
+    """
+
+    model: str
+    version: int
+    rows: LabelledRows
+    probabilities: Floats
+    score: Floats
+    expected: Floats
+
+    @property
+    def answered(self) -> Flags:
+        """(n,) whether it did not abstain."""
+        found: Flags = np.isfinite(self.score)
+        return found
+
+
+def matured(lake: Lake, model: str, config: SqlConfig | None = None) -> tuple[Matured, ...]:
+    """Every version of a model with at least one labelled prediction, by number.
+
+    Raises:
+        TableCorruptError, QueryError, LakeFullError: the lake cannot be read.
+    """
+    predictions, outcomes = lake.find(TABLE), lake.find(OUTCOMES)
+    if predictions is None or outcomes is None:
+        return ()
+    files = {TABLE: (predictions, predictions.files()), OUTCOMES: (outcomes, outcomes.files())}
+    sql = _JOINED.format(key=", ".join(KEY), model=model)
+    found = combine(lake.storage, sql, files=files, beside={}, config=config or SqlConfig())
+    version = found.column("version").to_numpy()
+    numbers, first, count = np.unique(version, return_index=True, return_counts=True)
+    parts = zip(numbers.tolist(), first.tolist(), count.tolist(), strict=True)
+    return tuple(_of(model, int(number), found.slice(begin, rows)) for number, begin, rows in parts)
+
+
+def _of(model: str, version: int, part: pa.Table) -> Matured:
+    def floats(name: str) -> Floats:
+        return np.asarray(part.column(name).to_numpy(), np.float64)
+
+    silent = np.asarray(part.column("abstained").to_numpy(), bool)
+    return Matured(
+        model,
+        version,
+        _rows(part),
+        np.column_stack([floats("p_down"), floats("p_flat"), floats("p_up")]),
+        np.where(silent, np.nan, floats("score")),
+        np.where(silent, np.nan, floats("expected")),
+    )
+
+
+def _rows(part: pa.Table) -> LabelledRows:
+    def column(name: str, kind: npt.DTypeLike) -> npt.NDArray[np.generic]:
+        return np.asarray(part.column(name).to_numpy(), kind)
+
+    count = part.num_rows
+    symbols, symbol = np.unique(np.array(part.column("symbol").to_pylist(), str), return_inverse=True)
+    decided = np.array(part.column("date").to_pylist(), "datetime64[D]")
+    left = ((column("t1", np.int64) + _SEOUL_US) // _DAY_US).astype("datetime64[D]")
+    sessions = np.unique(np.concatenate([decided, left]))
+    return LabelledRows(
+        symbols=tuple(symbols.tolist()),
+        sessions=tuple(map(str, sessions)),
+        names=(),
+        symbol=symbol.astype(np.int32),
+        session=np.searchsorted(sessions, decided).astype(np.int32),
+        t=column("t", np.int64),  # type: ignore[arg-type]
+        t0=column("t0", np.int64),  # type: ignore[arg-type]
+        t1=column("t1", np.int64),  # type: ignore[arg-type]
+        t1_session=np.searchsorted(sessions, left).astype(np.int32),
+        features=np.empty((count, 0)),
+        reason=np.zeros(count, np.uint8),
+        weight=np.ones(count),
+        ret_last=np.full(count, np.nan),
+        label=column("direction", np.int8),  # type: ignore[arg-type]
+        **{  # type: ignore[arg-type]
+            name: column(name, np.float64) for name in ("price", "ret_px", "ret_ex", "band", "half_spread", "value_20")
+        },
+    )
+
+
+# --- blocks of evidence ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Cross-sections that do not overlap, ``b`` of them in order of time.
+
+    Attributes:
+        t: (b,) when each was decided, UTC microseconds.
+        ic: (b,) by version; NaN where it answered for too few symbols.
+    """
+
+    t: Ints
+    ic: dict[int, Floats]
+
+
+def blocks(versions: Sequence[Matured], min_symbols: int = MIN_SYMBOLS) -> Blocks:
+    """What bets are settled by: of daily models sessions, of minutes cross-sections, at least ``min_symbols`` wide.
+
+    Labels of two blocks never overlap, since a block that shares its outcome with the one before is no new evidence:
+    of a horizon of five sessions every fifth is a block.
+    """
+    told = [_by_section(each, min_symbols) for each in versions]
+    known: dict[int, int] = {}
+    for times, until, ic in told:
+        for t, t1, value in zip(times.tolist(), until.tolist(), ic.tolist(), strict=True):
+            if np.isfinite(value):
+                known[t] = max(known.get(t, t1), t1)
+    chosen, free = [], -1
+    for t in sorted(known):
+        if t >= free:
+            chosen.append(t)
+            free = known[t]
+    at = np.array(chosen, np.int64)
+    return Blocks(at, {each.version: _at(at, *parts) for each, parts in zip(versions, told, strict=True)})
+
+
+def _by_section(each: Matured, min_symbols: int) -> tuple[Ints, Ints, Floats]:
+    """(s,) times, latest ends and ICs of the cross-sections of one version."""
+    rows = each.rows
+    section, first = sections(rows.t)
+    ic = rank_ic(each.score, rows.ret_ex, t=rows.t, session=section, count=len(first), min_symbols=min_symbols)
+    return rows.t[first], np.maximum.reduceat(rows.t1, first), ic
+
+
+def _at(wanted: Ints, times: Ints, until: Ints, ic: Floats) -> Floats:
+    del until
+    place = np.minimum(np.searchsorted(times, wanted), len(times) - 1)
+    return np.where(times[place] == wanted, ic[place], np.nan)

@@ -1,0 +1,162 @@
+"""What became of predictions: outcomes are added when they have matured, by the code that made the training labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date as Date  # noqa: N812
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hosu.clock import SystemClock
+from hosu.errors import InputError
+from hosu.features.bars_of_lake import panel
+from hosu.features.labels import Beside, Reason, labelled_rows
+from hosu.lake.sql import SqlConfig, combine
+from hosu.market.events import TIMESTAMP
+from hosu.market.predictions import PREDICTION_SCHEMAS
+from hosu.models.journal import KEY, OUTCOMES, TABLE, add_new
+from hosu.models.scores import brier
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hosu.clock import Clock
+    from hosu.features.panel import Ints, LabelledRows
+    from hosu.lake.lake import Lake
+
+SCHEMA: Final = pa.schema([each for each in PREDICTION_SCHEMAS[OUTCOMES] if each.name != "date"])
+WARM_UP_DAYS: Final = {"day": 60, "minute": 30}
+"""Calendar days of bars before the first prediction: 20 returns for the band, 20 days of value."""
+_OPEN: Final = """
+SELECT p.date, {key}, epoch_us(p.decided_at) AS t, p.p_down, p.p_flat, p.p_up, p.abstained
+FROM predictions p ANTI JOIN outcomes o USING (date, {key})
+WHERE p.interval = '{interval}' ORDER BY p.date, p.symbol
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What ``score`` did.
+
+    Attributes:
+        interval: ``day`` or ``minute``.
+        scored: outcomes added, with a label or with the reason why there is none.
+        labelled: of these, with a label.
+        waiting: predictions whose time has not come.
+    """
+
+    interval: str
+    scored: int
+    labelled: int
+    waiting: int
+
+
+def score(lake: Lake, interval: str = "day", *, clock: Clock | None = None, config: SqlConfig | None = None) -> Scored:
+    """Adds the outcome of every prediction that has matured and has none; each once.
+
+    What was never labelled in training has no label here, and says why: a halt, a missing bar, a locked entry. Bars
+    that come after an outcome was added do not change it.
+
+    Args:
+        lake: whose predictions and bars.
+        interval: of the bars, ``day`` or ``minute``.
+        clock: for when it was scored.
+        config: what DuckDB may take.
+
+    Raises:
+        InputError: an unknown interval.
+        TableCorruptError, QueryError, LakeFullError, CommitConflictError: the lake cannot be read or written.
+    """
+    if interval not in WARM_UP_DAYS:
+        raise InputError(f"interval {interval!r}", "is unknown", "choose day or minute")
+    settings, now = config or SqlConfig(), (clock or SystemClock()).now_us()
+    waiting = unscored(lake, interval, settings)
+    if not waiting.num_rows:
+        return Scored(interval, 0, 0, 0)
+    made = []
+    for horizon in sorted(set(waiting.column("horizon").to_pylist())):
+        mine = waiting.filter(pc.equal(waiting.column("horizon"), horizon))
+        labels = labels_of(lake, interval, horizon, _since(mine, interval), settings)
+        made += [_outcomes(mine, labels, now)] if labels is not None else []
+    rows = pa.concat_tables([PREDICTION_SCHEMAS[OUTCOMES].empty_table(), *made])
+    by_date = {
+        str(day): rows.filter(pc.equal(rows.column("date"), day)).drop_columns(["date"]).cast(SCHEMA)
+        for day in pc.unique(rows.column("date")).to_pylist()
+    }
+    added = add_new(lake, OUTCOMES, by_date)
+    labelled = rows.num_rows - rows.column("direction").null_count
+    return Scored(interval, added, labelled, waiting.num_rows - rows.num_rows)
+
+
+def unscored(lake: Lake, interval: str, config: SqlConfig) -> pa.Table:
+    """Predictions without an outcome, matured or not."""
+    predictions, outcomes = lake.find(TABLE), lake.find(OUTCOMES)
+    tables = {name: each for name, each in ((TABLE, predictions), (OUTCOMES, outcomes)) if each is not None}
+    files = {name: (each, each.files()) for name, each in tables.items()}
+    beside = {name: PREDICTION_SCHEMAS[name].empty_table() for name in (TABLE, OUTCOMES) if name not in tables}
+    sql = _OPEN.format(key=", ".join(KEY), interval=interval)
+    return combine(lake.storage, sql, files=files, beside=beside, config=config)
+
+
+def _since(waiting: pa.Table, interval: str) -> str:
+    first = Date.fromisoformat(pc.min(waiting.column("date")).as_py())
+    return (first - timedelta(WARM_UP_DAYS[interval])).isoformat()
+
+
+def labels_of(lake: Lake, interval: str, horizon: int, start: str, config: SqlConfig) -> LabelledRows | None:
+    """Labels of all bars from ``start`` on, as training has them; None where there are too few bars for any."""
+    loaded = panel(lake, interval, start=start, config=config)
+    bars = loaded.bars
+    beside = Beside(listings=loaded.listings, base=loaded.base, adjusted=loaded.adjusted)
+    if not len(bars) or (interval == "day" and horizon >= len(np.unique(bars.date))):
+        return None
+    return labelled_rows(bars, np.empty((len(bars), 0)), (), horizon, interval=interval, beside=beside)
+
+
+def _outcomes(waiting: pa.Table, labels: LabelledRows, now_us: int) -> pa.Table:
+    """Outcomes, with ``date``, of those that have matured. A prediction whose bar is not there (any more) waits."""
+    place = _places(waiting, labels)
+    matured = (place >= 0) & (labels.reason[place] != Reason.NOT_MATURED)
+    mine, at = waiting.filter(pa.array(matured)), place[matured]
+    labelled = labels.reason[at] == 0
+    label = labels.label[at]
+    said = np.column_stack([mine.column(name).to_numpy(zero_copy_only=False) for name in ("p_down", "p_flat", "p_up")])
+    unscored_ = ~labelled | np.array([each is not None for each in mine.column("abstained").to_pylist()], bool)
+    reasons = [None if code == 0 else Reason(code).name.lower() for code in labels.reason[at].tolist()]
+    columns = {
+        **{name: mine.column(name).combine_chunks() for name in ("date", *KEY)},
+        "entered_at": _time(labels.t0[at], labelled),
+        "left_at": _time(labels.t1[at], labelled),
+        **{
+            name: pa.array(getattr(labels, name)[at], from_pandas=True)
+            for name in ("ret_px", "ret_ex", "band", "half_spread", "value_20")
+        },
+        "direction": pa.array(label, mask=~labelled),
+        "reason": pa.array(reasons, pa.string()),
+        "brier": pa.array(brier(said, label), mask=unscored_),
+        "scored_at": pa.array(np.full(len(at), now_us)).cast(TIMESTAMP),
+    }
+    schema = PREDICTION_SCHEMAS[OUTCOMES]
+    return pa.table([columns[each.name].cast(each.type) for each in schema], schema=schema)
+
+
+def _time(values: Ints, known: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> pa.Array:
+    return pa.array(values, mask=~known).cast(TIMESTAMP)
+
+
+def _places(waiting: pa.Table, labels: LabelledRows) -> Ints:
+    """(n,) the row of the labels that was decided at the same time for the same symbol; -1 without one."""
+    known: Mapping[str, int] = {symbol: at for at, symbol in enumerate(labels.symbols)}
+    symbol = np.array([known.get(each, -1) for each in waiting.column("symbol").to_pylist()], np.int64)
+    times, when = np.unique(labels.t, return_inverse=True)
+    asked = waiting.column("t").to_numpy()
+    at = np.minimum(np.searchsorted(times, asked), len(times) - 1)
+    keys = when.astype(np.int64) * len(labels.symbols) + labels.symbol
+    wanted = np.where((symbol >= 0) & (times[at] == asked), at * len(labels.symbols) + symbol, -1)
+    order = np.argsort(keys, kind="stable")
+    found = np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)
+    return np.where(keys[order][found] == wanted, order[found], -1)

@@ -1,0 +1,136 @@
+"""The automatic update against a real registry, on blocks of scripted signals."""
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from hosu.clock import SimulatedClock
+from hosu.lake.lake import Lake
+from hosu.models.matured import Blocks
+from hosu.models.registry import PRIOR, Registry
+from hosu.models.update import advance, champion_ics, standing_of
+
+MODEL = "day-1"
+DAY = 86_400_000_000
+
+
+@pytest.fixture
+def clock():
+    return SimulatedClock(start_us=1_000 * DAY)
+
+
+@pytest.fixture
+def registry(tmp_path, clock) -> Registry:
+    return Registry(Lake.open(str(tmp_path / "lake")), clock)
+
+
+def pass_days(clock, days):
+    asyncio.run(clock.advance(days * 86_400))
+
+
+def registered(registry, number, verdict="edge"):
+    return registry.register(MODEL, {"a": bytes([number])}, {}, verdict)
+
+
+def told(steps):
+    return [(step.event, step.version) for step in steps]
+
+
+def spans(clock, **ics):
+    """Blocks one day apart, the first a day after the clock; ``v1`` is version 1's IC."""
+    count = len(next(iter(ics.values())))
+    t = clock.now_us() + DAY * np.arange(1, count + 1)
+    return Blocks(t, {int(name[1:]): np.asarray(values, float) for name, values in ics.items()})
+
+
+def test_without_a_history_nothing_happens(registry, clock):
+    assert advance(registry, MODEL, spans(clock, v1=np.full(300, 0.1))) == []
+    assert registry.history(MODEL) == []
+
+
+def test_a_better_challenger_replaces_the_prior_and_again_changes_nothing(registry, clock):
+    registered(registry, 1)
+    registry.challenge(MODEL, 1, "trained")
+    settled = spans(clock, v1=np.full(60, 0.06))
+    assert advance(registry, MODEL, spans(clock, v1=np.full(19, 0.06))) == []
+    pass_days(clock, 60)
+    assert told(advance(registry, MODEL, settled)) == [("promoted", 1)]
+    assert advance(registry, MODEL, settled) == []
+    last = registry.history(MODEL)[-1]
+    assert (last.champion, last.challenger) == (1, None)
+    assert "it ranks better than who served: E = " in last.reason
+    assert "of 40 after" in last.reason
+
+
+def test_a_worse_challenger_is_dropped_and_one_that_shows_nothing_is_let_go(registry, clock):
+    for number in (1, 2):
+        registered(registry, number)
+    registry.challenge(MODEL, 1, "trained")
+    settled = spans(clock, v1=np.full(60, -0.06), v2=np.zeros(60))
+    pass_days(clock, 60)
+    assert told(advance(registry, MODEL, settled)) == [("dropped", 1)]
+    registry.challenge(MODEL, 2, "trained")
+    settled = spans(clock, v2=np.zeros(251))
+    pass_days(clock, 260)
+    assert told(advance(registry, MODEL, settled)) == [("kept", 2)]
+    assert "of 120 after 250 blocks" in registry.history(MODEL)[-1].reason
+    assert registry.champion(MODEL) == PRIOR
+
+
+def test_blocks_decided_before_a_challenge_began_do_not_count(registry, clock):
+    registered(registry, 1)
+    settled = spans(clock, v1=np.full(60, 0.06))
+    pass_days(clock, 61)
+    registry.challenge(MODEL, 1, "trained")
+    assert advance(registry, MODEL, settled) == []
+    assert standing_of(registry.history(MODEL), settled).blocks == 0
+
+
+def test_a_challenger_that_did_not_pass_its_gate_is_not_promoted_however_well_it_bets(registry, clock):
+    registered(registry, 1, "signal, not tradable")
+    registry.challenge(MODEL, 1, "trained")
+    settled = spans(clock, v1=np.full(60, 0.06))
+    pass_days(clock, 60)
+    steps = advance(registry, MODEL, settled)
+    assert told(steps) == [("kept", 1)]
+    assert "not promoted, since its gate said 'signal, not tradable'" in steps[0].reason
+    assert registry.champion(MODEL) == PRIOR
+
+
+def test_a_challenger_whose_files_are_damaged_is_dropped_and_the_champion_serves_on(registry, clock, tmp_path):
+    registered(registry, 1)
+    registry.challenge(MODEL, 1, "trained")
+    folder = registry.version(MODEL, 1).card["folder"]
+    (tmp_path / "lake" / folder / "a").write_bytes(b"other")
+    settled = spans(clock, v1=np.full(60, 0.06))
+    pass_days(clock, 60)
+    steps = advance(registry, MODEL, settled)
+    assert told(steps) == [("dropped", 1)]
+    assert "is not what was registered" in steps[0].reason
+
+
+def test_a_signal_that_turns_a_challenger_that_wins_and_a_champion_that_is_rolled_back(registry, clock):
+    """Version 1 serves with an IC of 0.03; version 2 has 0.09 and takes over; then the signal turns."""
+    chance = np.random.default_rng(11)
+    registered(registry, 1)
+    registry.promote(MODEL, 1, "first")
+    registered(registry, 2)
+    registry.challenge(MODEL, 2, "trained")
+    first, second = chance.normal(0.03, 0.05, 400), chance.normal(0.09, 0.05, 400)
+    second[150:] = chance.normal(-0.09, 0.05, 250)
+    whole, happened = spans(clock, v1=first, v2=second), {}
+    for block in range(250):  # judged after every block, as on a schedule
+        pass_days(clock, 1)
+        seen = Blocks(whole.t[: block + 1], {version: ic[: block + 1] for version, ic in whole.ic.items()})
+        for step in advance(registry, MODEL, seen):
+            happened[step.event, step.version] = block
+        if len(happened) == 2:
+            break
+    promoted, rolled_back = happened["promoted", 2], happened["rolled_back", 1]
+    assert 20 <= promoted < 100
+    assert 150 < rolled_back < 210
+    assert registry.champion(MODEL) == 1
+    assert "has lost its signal: the detector reached 1,000" in registry.history(MODEL)[-1].reason
+    # The one that serves again is judged by what it does from now on.
+    assert len(champion_ics(registry.history(MODEL), whole)) == 400 - (rolled_back + 1)
