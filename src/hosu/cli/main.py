@@ -23,7 +23,9 @@ from hosu.cli import (
     lake,
     ledger,
     models,
+    predict,
     replay,
+    score,
     service,
     simulator,
     sql,
@@ -65,6 +67,8 @@ app.command("decode")(decode.decode)
 app.command("sql")(sql.sql)
 app.command("coverage")(coverage.coverage)
 app.command("synthetic")(synthetic.synthetic)
+app.command("predict")(predict.predict)
+app.command("score")(score.score)
 app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
 app.add_typer(instruments.app, name="instruments")

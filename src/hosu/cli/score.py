@@ -1,0 +1,60 @@
+"""``hosu score``: what became of the predictions that have matured, and how the models have done."""
+
+from __future__ import annotations
+
+from math import isnan
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hosu.cli.options import FormatOption, LakeOption, open_lake, sql_config
+from hosu.cli.output import Format, emit_rows, note
+
+if TYPE_CHECKING:
+    from hosu.models.live_record import Record
+
+
+def score(
+    interval: Annotated[
+        list[str] | None,
+        typer.Option("--interval", metavar="day|minute", help="Which; may be repeated. Default: both."),
+    ] = None,
+    daily: Annotated[bool, typer.Option("--by-day", help="A row a session, not a row a version.")] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="Then promote, drop or roll back by the journal's bets.")
+    ] = False,
+    lake: LakeOption = None,
+    format_: FormatOption = Format.table,
+) -> None:
+    """Adds the outcomes of predictions that have matured, and prints each version's live figures with intervals."""
+    from hosu.clock import SystemClock
+    from hosu.models.live_record import as_rows, records
+    from hosu.models.registry import MODELS, Registry
+    from hosu.models.scoring import score as score_lake
+    from hosu.models.update import update as update_model
+
+    opened, settings = open_lake(lake), sql_config()
+    registry = Registry(opened, SystemClock())
+    for each in interval or ("day", "minute"):
+        done = score_lake(opened, each, config=settings)
+        note(f"{each}: {done.scored:,} outcomes added, {done.labelled:,} with a label, {done.waiting:,} wait")
+    for model in MODELS if update else ():
+        for step in update_model(opened, registry, model, config=settings):
+            note(f"{model}: {step.event} {step.version}: {step.reason}")
+    found = records(opened, registry, config=settings)
+    emit_rows(_by_day(found) if daily else as_rows(found), format_)
+
+
+def _by_day(found: list[Record]) -> list[dict[str, object]]:
+    return [
+        {
+            "model": each.model,
+            "version": each.version,
+            "date": day.date,
+            "predictions": day.rows,
+            "answered": day.answered,
+            **{name: None if isnan(value) else round(value, 5) for name, value in day.figures.items()},
+        }
+        for each in found
+        for day in each.days
+    ]

@@ -1,0 +1,162 @@
+"""How served models have done: per version, and per day, with intervals over sessions, beside the prior."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from hosu.errors import ModelError, NotEnoughDataError
+from hosu.models import bootstrap
+from hosu.models.matured import matured
+from hosu.models.money import money
+from hosu.models.registry import PRIOR
+from hosu.models.scores import MIN_SYMBOLS, brier, mean_by, rank_ic
+from hosu.models.seats import HORIZONS
+from hosu.models.serve_facts import SERVE, read_facts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hosu.features.panel import Floats
+    from hosu.lake.lake import Lake
+    from hosu.lake.sql import SqlConfig
+    from hosu.models.bootstrap import Interval
+    from hosu.models.matured import Matured
+    from hosu.models.registry import Registry
+
+FIGURES: Final = ("ic", "brier", "brier_over_prior", "net", "net_over_market")
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """One session of one version.
+
+    Attributes:
+        date: of the decisions, ``YYYY-MM-DD``.
+        rows, answered: labelled predictions, and those it did not abstain from.
+        figures: by name as in ``Record``; NaN where there is none.
+    """
+
+    date: str
+    rows: int
+    answered: int
+    figures: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """How one version has done.
+
+    Attributes:
+        model, version: which; 0 is the prior.
+        days: in order of time.
+        figures: means over sessions with their one-sided bounds; None where too few sessions have one. ``ic``: rank
+            correlation of score and ``ret_ex``, the prior's being 0. ``brier``: of the three probabilities, where it
+            answered. ``brier_over_prior``: minus the prior's on the same rows; below 0 is better. ``net``: return of
+            the top tenth after cost. ``net_over_market``: minus the universe's, what the prior earns, who holds all
+            alike and trades nothing.
+    """
+
+    model: str
+    version: int
+    days: tuple[Day, ...]
+    figures: dict[str, Interval | None]
+
+
+def records(
+    lake: Lake,
+    registry: Registry,
+    models: Sequence[str] = tuple(HORIZONS),
+    *,
+    min_symbols: int = MIN_SYMBOLS,
+    config: SqlConfig | None = None,
+) -> list[Record]:
+    """How every version with matured predictions has done, by model and number.
+
+    Args:
+        lake: whose journal.
+        registry: of the same lake; knows the base rates.
+        models: which.
+        min_symbols: a cross-section of fewer gives no figure.
+        config: what DuckDB may take.
+
+    Raises:
+        TableCorruptError, QueryError, LakeFullError: the lake cannot be read.
+        NotInstalledError: ``arch`` is missing.
+    """
+    return [
+        record_of(each, base_rates_of(registry, each), min_symbols)
+        for model in models
+        for each in matured(lake, model, config)
+    ]
+
+
+def base_rates_of(registry: Registry, each: Matured) -> Floats:
+    """(3,) the prior of a version; NaN where its files are damaged. Of version 0 what it said."""
+    if each.version == PRIOR:
+        return np.asarray(each.probabilities[0])
+    try:
+        return np.array(read_facts(registry.load(each.model, each.version).get(SERVE, b"")).prior)
+    except ModelError:
+        return np.full(3, np.nan)
+
+
+def record_of(each: Matured, prior: Floats, min_symbols: int = MIN_SYMBOLS) -> Record:
+    """How one version has done.
+
+    Args:
+        each: its matured predictions.
+        prior: (3,) base rates.
+        min_symbols: a cross-section of fewer gives no figure.
+    """
+    rows, sessions = each.rows, len(each.rows.sessions)
+    horizon = HORIZONS[each.model][1] if HORIZONS[each.model][0] == "day" else 1
+    missed = np.where(each.answered, brier(each.probabilities, rows.label), np.nan)
+    base = np.where(each.answered, brier(np.tile(prior, (len(rows), 1)), rows.label), np.nan)
+    earned = money(rows, each.score, horizon, min_symbols=min_symbols)
+    series = {
+        "ic": rank_ic(each.score, rows.ret_ex, t=rows.t, session=rows.session, count=sessions, min_symbols=min_symbols),
+        "brier": mean_by(rows.session, missed, sessions),
+        "brier_over_prior": mean_by(rows.session, missed - base, sessions),
+        "net": earned.absolute,
+        "net_over_market": earned.excess,
+    }
+    intervals = {name: _interval(values, horizon) for name, values in series.items()}
+    return Record(each.model, each.version, tuple(_days(each, series)), intervals)
+
+
+def _interval(series: Floats, horizon: int) -> Interval | None:
+    try:
+        return bootstrap.of_mean(series, horizon=horizon)
+    except NotEnoughDataError:
+        return None
+
+
+def _days(each: Matured, series: dict[str, Floats]) -> list[Day]:
+    rows, sessions = each.rows, len(each.rows.sessions)
+    count = np.bincount(rows.session, minlength=sessions)
+    answered = np.bincount(rows.session, each.answered, minlength=sessions).astype(np.int64)
+    return [
+        Day(rows.sessions[at], int(count[at]), int(answered[at]), {name: float(v[at]) for name, v in series.items()})
+        for at in np.flatnonzero(count).tolist()
+    ]
+
+
+def as_rows(found: Sequence[Record]) -> list[dict[str, object]]:
+    """One row a version, for printing: the figures with their lower and upper bounds."""
+    out = []
+    for each in found:
+        row: dict[str, object] = {"model": each.model, "version": each.version, "sessions": len(each.days)}
+        row["predictions"] = sum(day.rows for day in each.days)
+        row["answered"] = sum(day.answered for day in each.days)
+        for name, interval in each.figures.items():
+            row[name] = None if interval is None else _short(interval.value)
+            row[f"{name}_95"] = None if interval is None else f"{_short(interval.lower)} .. {_short(interval.upper)}"
+        out.append(row)
+    return out
+
+
+def _short(value: float) -> float:
+    return round(value, 5)
