@@ -1,0 +1,207 @@
+"""Predictions beside the stream: every close, every seat, once; models are swapped without a missed bar."""
+
+import asyncio
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from hosu.clock import SimulatedClock
+from hosu.errors import LakeUnreachableError
+from hosu.features.definitions import FeatureSet
+from hosu.lake.lake import Lake
+from hosu.lake.sql import Session
+from hosu.models.journal import LiveJournal
+from hosu.models.live import Live
+from hosu.models.registry import PRIOR, Registry
+from hosu.models.seats import Seats
+from hosu.models.served import DIRECTION
+from model_cases import NAMES, SET, packed
+
+pytest.importorskip("onnxruntime")
+pytest.importorskip("sklearn")
+
+MINUTE = 60_000_000
+NINE = 1_767_312_000_000_000  # 2026-01-02 09:00 in Seoul
+LETTERS = FeatureSet("letters_v1", NAMES, 1, "none", "tests", lambda outputs, close: outputs[:, :3].copy())
+MODELS = ("minute-10", "minute-30")
+
+
+@dataclass(frozen=True)
+class Closed:
+    lsn: int
+    ts: np.ndarray
+    close: np.ndarray
+    traded: np.ndarray
+    outputs: np.ndarray
+    wal_id: str = "log"
+    date: str = "2026-01-02"
+    names: tuple[str, ...] = ("005930", "000660")
+    code: np.ndarray = None
+
+
+def closed(minute, lsn=None, count=2, wal_id="log"):
+    chance = np.random.default_rng(minute)
+    return Closed(
+        lsn=100 + minute if lsn is None else lsn,
+        ts=np.full(count, NINE + minute * MINUTE),
+        close=np.full(count, 100_000),
+        traded=np.ones(count, bool),
+        outputs=chance.normal(0, 0.5, (count, 13)),
+        wal_id=wal_id,
+        code=np.arange(count),
+    )
+
+
+@pytest.fixture(autouse=True)
+def letters(monkeypatch):
+    monkeypatch.setattr("hosu.features.definitions.kernel.VERSION", 1)
+    assert LETTERS.version == SET
+
+
+@pytest.fixture
+def lake(tmp_path) -> Lake:
+    return Lake.open(str(tmp_path / "lake"))
+
+
+@pytest.fixture
+def clock():
+    return SimulatedClock(start_us=NINE + MINUTE)
+
+
+@pytest.fixture
+def registry(lake, clock) -> Registry:
+    return Registry(lake, clock)
+
+
+@pytest.fixture
+def live(lake, registry, clock) -> Live:
+    return Live(Seats(lake, registry, MODELS, LETTERS), LiveJournal(lake), LETTERS, clock=clock)
+
+
+def rows(lake, what="model, model_version, role, count(*) AS n", by="GROUP BY ALL ORDER BY ALL"):
+    with Session(lake) as session:
+        return [tuple(row.values()) for row in session.query(f"SELECT {what} FROM predictions {by}").to_pylist()]
+
+
+def trained(registry, model="minute-10", horizon=10, verdict="edge", **changes):
+    files = packed(model=model, horizon=horizon, verdict=verdict, **changes)
+    return registry.register(model, files, {}, verdict)
+
+
+def test_from_the_beginning_the_prior_answers_for_every_model(live, lake):
+    live.take(closed(0))
+    assert rows(lake) == [("minute-10", PRIOR, "champion", 2), ("minute-30", PRIOR, "champion", 2)]
+    told = rows(lake, "symbol, price, predicted_price, source, wal_id, lsn, epoch_us(decided_at)", "ORDER BY ALL")
+    assert told[0] == ("000660", 1000.0, 1000.0, "trades", "log", 100, NINE + MINUTE)
+
+
+def test_bars_that_come_again_add_nothing_also_after_a_restart(live, lake, registry, clock):
+    live.take(closed(0))
+    live.take(closed(1))
+    live.take(closed(0))
+    again = Live(Seats(lake, registry, MODELS, LETTERS), LiveJournal(lake), LETTERS, clock=clock)
+    for minute in range(3):
+        again.take(closed(minute))
+    again.take(closed(0, lsn=5, wal_id="another log"))
+    assert rows(lake, "wal_id, lsn, count(*)") == [
+        ("another log", 5, 4), ("log", 100, 4), ("log", 101, 4), ("log", 102, 4),
+    ]  # fmt: skip
+
+
+def test_champion_and_challenger_answer_side_by_side_and_change_places(live, lake, registry, clock):
+    seats = live._seats
+    first, second = trained(registry), trained(registry, certified_only=True)
+    registry.promote("minute-10", first, "gate")
+    registry.challenge("minute-10", second, "trained")
+    assert seats.refresh()
+    live.take(closed(0))
+    registry.promote("minute-10", second, "bets")
+    live.take(closed(1))  # nobody has looked yet
+    assert seats.refresh()
+    assert not seats.refresh()
+    live.take(closed(2))
+    registry.rollback("minute-10", "turned")
+    seats.refresh()
+    live.take(closed(3))
+    told = rows(lake, "lsn, model_version, role", "WHERE model = 'minute-10' GROUP BY ALL ORDER BY ALL")
+    assert told == [
+        (100, 1, "champion"), (100, 2, "challenger"), (101, 1, "champion"), (101, 2, "challenger"),
+        (102, 2, "champion"), (103, 1, "champion"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", ["damaged", "missing", "other set", "other model"])
+def test_a_version_that_cannot_be_loaded_leaves_the_old_one_serving(live, lake, registry, tmp_path, fault):
+    good = trained(registry)
+    registry.promote("minute-10", good, "gate")
+    live._seats.refresh()
+    changes = {"other set": {"feature_set_version": "letters_v1/9"}, "other model": {"interval": "day"}}.get(fault, {})
+    bad = trained(registry, certified_only=True, **changes)
+    registry.promote("minute-10", bad, "gate")
+    path = tmp_path / "lake" / registry.version("minute-10", bad).card["folder"] / DIRECTION
+    if fault == "damaged":
+        path.write_bytes(path.read_bytes()[:100])
+    elif fault == "missing":
+        path.unlink()
+    assert not live._seats.refresh()
+    live.take(closed(0))
+    assert rows(lake)[0] == ("minute-10", good, "champion", 2)
+    assert live.failed == 0
+
+
+def test_a_registry_that_cannot_be_read_changes_nobody(live, registry, lake, monkeypatch):
+    registry.promote("minute-10", trained(registry), "gate")
+    live._seats.refresh()
+
+    def unreachable(*_):
+        raise LakeUnreachableError("s3://lake", "no route")
+
+    monkeypatch.setattr(live._seats, "_version", unreachable)
+    assert not live._seats.refresh()
+    live.take(closed(0))
+    assert rows(lake)[0] == ("minute-10", 1, "champion", 2)
+
+
+def test_late_bars_and_minutes_without_a_trade_are_stale(live, lake, clock):
+    asyncio.run(clock.advance(40))
+    still = closed(1)
+    still.traded[1] = False
+    live.take(closed(0))
+    live.take(still)
+    told = rows(lake, "lsn, symbol, abstained", "WHERE model = 'minute-10' ORDER BY ALL")
+    assert told == [
+        (100, "000660", "stale: the bar closed 40 s ago"),
+        (100, "005930", "stale: the bar closed 40 s ago"),
+        (101, "000660", "stale: no trade in this minute"),
+        (101, "005930", None),
+    ]
+
+
+def test_what_the_lake_does_not_take_is_kept_for_the_next_close(live, lake, monkeypatch):
+    whole = live._journal.add
+
+    def full(*_):
+        raise LakeUnreachableError("disk", "gone for now")
+
+    monkeypatch.setattr(live._journal, "add", full)
+    live.take(closed(0))
+    assert (live.rows, live.failed) == (0, 1)
+    monkeypatch.setattr(live._journal, "add", whole)
+    live.take(closed(1))
+    assert rows(lake, "lsn, count(*)") == [(100, 4), (101, 4)]
+
+
+def test_its_own_threads_predict_all_that_was_handed_over_and_none_is_missed_while_models_change(live, lake, registry):
+    versions = [trained(registry), trained(registry, certified_only=True)]
+    live.start()
+    for minute in range(12):
+        if minute in (4, 8):
+            registry.promote("minute-10", versions[minute // 4 - 1], "gate")
+        live.on_close(closed(minute))
+    live.stop()
+    assert rows(lake, "lsn, count(*)", "WHERE model = 'minute-10' GROUP BY ALL ORDER BY ALL") == [
+        (100 + minute, 2) for minute in range(12)
+    ]
+    assert live.latency.count == 12
+    assert live.rows == 48
