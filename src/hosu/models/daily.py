@@ -150,7 +150,7 @@ def bars_of_day(lake: Lake, date: str, features: FeatureSet, now_us: int, config
     """
     found = _rows(lake, date, features, config)
     if not found.num_rows:
-        fault = f"of {features.version} are not in this lake"
+        fault = f"there are none of {features.version} in this lake"
         raise InputError(f"features of {date}", fault, "build them with `hosu features build`")
     count, volume = found.num_rows, found.column("volume").to_numpy()
     symbols = np.array(found.column("symbol").to_pylist(), object)

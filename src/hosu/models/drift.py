@@ -128,7 +128,8 @@ def error_drift(dates: Sequence[str], errors: Floats, *, delta: float = DELTA) -
     with extra():
         from river.drift import ADWIN
 
-    detector, found, seen = ADWIN(delta=delta), [], []
+    # By default it looks at every 32nd value only, which of sessions is every six weeks.
+    detector, found, seen = ADWIN(delta=delta, clock=1), [], []
     for date, error in zip(dates, errors.tolist(), strict=True):
         if not np.isfinite(error):
             continue

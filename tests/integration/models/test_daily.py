@@ -1,0 +1,189 @@
+"""Days: predicted behind the close, journaled before the next open, scored when they have matured."""
+
+import asyncio
+import datetime as dt
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from feature_cases import random_closes
+from hosu.clock import SimulatedClock
+from hosu.errors import InputError
+from hosu.features.build import build
+from hosu.features.dated_rules import hours
+from hosu.features.definitions import SCALE_FREE_V1
+from hosu.lake.derived import replace_dates
+from hosu.lake.lake import Lake
+from hosu.lake.sql import Session
+from hosu.lake.tables import TABLES
+from hosu.market.calendar import instant_us, sessions_between
+from hosu.models.daily import predict_day
+from hosu.models.live_record import as_rows, records
+from hosu.models.matured import blocks, matured
+from hosu.models.registry import Registry
+from hosu.models.scoring import score
+
+DAYS = [day.isoformat() for day in sessions_between(dt.date(2025, 9, 1), dt.date(2026, 1, 10))][:70]
+SYMBOLS = ("000660", "005930", "035720")
+CLOSES = {symbol: random_closes(at, len(DAYS), start=50_000) for at, symbol in enumerate(SYMBOLS)}
+DAY, NEXT = DAYS[60], DAYS[61]
+
+
+def put(lake, days, missing=()):
+    """Bars whose open is 100 won above the close of the day before."""
+    schema = TABLES["processed_ohlcv"].file_schema
+    by_day = {}
+    for day in days:
+        at, ts = DAYS.index(day), instant_us(dt.date.fromisoformat(day), 0)
+        mine = [symbol for symbol in SYMBOLS if (symbol, day) not in missing]
+        close = [CLOSES[symbol][at] for symbol in mine]
+        opened = [CLOSES[symbol][max(at - 1, 0)] + 100 for symbol in mine]
+        columns = {
+            "symbol": mine,
+            "scope": ["KRX"] * len(mine),
+            "session_set": ["regular"] * len(mine),
+            "ts": pa.array([ts] * len(mine), pa.timestamp("us", "UTC")),
+            "close": close,
+            "open": opened,
+            "low": np.minimum(close, opened),
+            "high": np.maximum(close, opened),
+            "vwap": close,
+            "volume": [100 + at] * len(mine),
+            "value": [1e10] * len(mine),
+            "data_points": [3] * len(mine),
+            "source": ["trades"] * len(mine),
+            "revision": [1] * len(mine),
+        }
+        rows = pa.table({field.name: pa.array(columns[field.name], field.type) for field in schema}, schema=schema)
+        by_day[day] = rows
+    replace_dates(lake, "processed_ohlcv", by_day.items())
+
+
+@pytest.fixture
+def lake(tmp_path) -> Lake:
+    made = Lake.open(str(tmp_path / "lake"))
+    put(made, DAYS[:61])
+    build(made, "day", [SCALE_FREE_V1])
+    return made
+
+
+@pytest.fixture
+def evening():
+    """An hour after the close of ``DAY``."""
+    return SimulatedClock(start_us=int(hours([int(DAY.replace("-", ""))]).close[0]) + 3_600_000_000)
+
+
+def asked(lake, sql):
+    with Session(lake) as session:
+        return [tuple(row.values()) for row in session.query(sql).to_pylist()]
+
+
+def test_the_prior_predicts_the_newest_day_and_again_adds_nothing(lake, evening):
+    done = predict_day(lake, clock=evening)
+    assert (done.date, done.rows.num_rows, done.added, done.too_late) == (DAY, 6, 6, False)
+    assert predict_day(lake, clock=evening).added == 0
+    told = asked(lake, "SELECT symbol, model, price, abstained FROM predictions ORDER BY ALL")
+    assert told[0] == ("000660", "day-1", CLOSES["000660"][60], None)
+    assert len(told) == 6
+
+
+def test_a_model_that_comes_later_adds_its_own_rows(lake, evening):
+    assert predict_day(lake, models=["day-1"], clock=evening).added == 3
+    assert predict_day(lake, clock=evening).added == 3
+
+
+def test_once_the_next_session_has_opened_nothing_is_journaled(lake, evening):
+    asyncio.run(evening.advance(86_400 * 4))
+    done = predict_day(lake, DAY, clock=evening)
+    assert (done.added, done.too_late) == (0, True)
+    assert set(done.rows.column("abstained").to_pylist()) == {
+        f"stale: what was decided on {DAY} would have been entered already"
+    }
+    assert lake.find("predictions") is None
+
+
+def test_a_day_without_features_and_a_model_that_is_none_are_told_by_name(lake, evening, tmp_path):
+    with pytest.raises(InputError, match=f"features of {NEXT}: there are none of scale_free_v1/1 in this lake"):
+        predict_day(lake, NEXT, clock=evening)
+    with pytest.raises(InputError, match="model 'day-2': does not exist; choose day-1 or day-5"):
+        predict_day(lake, models=["day-2"], clock=evening)
+    with pytest.raises(InputError, match="predicted live"):
+        predict_day(lake, models=["minute-10"], clock=evening)
+    with pytest.raises(InputError, match="hosu features build"):
+        predict_day(Lake.open(str(tmp_path / "empty")), clock=evening)
+
+
+def test_nothing_is_scored_before_its_time(lake, evening):
+    assert score(lake, clock=evening).waiting == 0
+    predict_day(lake, clock=evening)
+    done = score(lake, clock=evening)
+    assert (done.scored, done.waiting) == (0, 6)
+
+
+def test_outcomes_are_the_returns_that_could_be_had_once(lake, evening):
+    predict_day(lake, clock=evening)
+    put(lake, DAYS[61:62])
+    done = score(lake, clock=evening)
+    assert (done.scored, done.labelled, done.waiting) == (3, 3, 3)
+    assert score(lake, clock=evening).scored == 0
+    told = asked(lake, "SELECT symbol, ret_px, ret_ex, brier, reason FROM outcomes ORDER BY ALL")
+    for symbol, ret_px, ret_ex, missed, reason in told:
+        before, after = CLOSES[symbol][60], CLOSES[symbol][61]
+        assert ret_px == pytest.approx(after / before - 1, abs=1e-12)
+        assert ret_ex == pytest.approx(after / (before + 100) - 1, abs=1e-12)
+        assert missed == pytest.approx(2 / 3)  # thirds: (2/3)² + 2 x (1/3)²
+        assert reason is None
+    put(lake, DAYS[62:66])
+    assert (score(lake, clock=evening).scored, score(lake, clock=evening).waiting) == (3, 0)
+    assert asked(lake, "SELECT horizon, count(*) FROM outcomes GROUP BY ALL ORDER BY ALL") == [(1, 3), (5, 3)]
+
+
+def test_a_missing_bar_is_an_outcome_that_says_why(lake, evening):
+    predict_day(lake, models=["day-1"], clock=evening)
+    put(lake, DAYS[61:62], missing={("005930", NEXT)})
+    assert score(lake, clock=evening).labelled == 2
+    told = asked(lake, "SELECT symbol, direction IS NULL, reason, brier FROM outcomes ORDER BY ALL")
+    assert told[1] == ("005930", True, "no_entry_bar", None)
+
+
+def test_an_interval_that_is_none_is_refused(lake):
+    with pytest.raises(InputError, match="interval 'week': is unknown"):
+        score(lake, "week")
+
+
+def test_figures_of_days_have_intervals_once_there_are_two_sessions(lake, evening):
+    pytest.importorskip("arch")
+    registry = Registry(lake, evening)
+    predict_day(lake, models=["day-1"], clock=evening)
+    put(lake, DAYS[61:62])
+    score(lake, clock=evening)
+    (record,) = records(lake, registry, min_symbols=3)
+    assert (record.version, len(record.days), record.figures["ic"]) == (0, 1, None)
+    build(lake, "day", [SCALE_FREE_V1])
+    asyncio.run(evening.advance((instant_us(dt.date.fromisoformat(NEXT), 0) + 61_200_000_000 - evening.now_us()) / 1e6))
+    predict_day(lake, models=["day-1"], clock=evening)
+    put(lake, DAYS[62:63])
+    score(lake, clock=evening)
+    (record,) = records(lake, registry, min_symbols=3)
+    assert [day.date for day in record.days] == [DAY, NEXT]
+    assert record.figures["ic"].value == 0.0
+    assert record.figures["brier"].value == pytest.approx(2 / 3)
+    assert record.figures["brier_over_prior"].value == 0.0
+    # Thirds rank nobody: all are held alike, so what is above the market is the cost.
+    assert record.figures["net_over_market"].value < 0
+    assert as_rows([record])[0]["predictions"] == 6
+    settled = blocks(matured(lake, "day-1"), min_symbols=3)
+    assert [ic.tolist() for ic in settled.ic.values()] == [[0.0, 0.0]]
+
+
+def test_of_a_horizon_of_five_sessions_blocks_do_not_share_an_outcome(lake, evening):
+    for day in DAYS[60:64]:
+        at = int(hours([int(day.replace("-", ""))]).close[0]) + 3_600_000_000
+        asyncio.run(evening.advance(max(at - evening.now_us(), 0) / 1e6))
+        predict_day(lake, day, models=["day-5"], clock=evening)
+        put(lake, [DAYS[DAYS.index(day) + 1]])
+        build(lake, "day", [SCALE_FREE_V1])
+    put(lake, DAYS[65:])
+    assert score(lake, clock=evening).labelled == 12
+    assert len(blocks(matured(lake, "day-5"), min_symbols=3).t) == 1
