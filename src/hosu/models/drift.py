@@ -34,6 +34,9 @@ _LEAST: Final = 1e-4
 """Share that an empty tenth counts as: its logarithm would be without end."""
 DELTA: Final = 0.002
 """ADWIN's confidence, river's default."""
+RECENT: Final = 20
+SCALED_BY: Final = 30
+"""Sessions by which errors are scaled; with no more than that nothing is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,22 +107,21 @@ class ErrorDrift:
 
     Attributes:
         date: of the session.
-        before, after: mean error of the sessions before and within the window that was kept.
-        sessions: how many that window holds.
+        after: mean error of the last ``RECENT`` sessions up to it.
+        before: of all sessions before those; NaN without any.
     """
 
     date: str
     before: float
     after: float
-    sessions: int
 
 
 def error_drift(dates: Sequence[str], errors: Floats, *, delta: float = DELTA) -> list[ErrorDrift]:
-    """Where a model's mean error has changed, oldest first.
+    """Where a model's mean error has changed, oldest first; one change is often told of on several days in a row.
 
     Args:
         dates: (n,) sessions in order of time.
-        errors: (n,) mean error of each; NaN sessions are left out.
+        errors: (n,) mean error of each; NaN sessions are left out, and with 30 or fewer others nothing is found.
         delta: chance of a false change at each cut, about.
 
     Raises:
@@ -128,18 +130,27 @@ def error_drift(dates: Sequence[str], errors: Floats, *, delta: float = DELTA) -
     with extra():
         from river.drift import ADWIN
 
+    known = np.flatnonzero(np.isfinite(errors))
+    if len(known) <= SCALED_BY:
+        return []
+    seen = errors[known]
     # By default it looks at every 32nd value only, which of sessions is every six weeks.
-    detector, found, seen = ADWIN(delta=delta, clock=1), [], []
-    for date, error in zip(dates, errors.tolist(), strict=True):
-        if not np.isfinite(error):
-            continue
-        seen.append(error)
-        detector.update(error)
+    detector, found = ADWIN(delta=delta, clock=1), []
+    for at, value in enumerate(_scaled(seen).tolist()):
+        detector.update(value)
         if detector.drift_detected:
-            width = int(detector.width)
-            before = float(np.mean(seen[:-width])) if width < len(seen) else float("nan")
-            found.append(ErrorDrift(date, before, float(detector.estimation), width))
+            latest = max(at + 1 - RECENT, 0)
+            before = float(seen[:latest].mean()) if latest else float("nan")
+            found.append(ErrorDrift(dates[int(known[at])], before, float(seen[latest : at + 1].mean())))
     return found
+
+
+def _scaled(errors: Floats) -> Floats:
+    """(n,) in [0, 1], as ADWIN's bound has it: eight deviations of the first sessions wide. A mean error of a session
+    moves by hundredths, which on a scale of 1 would take years to be found."""
+    begun = errors[:SCALED_BY]
+    deviation = float(begun.std())
+    return np.asarray(np.clip(0.5 + (errors - begun.mean()) / (8 * deviation if deviation > 0 else 1.0), 0.0, 1.0))
 
 
 def session_errors(each: Matured) -> tuple[tuple[str, ...], Floats]:

@@ -70,4 +70,4 @@ def test_errors_whose_mean_rises_are_found_with_their_day_and_steady_ones_are_no
     found = error_drift(dates, risen)
     assert found
     assert 250 <= int(found[0].date.removeprefix("day ")) < 320
-    assert found[-1].after > 0.4 > found[-1].before
+    assert found[0].after > 0.4 > found[0].before
