@@ -133,7 +133,6 @@ class Live:
         for thread in self._threads:
             thread.join()
         self._keep()
-        self._journal.sync()
 
     def _run(self) -> None:
         while (handed := self._waiting.get()) is not None:
@@ -187,14 +186,14 @@ class Live:
 
     def _keep(self) -> None:
         """Journals what is held. What the lake does not take now is held for the next close."""
-        while self._held:
-            try:
+        try:
+            while self._held:
                 self.rows += self._journal.add(*self._held[0])
-            except HosuError as error:
-                self.failed += 1
-                _log.error("predictions cannot be journaled now", closes=len(self._held), error=str(error))
-                return
-            self._held.pop(0)
+                self._held.pop(0)
+            self._journal.sync()
+        except HosuError as error:
+            self.failed += 1
+            _log.error("predictions cannot be journaled now", closes=len(self._held), error=str(error))
 
 
 def bars_of(closed: Closed, now_us: int, holes: Mapping[str, str]) -> BarFacts:
