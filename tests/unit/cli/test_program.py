@@ -13,15 +13,22 @@ from hosu.cli.main import app
 
 HEAVY = {
     "aiohttp",
+    "arch",
     "deltalake",
     "duckdb",
     "exchange_calendars",
+    "lightgbm",
     "numba",
     "numpy",
     "obstore",
+    "onnx",
+    "onnxruntime",
     "pandas",
     "picows",
     "pyarrow",
+    "river",
+    "scipy",
+    "sklearn",
 }
 ROOT = typer.main.get_command(app)
 
@@ -48,11 +55,16 @@ COMMANDS = commands(ROOT)
 def test_the_commands_are_these():
     assert sorted(COMMANDS) == [
         "backfill",
+        "check lookahead",
+        "check parity",
+        "check recursive",
         "collect",
         "coverage",
         "decode",
         "demo",
         "doctor",
+        "features build",
+        "features sets",
         "instruments list",
         "instruments sync",
         "lake bars",
@@ -64,11 +76,20 @@ def test_the_commands_are_these():
         "ledger repair",
         "ledger rules",
         "ledger show",
+        "models evaluate",
+        "models list",
+        "models promote",
+        "models rollback",
+        "models show",
+        "models train",
+        "predict",
         "replay",
+        "score",
         "service print",
         "simulator",
         "sql",
         "status",
+        "synthetic",
     ]
 
 

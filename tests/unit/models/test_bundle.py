@@ -73,7 +73,7 @@ def test_the_numbers_beside_the_files_are_read_back_to_the_last_bit():
     assert facts.high == tuple(model.high.tolist())
     assert (facts.mix, facts.price_mix, facts.names) == (0.75, 0.5, NAMES)
     assert facts.tenths[0] == tuple(np.quantile(rows(seed=1)[0][:, 0], np.arange(1, 10) / 10).tolist())
-    assert facts.trees == 240
+    assert facts.trees == 120
 
 
 def test_another_feature_set_is_refused_by_name():
