@@ -20,8 +20,8 @@ from hosu.market.calendar import next_session
 from hosu.market.day_plan import Scope
 from hosu.models.journal import TABLE, add_new
 from hosu.models.predictor import SCHEMA, BarFacts, predict
-from hosu.models.registry import Registry
-from hosu.models.seats import HORIZONS, Seats, models_of
+from hosu.models.registry import HORIZONS, Registry
+from hosu.models.seats import Seats, models_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

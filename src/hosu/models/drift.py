@@ -12,7 +12,7 @@ say in who serves: that is the betting's.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -128,14 +128,15 @@ def error_drift(dates: Sequence[str], errors: Floats, *, delta: float = DELTA) -
         NotInstalledError: river is missing.
     """
     with extra():
-        from river.drift import ADWIN
+        from river import drift
 
     known = np.flatnonzero(np.isfinite(errors))
     if len(known) <= SCALED_BY:
         return []
     seen = errors[known]
     # By default it looks at every 32nd value only, which of sessions is every six weeks.
-    detector, found = ADWIN(delta=delta, clock=1), []
+    make: Any = drift.ADWIN
+    detector, found = make(delta=delta, clock=1), []
     for at, value in enumerate(_scaled(seen).tolist()):
         detector.update(value)
         if detector.drift_detected:

@@ -9,8 +9,9 @@ from hosu import __version__
 from hosu.features.dataset_files import save
 from hosu.models.bundle import pack
 from hosu.models.gate import Verdict
+from hosu.models.registry import HORIZONS
 from hosu.models.report import as_html, as_json
-from hosu.models.training import HORIZONS, learned
+from hosu.models.training import learned
 
 if TYPE_CHECKING:
     from hosu.lake.lake import Lake
@@ -66,7 +67,8 @@ def keep(
         "report.json": as_json(judgement, evaluated.walked, about).encode(),
         "report.html": as_html(judgement, evaluated.walked, about).encode(),
     }
-    version = registry.register(request.model, files, _card(evaluated), judgement.verdict.value)
+    card = {**_card(evaluated), "prior": final.prior.tolist()}  # the oldest version's are those of version 0
+    version = registry.register(request.model, files, card, judgement.verdict.value)
     promoted = judgement.verdict is Verdict.EDGE
     if promoted:
         save(lake, evaluated.dataset)

@@ -23,38 +23,15 @@ from hosu.models.predictor import BarFacts, predict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Protocol
 
     import pyarrow as pa
 
     from hosu.clock import Clock
     from hosu.features.definitions import FeatureSet
-    from hosu.features.panel import Flags, Floats, Ints
+    from hosu.features.panel import Floats
+    from hosu.features.served import Closed
     from hosu.models.predictor import Seat
     from hosu.models.seats import Seats
-
-    class Closed(Protocol):
-        """What one record closed; see ``features.served.Closed``."""
-
-        @property
-        def wal_id(self) -> str: ...
-        @property
-        def lsn(self) -> int: ...
-        @property
-        def date(self) -> str: ...
-        @property
-        def names(self) -> tuple[str, ...]: ...
-        @property
-        def code(self) -> Ints: ...
-        @property
-        def ts(self) -> Ints: ...
-        @property
-        def close(self) -> Ints: ...
-        @property
-        def traded(self) -> Flags: ...
-        @property
-        def outputs(self) -> Floats: ...
-
 
 _log = structlog.get_logger(__name__)
 
@@ -207,7 +184,8 @@ def bars_of(closed: Closed, now_us: int, holes: Mapping[str, str]) -> BarFacts:
     symbol = np.array(closed.names, object)[closed.code]
     decided = closed.ts + MINUTE_US
     traded = closed.traded.tolist()
-    source = np.array([str(BarSource.TRADES) if each else None for each in traded], object)
+    made_of = [str(BarSource.POLL if each else BarSource.TRADES) for each in closed.polled.tolist()]
+    source = np.array([name if each else None for each, name in zip(traded, made_of, strict=True)], object)
     stale = np.array([None if each else "stale: no trade in this minute" for each in traded], object)
     late = now_us - decided
     for row in np.flatnonzero(late > LATE_US).tolist():

@@ -11,9 +11,8 @@ from hosu.errors import ModelError, NotEnoughDataError
 from hosu.models import bootstrap
 from hosu.models.matured import matured
 from hosu.models.money import money
-from hosu.models.registry import PRIOR
+from hosu.models.registry import HORIZONS, PRIOR
 from hosu.models.scores import MIN_SYMBOLS, brier, mean_by, rank_ic
-from hosu.models.seats import HORIZONS
 from hosu.models.serve_facts import SERVE, read_facts
 
 if TYPE_CHECKING:
@@ -96,7 +95,8 @@ def records(
 def base_rates_of(registry: Registry, each: Matured) -> Floats:
     """(3,) the prior of a version; NaN where its files are damaged. Of version 0 what it said."""
     if each.version == PRIOR:
-        return np.asarray(each.probabilities[0])
+        told = each.probabilities[each.answered]
+        return np.asarray(told[0]) if len(told) else np.full(3, np.nan)
     try:
         return np.array(read_facts(registry.load(each.model, each.version).get(SERVE, b"")).prior)
     except ModelError:

@@ -1,8 +1,4 @@
-"""From bars and their features to rows of ``predictions``: what is said, or why nothing is.
-
-Where a model abstains, the three probabilities are those of its prior, and direction, confidence, score and price are
-null.
-"""
+"""From bars and their features to rows of ``predictions``: what is said, or why nothing is, and then nothing else."""
 
 from __future__ import annotations
 
@@ -30,6 +26,7 @@ if TYPE_CHECKING:
     Texts = npt.NDArray[np.object_]
 
 SCHEMA: Final = pa.schema([each for each in PREDICTION_SCHEMAS["predictions"] if each.name != "date"])
+_LIKELY: Final = ("p_down", "p_flat", "p_up")
 
 
 class Role(StrEnum):
@@ -82,10 +79,16 @@ class BarFacts:
         return len(self.ts)
 
 
-def feature_hash(features: Floats) -> list[str]:
-    """(n,) 16 hex digits of the bits of each row (n, k): equal rows have equal ones, -0.0 and 0.0 differ."""
+def feature_hash(features: Floats) -> list[str | None]:
+    """(n,) 16 hex digits of the bits of each row (n, k): equal rows have equal ones, -0.0 and 0.0 differ. None where
+    a feature is null."""
     rows = np.ascontiguousarray(features, np.float64)
-    return [hashlib.blake2b(row.tobytes(), digest_size=8).hexdigest() for row in rows]
+    whole, size = np.asarray(np.isfinite(rows).all(axis=1)).tolist(), rows.shape[1] * rows.itemsize
+    bits = rows.tobytes()
+    return [
+        hashlib.blake2b(bits[at * size : (at + 1) * size], digest_size=8).hexdigest() if known else None
+        for at, known in enumerate(whole)
+    ]
 
 
 def predict(
@@ -118,10 +121,13 @@ def predict(
         **_who(seat, bars, made_at),
         "price": pa.array(bars.price),
         "predicted_price": pa.array(bars.price * (1 + moved), mask=silent),
-        "persistence": _same(facts.persistence, len(bars), pa.bool_()),
+        "persistence": pa.array(np.full(len(bars), facts.persistence), mask=silent),
         "predicted_direction": pa.array(direction, mask=silent),
         "confidence": pa.array(confidence, mask=silent),
-        **{f"p_{name}": pa.array(said.probabilities[:, at]) for at, name in enumerate(("down", "flat", "up"))},
+        **{
+            f"p_{name}": pa.array(said.probabilities[:, at], mask=silent)
+            for at, name in enumerate(("down", "flat", "up"))
+        },
         "score": pa.array(said.probabilities[:, 2] - said.probabilities[:, 0], mask=silent),
         "abstained": pa.array(reasons, pa.string()),
         "verdict": _same(facts.verdict, len(bars), pa.string()),

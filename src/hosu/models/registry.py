@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 TABLE: Final = "model_events"
 FOLDER: Final = "ml/models"
-MODELS: Final = ("day-1", "day-5", "minute-10", "minute-30")
+HORIZONS: Final = {"day-1": ("day", 1), "day-5": ("day", 5), "minute-10": ("minute", 10), "minute-30": ("minute", 30)}
+"""Interval and horizon of each model, in sessions or minutes."""
+MODELS: Final = tuple(HORIZONS)
 PRIOR: Final = 0
 EDGE: Final = "edge"
 """The one verdict with which a version may become champion."""

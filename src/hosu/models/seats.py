@@ -6,13 +6,13 @@ end the prior.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import structlog
 
 from hosu.errors import HosuError, ModelDamagedError
 from hosu.models.predictor import Role, Seat
-from hosu.models.registry import PRIOR, TABLE
+from hosu.models.registry import HORIZONS, PRIOR, TABLE
 from hosu.models.served import EVEN, Served
 
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from hosu.models.registry import Registry
 
 _log = structlog.get_logger(__name__)
-
-HORIZONS: Final = {"day-1": ("day", 1), "day-5": ("day", 5), "minute-10": ("minute", 10), "minute-30": ("minute", 30)}
-"""Interval and horizon of each model."""
 
 
 def models_of(interval: str) -> tuple[str, ...]:

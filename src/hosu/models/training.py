@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from hosu.errors import InputError
 from hosu.features import dataset
@@ -11,6 +11,7 @@ from hosu.features.dataset_definition import Definition
 from hosu.features.source import KernelSource
 from hosu.models.estimators import Configuration, Kind
 from hosu.models.gate import judge
+from hosu.models.registry import HORIZONS
 from hosu.models.splits import whole
 from hosu.models.trials import Trial
 from hosu.models.walk import learn, walk
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from hosu.models.walk import Learned, Walked
 
     Progress = Callable[[str, int, int], None]
-
-HORIZONS: Final = {"day-1": ("day", 1), "day-5": ("day", 5), "minute-10": ("minute", 10), "minute-30": ("minute", 30)}
-"""Interval and horizon of each model, in sessions or minutes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,21 @@ class Step:
     reason: str
 
 
+def enter(registry: Registry, model: str, version: int, reason: str) -> bool:
+    """Lets a version challenge the champion, if nobody does already; returns whether it does now.
+
+    One at a time: who comes while another runs is registered and waits for nobody, the next one is trained anew.
+
+    Raises:
+        InputError: an unknown model.
+        ModelNotFoundError: there is no such version.
+    """
+    if registry.challenger(model) is not None:
+        return False
+    registry.challenge(model, version, reason)
+    return True
+
+
 def update(lake: Lake, registry: Registry, model: str, *, config: SqlConfig | None = None) -> list[Step]:
     """Brings a model's champion and challenger up to date with the journal; returns what was done, oldest first.
 

@@ -1,7 +1,6 @@
 """Predictions beside the stream: every close, every seat, once; models are swapped without a missed bar."""
 
 import asyncio
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from hosu.clock import SimulatedClock
 from hosu.errors import LakeUnreachableError
 from hosu.features.definitions import FeatureSet
+from hosu.features.served import Closed
 from hosu.lake.lake import Lake
 from hosu.lake.sql import Session
 from hosu.models.journal import LiveJournal
@@ -27,29 +27,22 @@ LETTERS = FeatureSet("letters_v1", NAMES, 1, "none", "tests", lambda outputs, cl
 MODELS = ("minute-10", "minute-30")
 
 
-@dataclass(frozen=True)
-class Closed:
-    lsn: int
-    ts: np.ndarray
-    close: np.ndarray
-    traded: np.ndarray
-    outputs: np.ndarray
-    wal_id: str = "log"
-    date: str = "2026-01-02"
-    names: tuple[str, ...] = ("005930", "000660")
-    code: np.ndarray = None
-
-
 def closed(minute, lsn=None, count=2, wal_id="log"):
     chance = np.random.default_rng(minute)
     return Closed(
+        wal_id=wal_id,
         lsn=100 + minute if lsn is None else lsn,
+        date="2026-01-02",
+        began="new",
+        again=False,
+        names=("005930", "000660"),
+        code=np.arange(count),
         ts=np.full(count, NINE + minute * MINUTE),
         close=np.full(count, 100_000),
+        volume=np.ones(count, np.int64),
         traded=np.ones(count, bool),
+        polled=np.arange(count) == 1,
         outputs=chance.normal(0, 0.5, (count, 13)),
-        wal_id=wal_id,
-        code=np.arange(count),
     )
 
 
@@ -93,7 +86,8 @@ def test_from_the_beginning_the_prior_answers_for_every_model(live, lake):
     live.take(closed(0))
     assert rows(lake) == [("minute-10", PRIOR, "champion", 2), ("minute-30", PRIOR, "champion", 2)]
     told = rows(lake, "symbol, price, predicted_price, source, wal_id, lsn, epoch_us(decided_at)", "ORDER BY ALL")
-    assert told[0] == ("000660", 1000.0, 1000.0, "trades", "log", 100, NINE + MINUTE)
+    assert told[0] == ("000660", 1000.0, 1000.0, "poll", "log", 100, NINE + MINUTE)
+    assert told[2][3] == "trades"
 
 
 def test_bars_that_come_again_add_nothing_also_after_a_restart(live, lake, registry, clock):

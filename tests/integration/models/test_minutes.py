@@ -1,7 +1,6 @@
 """Minutes from the close to the outcome: predicted live, scored by the bars that were built afterwards."""
 
 import datetime as dt
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +8,7 @@ import pytest
 
 from hosu.clock import SimulatedClock
 from hosu.features.definitions import FeatureSet
+from hosu.features.served import Closed
 from hosu.lake.derived import replace_dates
 from hosu.lake.lake import Lake
 from hosu.lake.sql import Session
@@ -28,19 +28,6 @@ NINE = instant_us(dt.date(2025, 12, 1), 9 * 3_600)
 LETTERS = FeatureSet("letters_v1", NAMES, 1, "none", "tests", lambda outputs, close: outputs[:, :3].copy())
 SYMBOLS = ("000660", "005930")
 BARS = 90
-
-
-@dataclass(frozen=True)
-class Closed:
-    lsn: int
-    ts: np.ndarray
-    close: np.ndarray
-    wal_id: str = "log"
-    date: str = DAY
-    names: tuple[str, ...] = SYMBOLS
-    code: np.ndarray = None
-    traded: np.ndarray = None
-    outputs: np.ndarray = None
 
 
 def price(symbol, minute):
@@ -75,11 +62,18 @@ def put(lake):
 
 def close_of(minute):
     return Closed(
+        wal_id="log",
         lsn=minute,
+        date=DAY,
+        began="new",
+        again=False,
+        names=SYMBOLS,
+        code=np.arange(2),
         ts=np.full(2, NINE + minute * MINUTE),
         close=np.array([int(price(symbol, minute) * 100) for symbol in SYMBOLS]),
-        code=np.arange(2),
+        volume=np.ones(2, np.int64),
         traded=np.ones(2, bool),
+        polled=np.zeros(2, bool),
         outputs=np.zeros((2, 13)),
     )
 

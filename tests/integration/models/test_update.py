@@ -9,7 +9,7 @@ from hosu.clock import SimulatedClock
 from hosu.lake.lake import Lake
 from hosu.models.matured import Blocks
 from hosu.models.registry import PRIOR, Registry
-from hosu.models.update import advance, champion_ics, standing_of
+from hosu.models.update import advance, champion_ics, enter, standing_of
 
 MODEL = "day-1"
 DAY = 86_400_000_000
@@ -47,6 +47,14 @@ def spans(clock, **ics):
 def test_without_a_history_nothing_happens(registry, clock):
     assert advance(registry, MODEL, spans(clock, v1=np.full(300, 0.1))) == []
     assert registry.history(MODEL) == []
+
+
+def test_only_one_challenges_at_a_time(registry):
+    for number in (1, 2):
+        registered(registry, number)
+    assert enter(registry, MODEL, 1, "trained")
+    assert not enter(registry, MODEL, 2, "trained")
+    assert registry.challenger(MODEL) == 1
 
 
 def test_a_better_challenger_replaces_the_prior_and_again_changes_nothing(registry, clock):

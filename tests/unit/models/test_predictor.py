@@ -66,11 +66,20 @@ def test_without_skill_the_predicted_price_is_the_last_one_to_the_bit():
     assert (row["predicted_price"], row["persistence"]) == (12_345.0, True)
 
 
-def test_a_row_without_an_answer_has_the_priors_shares_and_nothing_else():
-    served = Served.load(packed())
-    (row,) = said([[np.nan, 0, 0]], served)
-    assert [row[name] for name in ("p_down", "p_flat", "p_up")] == list(served.facts.prior)
-    assert [row[name] for name in ("predicted_price", "predicted_direction", "confidence", "score")] == [None] * 4
+def test_a_row_without_an_answer_says_nothing_but_why():
+    (row,) = said([[np.nan, 0, 0]])
+    silent = (
+        "predicted_price",
+        "persistence",
+        "predicted_direction",
+        "confidence",
+        "p_down",
+        "p_flat",
+        "p_up",
+        "score",
+    )
+    assert [row[name] for name in silent] == [None] * 8
+    assert (row["price"], row["feature_hash"], row["abstained"]) == (1_000.0, None, "warming up: a")
 
 
 def test_each_reason_is_told_in_words_and_the_gravest_first():
