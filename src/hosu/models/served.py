@@ -28,6 +28,7 @@ class Served:
     def __init__(self, facts: Facts, direction: onnx.Session | None, price: onnx.Session | None) -> None:
         self.facts, self._direction, self._price = facts, direction, price
         self._prior = np.array(facts.prior)
+        self._rest = (1 - facts.mix) * self._prior
         self._low, self._high = np.array(facts.low), np.array(facts.high)
 
     @classmethod
@@ -105,23 +106,20 @@ class Served:
             FeatureSetError: ``names`` are not those it learned from.
             ModelDamagedError: the files fail where they run.
         """
-        facts = self.facts
-        if names is not None and names != facts.names:
-            raise FeatureSetError(facts.names, names)
+        if names is not None and names != self.facts.names:
+            raise FeatureSetError(self.facts.names, names)
         count = len(features)
-        if self._direction is None:
+        if self._direction is None or not count:
             return Prediction(np.tile(self._prior, (count, 1)), np.zeros(count), np.zeros(count, bool))
-        with np.errstate(invalid="ignore"):
-            within = (features >= self._low) & (features <= self._high)  # of NaN neither holds
+        within = (features >= self._low) & (features <= self._high)  # of NaN neither holds
+        if within.all():  # nearly always, where one symbol is asked about
+            return Prediction(*self._answers(features), np.zeros(count, bool))
         answered = np.asarray(within.all(axis=1))
-        if answered.all() and count:
-            return Prediction(*self._answers(features), ~answered)
         probabilities, expected = np.tile(self._prior, (count, 1)), np.zeros(count)
         if answered.any():
             probabilities[answered], expected[answered] = self._answers(features[answered])
         return Prediction(probabilities, expected, ~answered)
 
     def _answers(self, features: Floats) -> tuple[Floats, Floats]:
-        facts = self.facts
-        mixed = facts.mix * self.direction(features) + (1 - facts.mix) * self._prior
-        return mixed, facts.price_mix * self.price(features)
+        mixed = self.facts.mix * self.direction(features) + self._rest
+        return mixed, self.facts.price_mix * self.price(features)

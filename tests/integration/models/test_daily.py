@@ -187,3 +187,22 @@ def test_of_a_horizon_of_five_sessions_blocks_do_not_share_an_outcome(lake, even
     put(lake, DAYS[65:])
     assert score(lake, clock=evening).labelled == 12
     assert len(blocks(matured(lake, "day-5"), min_symbols=3).t) == 1
+
+
+def test_the_commands_print_what_is_said_and_what_became_of_it(lake, evening, capsys):
+    from hosu.cli.output import Format
+    from hosu.cli.predict import predict
+    from hosu.cli.score import score as score_command
+
+    root = str(lake.root).removeprefix("file://")
+    predict(date=DAY, model=["day-1"], dry=False, lake=root, format_=Format.json)
+    told = capsys.readouterr()
+    assert '"symbol": "000660"' in told.out or '"symbol":"000660"' in told.out
+    assert f"{DAY}: 3 predictions, 0 with an answer, 0 journaled" in told.err
+    assert "the next session has opened already" in told.err
+    predict_day(lake, models=["day-1"], clock=evening)
+    put(lake, DAYS[61:62])
+    score_command(interval=["day"], daily=True, update=True, lake=root, format_=Format.json)
+    told = capsys.readouterr()
+    assert "day: 3 outcomes added, 3 with a label, 0 wait" in told.err
+    assert f'"{DAY}"' in told.out
