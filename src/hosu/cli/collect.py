@@ -59,6 +59,9 @@ def collect(
     features: Annotated[
         bool, typer.Option("--features/--no-features", help="Serve features at each minute's close.")
     ] = True,
+    predict: Annotated[
+        bool, typer.Option("--predict/--no-predict", help="Let whoever serves predict at each minute's close.")
+    ] = False,
     durable_fd: Annotated[
         int | None,
         typer.Option("--durable-fd", metavar="N", help="Write each durable LSN as a line to this descriptor."),
@@ -130,6 +133,7 @@ def collect(
         durable_fd=durable_fd,
         repair=repair,
         features=features,
+        predict=predict,
     )
     work = planned(wish, folder, manners)
     if opened is None:

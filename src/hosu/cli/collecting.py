@@ -41,6 +41,7 @@ class Wish:
     durable_fd: int | None = None
     repair: bool = True
     features: bool = True
+    predict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,7 @@ def planned(wish: Wish, state: Path, manners: KisSettings) -> Work:
             reserve=share.reserve,
             repair=wish.repair,
             features=wish.features,
+            predict=wish.predict,
             part=(number, len(keys)),
         )
         for number, (credentials, share) in enumerate(zip(wish.credentials, plan.shares, strict=True))

@@ -46,6 +46,7 @@ class Job:
     state: str
     part: tuple[int, int] = (0, 1)
     features: bool = True
+    predict: bool = False
 
     @classmethod
     def of_plan(cls, number: int, plan: Plan, lake: str, state: Path) -> Job:
@@ -71,6 +72,7 @@ class Job:
             str(state),
             plan.part,
             plan.features,
+            plan.predict,
         )
 
     def to_line(self) -> bytes:
@@ -106,6 +108,7 @@ class Job:
             reserve=[Registration(tr_id, symbol) for tr_id, symbol in self.reserve],
             repair=self.repair,
             features=self.features,
+            predict=self.predict,
             part=(self.part[0], self.part[1]),
         )
 

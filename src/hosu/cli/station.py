@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,7 +41,8 @@ class Plan:
     ones. ``symbols`` are all that this key covers: what is not streamed of them is polled every ``poll_every_s``,
     what is streamed now and then. ``exchanges`` is how many streamed symbols an hour may give their slots to ones
     that trade more. ``part`` is (number from 0, count) of this key among all: they share out by symbol what there is
-    to repair. ``features`` are built and served from the stream unless switched off.
+    to repair. ``features`` are built and served from the stream unless switched off; with ``predict`` models answer to
+    them.
     """
 
     host: Host
@@ -59,6 +60,7 @@ class Plan:
     repair: bool = False
     part: tuple[int, int] = (0, 1)
     features: bool = True
+    predict: bool = False
 
 
 def registrations_of(symbols: Sequence[str], feeds: Sequence[str], scope: str) -> list[Registration]:
@@ -122,6 +124,7 @@ async def station(
         LogError, LakeError: what is there cannot be used.
     """
     from hosu.cli.feature_station import bar_clock_of, feature_sink_of
+    from hosu.cli.predict_station import predicting
     from hosu.cli.repair_station import Means, watch_of
     from hosu.clock import SystemClock
     from hosu.collect.collector import Collector, CollectorConfig, Source
@@ -145,7 +148,7 @@ async def station(
         if plan.durable_fd is not None:
             log.on_durable(durable_lines(plan.durable_fd))
         recorder = Recorder(log, clock)
-        async with Http(HttpConfig(user_agent=kis.user_agent)) as http:
+        async with Http(HttpConfig(user_agent=kis.user_agent)) as http, AsyncExitStack() as held:
             ledger = LakeLedgerStore(lake, reserve_bytes=reserve)
             begin_ledger(lake, ledger, log)
             feed, outside, desired = _towards_the_broker(plan, recorder, http, clock, settings, kis, state)
@@ -155,6 +158,8 @@ async def station(
                 features = feature_sink_of(plan, lake, state, log, clock, reserve)
                 outside = replace(outside, bar_clock=bar_clock_of(plan, recorder, features, clock))
                 sinks.append(features)
+                if plan.predict:
+                    held.enter_context(predicting(lake, features, clock, simulated=plan.host.name == "simulator"))
             if plan.repair:
                 means = Means(plan.host, plan.credentials, lake, state, settings, kis)
                 outside = replace(outside, repair=watch_of(means, recorder, http, clock, ledger_sink, plan.part).run)

@@ -66,6 +66,7 @@ class Live:
         *,
         clock: Clock,
         holes: Callable[[str], Mapping[str, str]] = lambda _: {},
+        late_us: int | None = LATE_US,
         size: int = _QUEUE,
     ) -> None:
         """Nothing runs yet: ``start`` does that.
@@ -76,9 +77,11 @@ class Live:
             features: what is made of the kernel's outputs.
             clock: for when predictions are made and how long it took.
             holes: of a date, what is known to be wrong with a symbol's day so far, in words, by symbol.
+            late_us: a bar that closed longer ago, by ``clock``, is stale; None: none is.
             size: closes that may wait.
         """
         self._seats, self._journal, self._features, self._clock, self._holes = seats, journal, features, clock, holes
+        self._late_us = late_us
         self._waiting: queue.Queue[_Handed | None] = queue.Queue(size)
         self._changed = threading.Semaphore(0)
         self._ending = False
@@ -136,7 +139,7 @@ class Live:
             since: when it was handed over, monotonic seconds; None: not measured.
         """
         features = self._features.make(closed.outputs, closed.close / 100.0)
-        bars = bars_of(closed, self._clock.now_us(), self._holes(closed.date))
+        bars = bars_of(closed, self._clock.now_us(), self._holes(closed.date), self._late_us)
         answered = [each for seat in self._seats.now if (each := self._answer(seat, closed, bars, features))]
         if since is not None:
             passed = (self._clock.monotonic() - since) * 1e6
@@ -173,13 +176,14 @@ class Live:
             _log.error("predictions cannot be journaled now", closes=len(self._held), error=str(error))
 
 
-def bars_of(closed: Closed, now_us: int, holes: Mapping[str, str]) -> BarFacts:
+def bars_of(closed: Closed, now_us: int, holes: Mapping[str, str], late_us: int | None = LATE_US) -> BarFacts:
     """What is decided on at a close.
 
     Args:
         closed: what was closed.
-        now_us: UTC microseconds; a close longer ago than ``LATE_US`` is stale.
+        now_us: UTC microseconds.
         holes: what is known to be wrong with a symbol's day, by symbol.
+        late_us: a close longer ago is stale; None: none is.
     """
     symbol = np.array(closed.names, object)[closed.code]
     decided = closed.ts + MINUTE_US
@@ -187,9 +191,8 @@ def bars_of(closed: Closed, now_us: int, holes: Mapping[str, str]) -> BarFacts:
     made_of = [str(BarSource.POLL if each else BarSource.TRADES) for each in closed.polled.tolist()]
     source = np.array([name if each else None for each, name in zip(traded, made_of, strict=True)], object)
     stale = np.array([None if each else "stale: no trade in this minute" for each in traded], object)
-    late = now_us - decided
-    for row in np.flatnonzero(late > LATE_US).tolist():
-        stale[row] = f"stale: the bar closed {late[row] / 1e6:.0f} s ago"
+    if late_us is not None:
+        stale[now_us - decided > late_us] = f"stale: the bar closed more than {late_us / 1e6:g} s ago"
     distrust = np.array([holes.get(each) for each in symbol.tolist()], object)
     return BarFacts(
         date=closed.date,
