@@ -240,7 +240,9 @@ class Table:
         Raises:
             CommitConflictError: somebody else covered the same log meanwhile; ask ``covered`` again.
         """
-        self._commit([_add(file, data_change=True) for file in adds], covers)
+        # By its files it is told from another writer's commit of the same numbers, which is no success of ours.
+        landed = {file.path for file in adds} if adds else None
+        self._commit([_add(file, data_change=True) for file in adds], covers, landed)
         return self.version
 
     def rewrite(

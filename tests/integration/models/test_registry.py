@@ -1,5 +1,6 @@
 """The registry: versions that never change, one champion at a time, and a history of all of it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,15 @@ def test_an_alias_to_nothing_and_an_unknown_model_are_refused(registry):
         registry.load(MODEL, 7)
     with pytest.raises(InputError, match="choose one of day-1, day-5"):
         registry.champion("day-9")
+
+
+def test_several_who_register_at_once_have_a_number_each(lake, tmp_path):
+    def register(number):
+        own = Registry(Lake.open(str(tmp_path / "lake")), SimulatedClock())
+        return own.register(MODEL, {"a": bytes([number])}, {}, "edge")
+
+    Registry(lake, SimulatedClock()).register(MODEL, FILES, {}, "edge")
+    with ThreadPoolExecutor(4) as pool:
+        numbers = list(pool.map(register, range(4)))
+    assert sorted(numbers) == [2, 3, 4, 5]
+    assert [each.version for each in Registry(lake, SimulatedClock()).versions(MODEL)] == [1, 2, 3, 4, 5]
