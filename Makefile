@@ -12,7 +12,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-in
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.base ## the whole way at once: simulator, collector, lake, SQL; no key, no cloud, no Java
+demo: $(VENV)/.base ## the whole way at once: simulator, collector, lake, SQL, features, a model and its gate; no key, no cloud, no Java
 	@$(BIN)/hosu demo $(ARGS)
 
 test: $(VENV)/.dev ## the tests, but for the slow ones: a few minutes (ARGS="-k name" picks some)
@@ -66,9 +66,9 @@ $(VENV)/.uv: requirements/bootstrap.txt
 	@touch $@
 
 # The development install holds the base one, so whoever has it needs no second set-up.
-$(VENV)/.base: requirements/base.txt pyproject.toml | $(VENV)/.uv
+$(VENV)/.base: requirements/models.txt pyproject.toml | $(VENV)/.uv
 	@if [ -f $(VENV)/.dev ]; then $(MAKE) --no-print-directory $(VENV)/.dev; else \
-	  $(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/base.txt && \
+	  $(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/models.txt && \
 	  $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . && \
 	  $(COMPILE) ; fi
 	@touch $@

@@ -23,6 +23,15 @@ def test_demo_says_that_nothing_was_lost(demo: Path):
     assert "Traceback" not in (demo / "stderr").read_text()
 
 
+def test_demo_goes_on_to_features_and_a_model_that_finds_nothing_in_noise(demo: Path):
+    said, noted = (demo / "stdout").read_text(), (demo / "stderr").read_text()
+    (parity,) = [line for line in said.splitlines() if line.startswith("2026-09-15")]
+    cells = [cell.strip() for cell in parity.split("│")]
+    assert (cells[1], cells[3], cells[5:]) == ("1", "3", ["0", "0", "0", "yes"])
+    assert "\nno edge: G1 signal" in noted
+    assert "kept as version 1, does not serve" in noted
+
+
 def test_lake_of_the_demo_holds_what_the_simulator_sent(demo: Path, demo_lake: Path):
     sent = json.loads((demo / "demo" / "sent.json").read_text())
     assert sent["records"] > 5_000

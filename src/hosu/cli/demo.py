@@ -60,6 +60,8 @@ class Show:
     symbols: int
     rate: float
     minutes: float
+    models: bool
+    signal: float
 
     @property
     def lake(self) -> Path:
@@ -82,12 +84,20 @@ def demo(
     symbols: Annotated[int, typer.Option("--symbols", min=1, max=2000, help="How many symbols are traded.")] = 10,
     rate: Annotated[float, typer.Option("--rate", min=1, max=1_000_000, help="Market records a second.")] = 5_000,
     minutes: Annotated[float, typer.Option("--minutes", min=0.01, max=390, help="How long the market lasts.")] = 1.0,
+    models: Annotated[
+        bool, typer.Option("--models/--no-models", help="Go on to features, a model and its gate.")
+    ] = True,
+    signal: Annotated[
+        float,
+        typer.Option("--signal", min=0, max=1, help="What of the next day the history lets predict; 0.3: an edge."),
+    ] = 0.0,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the temporary folder.")] = False,
 ) -> None:
-    """Simulator, collector, lake and SQL at once: no key, no cloud, no Java. Ends with a report.
+    """Simulator, collector, lake, SQL, features and a model at once: no key, no cloud, no Java. Ends with a report.
 
     A made-up trading day of Korean stocks passes in a minute, over the broker's real protocol. Exits 1 if a single
-    record or share is missing.
+    record or share is missing, or if what was served differs from its replay by a bit. Then a model is trained on a
+    history whose truth is known: of random walks the verdict must be that there is no edge.
     """
     from hosu.errors import InputError
 
@@ -95,7 +105,7 @@ def demo(
         raise InputError(str(folder), "is not empty", "name a new folder")
     place = folder if folder is not None else Path(tempfile.mkdtemp(prefix="hosu-demo-"))
     place.mkdir(parents=True, exist_ok=True)
-    show = Show(place, symbols, rate, minutes)
+    show = Show(place, symbols, rate, minutes, models, signal)
     try:
         whole = play(show)
     finally:
@@ -134,8 +144,20 @@ def play(show: Show) -> bool:
     whole = _report(lake, status, sent)
     _tables(lake, before)
     _answers(lake)
+    whole = _go_on(show) and whole
     note(f"\nThe whole took {time.monotonic() - began:.0f} s.")
     return whole
+
+
+def _go_on(show: Show) -> bool:
+    from hosu.cli.demo_models import believe, may_train
+
+    if not show.models:
+        return True
+    if not may_train():
+        note("\nModels need more: pip install 'hosu[models]'")
+        return True
+    return believe(show.folder, show.lake, show.signal)
 
 
 async def _run(show: Show, lake: Lake) -> dict[str, Any]:
@@ -161,6 +183,7 @@ async def _run(show: Show, lake: Lake) -> dict[str, Any]:
             registrations,
             symbols,
             slots=len(registrations),
+            predict=show.models,
         )
         settings = load(CollectSettings, {"state": show.lake / ".hosu"})
         async with station(
