@@ -4,7 +4,9 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-COMPILE := echo "compiling kernels, once; a minute or two ..."; $(BIN)/python -m hosu.cli.kernels
+# Bytecode too: where Python may not write it (PYTHONDONTWRITEBYTECODE), every command would compile for seconds.
+COMPILE := echo "compiling kernels, once; a minute or two ..."; $(BIN)/python -m compileall -q src; \
+  $(BIN)/python -m hosu.cli.kernels
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 .PHONY: help demo test test-slow setup check bench soak crash fuzz format lock clean
@@ -68,14 +70,14 @@ $(VENV)/.uv: requirements/bootstrap.txt
 # The development install holds the base one, so whoever has it needs no second set-up.
 $(VENV)/.base: requirements/models.txt pyproject.toml | $(VENV)/.uv
 	@if [ -f $(VENV)/.dev ]; then $(MAKE) --no-print-directory $(VENV)/.dev; else \
-	  $(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/models.txt && \
+	  $(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements/models.txt && \
 	  $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . && \
 	  $(COMPILE) ; fi
 	@touch $@
 
 # pykis and python-kis are both the package `pykis`: side by side, the one installed last would overwrite the other.
 $(VENV)/.dev: requirements/dev.txt requirements/pykis.txt pyproject.toml | $(VENV)/.uv
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements/dev.txt
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --target $(VENV)/clients/pykis requirements/pykis.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@$(COMPILE)
