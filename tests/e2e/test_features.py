@@ -3,11 +3,15 @@
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 from program import Collector, rows_of, simulator
 
+from hosu.features.definitions import SCALE_FREE_V1
 from hosu.features.parity import parity
 from hosu.lake.lake import Lake
+from hosu.market.features import INDICATORS
+from hosu.models.predictor import feature_hash
 
 DAY = "2026-09-15"
 SYMBOLS = "005930,000660,035420"
@@ -17,7 +21,7 @@ SYMBOLS = "005930,000660,035420"
 @pytest.mark.parametrize("seed", [1, 2])
 def test_killed_in_the_middle_it_serves_the_bits_of_replay_and_batch(tmp_path: Path, seed: int):
     market = ("--synthetic", "--date", DAY, "--symbols", SYMBOLS, "--records", 30_000, "--rate", 3_000, "--seed", seed)
-    options = ("--symbols", SYMBOLS, "--feeds", "trades,quotes", "--lake", tmp_path / "lake")
+    options = ("--symbols", SYMBOLS, "--feeds", "trades,quotes", "--lake", tmp_path / "lake", "--predict")
     chance = random.Random(seed)
     with simulator(tmp_path, *market, "--expect", 6, "--away", "hold", "--token-interval", 0) as broker:
         reached = 0
@@ -43,6 +47,25 @@ def test_killed_in_the_middle_it_serves_the_bits_of_replay_and_batch(tmp_path: P
     assert rows_of(tmp_path / "lake", twice) == [{"n": report.rows, "bars": report.rows}]
     closes = "SELECT count(DISTINCT lsn) AS n FROM features_served_1m"
     assert rows_of(tmp_path / "lake", closes)[0]["n"] > 50
+    predicted_once_from_what_was_served(tmp_path / "lake")
+
+
+def predicted_once_from_what_was_served(lake: Path):
+    """The journal names the bits of the features that were served, and each bar, model and version once."""
+    keys = "SELECT count(*) AS n, count(DISTINCT (symbol, ts, model, model_version)) AS keys FROM predictions"
+    (count,) = rows_of(lake, keys)
+    assert count["n"] == count["keys"] > 2 * 300
+    names = ", ".join(f"f.{name}" for name in INDICATORS)
+    told = rows_of(
+        lake,
+        f"SELECT p.feature_hash, f.close, {names} FROM predictions p JOIN features_served_1m f USING (symbol, ts)"
+        " WHERE p.model = 'minute-10' ORDER BY p.symbol, p.ts",
+    )
+    assert 2 * len(told) == count["n"]
+    outputs = np.array([[row[name] for name in INDICATORS] for row in told], float)
+    features = SCALE_FREE_V1.make(outputs, np.array([row["close"] for row in told], float))
+    assert feature_hash(features) == [row["feature_hash"] for row in told]
+    assert sum(row["feature_hash"] is not None for row in told) > 100
 
 
 def test_without_features_none_are_served(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import shutil
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -124,7 +125,7 @@ async def station(
         LogError, LakeError: what is there cannot be used.
     """
     from hosu.cli.feature_station import bar_clock_of, feature_sink_of
-    from hosu.cli.predict_station import predicting
+    from hosu.cli.prediction_station import live_of
     from hosu.cli.repair_station import Means, watch_of
     from hosu.clock import SystemClock
     from hosu.collect.collector import Collector, CollectorConfig, Source
@@ -148,7 +149,7 @@ async def station(
         if plan.durable_fd is not None:
             log.on_durable(durable_lines(plan.durable_fd))
         recorder = Recorder(log, clock)
-        async with Http(HttpConfig(user_agent=kis.user_agent)) as http, AsyncExitStack() as held:
+        async with Http(HttpConfig(user_agent=kis.user_agent)) as http, AsyncExitStack() as ending:
             ledger = LakeLedgerStore(lake, reserve_bytes=reserve)
             begin_ledger(lake, ledger, log)
             feed, outside, desired = _towards_the_broker(plan, recorder, http, clock, settings, kis, state)
@@ -159,7 +160,9 @@ async def station(
                 outside = replace(outside, bar_clock=bar_clock_of(plan, recorder, features, clock))
                 sinks.append(features)
                 if plan.predict:
-                    held.enter_context(predicting(lake, features, clock, simulated=plan.host.name == "simulator"))
+                    live = live_of(plan, lake, features, clock)
+                    live.start()
+                    ending.push_async_callback(asyncio.to_thread, live.stop)  # predicts what is handed over, then ends
             if plan.repair:
                 means = Means(plan.host, plan.credentials, lake, state, settings, kis)
                 outside = replace(outside, repair=watch_of(means, recorder, http, clock, ledger_sink, plan.part).run)

@@ -40,6 +40,16 @@ class Answered:
     rows: pa.Table
 
 
+@dataclass(frozen=True, slots=True)
+class Close:
+    """What was answered when one record of a log closed bars of one date."""
+
+    date: str
+    wal_id: str
+    lsn: int
+    answered: Sequence[Answered]
+
+
 class LiveJournal:
     """Adds predictions made on the stream. For one thread at a time.
 
@@ -60,25 +70,36 @@ class LiveJournal:
             self._covered[name] = -1 if table is None else table.covered(name)
         return self._covered[name]
 
-    def add(self, date: str, wal_id: str, lsn: int, answered: Sequence[Answered]) -> int:
-        """Adds what was answered when that record closed bars, in one commit; returns how many rows were new.
+    def add(self, closes: Sequence[Close]) -> int:
+        """Adds what was answered at some closes, in order, in one commit; returns how many rows were new.
 
         Raises:
             CommitConflictError: somebody else writes predictions of the same log.
             LakeFullError, LakeReadOnlyError, LakeUnreachableError: the lake does not take them; may be called again.
         """
-        fresh = [each for each in answered if self.covers(wal_id, each.model, each.version) < lsn]
+        covers, fresh = self._fresh(closes)
         if not fresh:
             return 0
         if self._table is None:
             self._table = self._lake.table(TABLE)
-        rows = pa.concat_tables([each.rows for each in fresh])
-        file = self._table.store(date, live_name(), encode(self._table.spec, rows))
-        covers = {_live(wal_id, each.model, each.version): lsn for each in fresh}
+        whole = {date: pa.concat_tables(rows) for date, rows in fresh.items()}
+        files = [self._table.store(date, live_name(), encode(self._table.spec, rows)) for date, rows in whole.items()]
         self._covered.clear()  # whatever becomes of the commit, what is covered is then asked anew
-        self._table.append([file], covers)
+        self._table.append(files, covers)
         self._covered.update(covers)
-        return int(rows.num_rows)
+        return sum(file.rows for file in files)
+
+    def _fresh(self, closes: Sequence[Close]) -> tuple[dict[str, int], dict[str, list[pa.Table]]]:
+        """What is not there yet: rows by date, and up to which record they go."""
+        covers: dict[str, int] = {}
+        rows: dict[str, list[pa.Table]] = {}
+        for close in closes:
+            for each in close.answered:
+                name = _live(close.wal_id, each.model, each.version)
+                if max(covers.get(name, -1), self.covers(close.wal_id, each.model, each.version)) < close.lsn:
+                    covers[name] = close.lsn
+                    rows.setdefault(close.date, []).append(each.rows)
+        return covers, rows
 
     def sync(self) -> None:
         """Returns when everything added would survive a power cut."""

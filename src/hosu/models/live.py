@@ -18,7 +18,7 @@ import structlog
 from hosu.collect.latency import Histogram
 from hosu.errors import HosuError
 from hosu.market.bars import BarSource
-from hosu.models.journal import Answered, LiveJournal
+from hosu.models.journal import Answered, Close
 from hosu.models.predictor import BarFacts, predict
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from hosu.features.definitions import FeatureSet
     from hosu.features.panel import Floats
     from hosu.features.served import Closed
+    from hosu.models.journal import LiveJournal
     from hosu.models.predictor import Seat
     from hosu.models.seats import Seats
 
@@ -39,6 +40,8 @@ MINUTE_US: Final = 60_000_000
 LATE_US: Final = 30_000_000
 """A minute whose close is longer ago is stale: what could be entered then is over."""
 _QUEUE: Final = 1_000
+_TOGETHER: Final = 20
+"""Closes in one commit at most, where they come faster than the lake takes them: a market in quick motion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,8 @@ class Live:
         features: FeatureSet,
         *,
         clock: Clock,
+        market_us: Callable[[], int] | None = None,
         holes: Callable[[str], Mapping[str, str]] = lambda _: {},
-        late_us: int | None = LATE_US,
         size: int = _QUEUE,
     ) -> None:
         """Nothing runs yet: ``start`` does that.
@@ -76,16 +79,17 @@ class Live:
             journal: where predictions go.
             features: what is made of the kernel's outputs.
             clock: for when predictions are made and how long it took.
+            market_us: the market's time, UTC microseconds, by which bars are stale; None: the clock's. A simulated
+                market has a time of its own, and where it runs as fast as it can none at all: then give 0.
             holes: of a date, what is known to be wrong with a symbol's day so far, in words, by symbol.
-            late_us: a bar that closed longer ago, by ``clock``, is stale; None: none is.
             size: closes that may wait.
         """
         self._seats, self._journal, self._features, self._clock, self._holes = seats, journal, features, clock, holes
-        self._late_us = late_us
+        self._market_us = market_us or clock.now_us
         self._waiting: queue.Queue[_Handed | None] = queue.Queue(size)
         self._changed = threading.Semaphore(0)
         self._ending = False
-        self._held: list[tuple[str, str, int, list[Answered]]] = []
+        self._held: list[Close] = []
         self._threads: list[threading.Thread] = []
         self.latency = Histogram()
         self.on_rows: list[Callable[[str, pa.Table], object]] = []
@@ -139,7 +143,7 @@ class Live:
             since: when it was handed over, monotonic seconds; None: not measured.
         """
         features = self._features.make(closed.outputs, closed.close / 100.0)
-        bars = bars_of(closed, self._clock.now_us(), self._holes(closed.date), self._late_us)
+        bars = bars_of(closed, self._market_us(), self._holes(closed.date))
         answered = [each for seat in self._seats.now if (each := self._answer(seat, closed, bars, features))]
         if since is not None:
             passed = (self._clock.monotonic() - since) * 1e6
@@ -148,8 +152,9 @@ class Live:
             for listener in self.on_rows:
                 listener(closed.date, each.rows)
         if answered:
-            self._held.append((closed.date, closed.wal_id, closed.lsn, answered))
-        self._keep()
+            self._held.append(Close(closed.date, closed.wal_id, closed.lsn, answered))
+        if self._waiting.empty() or len(self._held) >= _TOGETHER:
+            self._keep()
 
     def _answer(self, seat: Seat, closed: Closed, bars: BarFacts, features: Floats) -> Answered | None:
         model, version = seat.served.facts.model, seat.version
@@ -165,25 +170,25 @@ class Live:
         return Answered(model, version, rows)
 
     def _keep(self) -> None:
-        """Journals what is held. What the lake does not take now is held for the next close."""
+        """Journals what is held, in one commit. What the lake does not take now is held for the next close."""
+        if not self._held:
+            return
         try:
-            while self._held:
-                self.rows += self._journal.add(*self._held[0])
-                self._held.pop(0)
+            self.rows += self._journal.add(self._held)
+            self._held.clear()
             self._journal.sync()
         except HosuError as error:
             self.failed += 1
             _log.error("predictions cannot be journaled now", closes=len(self._held), error=str(error))
 
 
-def bars_of(closed: Closed, now_us: int, holes: Mapping[str, str], late_us: int | None = LATE_US) -> BarFacts:
+def bars_of(closed: Closed, now_us: int, holes: Mapping[str, str]) -> BarFacts:
     """What is decided on at a close.
 
     Args:
         closed: what was closed.
-        now_us: UTC microseconds.
+        now_us: UTC microseconds; a close longer ago than ``LATE_US`` is stale.
         holes: what is known to be wrong with a symbol's day, by symbol.
-        late_us: a close longer ago is stale; None: none is.
     """
     symbol = np.array(closed.names, object)[closed.code]
     decided = closed.ts + MINUTE_US
@@ -191,8 +196,8 @@ def bars_of(closed: Closed, now_us: int, holes: Mapping[str, str], late_us: int 
     made_of = [str(BarSource.POLL if each else BarSource.TRADES) for each in closed.polled.tolist()]
     source = np.array([name if each else None for each, name in zip(traded, made_of, strict=True)], object)
     stale = np.array([None if each else "stale: no trade in this minute" for each in traded], object)
-    if late_us is not None:
-        stale[now_us - decided > late_us] = f"stale: the bar closed more than {late_us / 1e6:g} s ago"
+    # In the same words each time, so that reasons can be counted.
+    stale[now_us - decided > LATE_US] = f"stale: the bar closed more than {LATE_US / 1e6:g} s ago"
     distrust = np.array([holes.get(each) for each in symbol.tolist()], object)
     return BarFacts(
         date=closed.date,

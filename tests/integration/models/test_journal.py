@@ -8,7 +8,7 @@ import pytest
 from hosu.errors import CommitConflictError
 from hosu.lake.lake import Lake
 from hosu.lake.sql import Session
-from hosu.models.journal import Answered, LiveJournal, add_new
+from hosu.models.journal import Answered, Close, LiveJournal, add_new
 from hosu.models.predictor import BarFacts, Role, Seat, predict
 from hosu.models.served import Served
 
@@ -88,14 +88,14 @@ def test_a_live_close_is_told_by_log_record_model_and_version(lake):
     journal = LiveJournal(lake)
     answered = [Answered("day-1", 0, rows()), Answered("day-5", 0, rows(model="day-5"))]
     assert journal.covers("log", "day-1", 0) == -1
-    assert journal.add(DATE, "log", 7, answered) == 4
-    assert journal.add(DATE, "log", 7, answered) == 0
-    assert journal.add(DATE, "log", 7, [*answered, Answered("day-1", 1, rows(version=1))]) == 2
+    assert journal.add([Close(DATE, "log", 7, answered)]) == 4
+    assert journal.add([Close(DATE, "log", 7, answered)]) == 0
+    assert journal.add([Close(DATE, "log", 7, [*answered, Answered("day-1", 1, rows(version=1))])]) == 2
     again = LiveJournal(lake)
     assert (again.covers("log", "day-1", 0), again.covers("log", "day-1", 2), again.covers("other", "day-1", 0)) == (
         7, -1, -1,
     )  # fmt: skip
-    assert again.add(DATE, "log", 6, answered) == 0
+    assert again.add([Close(DATE, "log", 6, answered)]) == 0
 
 
 def test_a_commit_whose_answer_was_lost_is_not_made_twice(lake, monkeypatch):
@@ -109,7 +109,16 @@ def test_a_commit_whose_answer_was_lost_is_not_made_twice(lake, monkeypatch):
 
     monkeypatch.setattr(type(table), "append", lost)
     with pytest.raises(CommitConflictError):
-        journal.add(DATE, "log", 7, answered)
+        journal.add([Close(DATE, "log", 7, answered)])
     monkeypatch.setattr(type(table), "append", whole)
-    assert journal.add(DATE, "log", 7, answered) == 0
+    assert journal.add([Close(DATE, "log", 7, answered)]) == 0
     assert len(kept(lake)) == 2
+
+
+def test_several_closes_are_one_commit_and_each_is_added_once(lake):
+    journal = LiveJournal(lake)
+    closes = [Close(DATE, "log", lsn, [Answered("day-1", 0, rows((f"at {lsn}",)))]) for lsn in (3, 4, 4, 3)]
+    assert journal.add([*closes, Close("2026-01-05", "log", 9, [Answered("day-1", 0, rows(("next day",)))])]) == 3
+    assert [symbol for symbol, *_ in kept(lake)] == ["at 3", "at 4", "next day"]
+    assert lake.table("predictions").version == 1
+    assert LiveJournal(lake).covers("log", "day-1", 0) == 9

@@ -172,6 +172,13 @@ def test_late_bars_and_minutes_without_a_trade_are_stale(live, lake, clock):
     ]
 
 
+def test_a_simulated_market_has_a_time_of_its_own(lake, registry, clock):
+    asyncio.run(clock.advance(86_400))
+    seats = Seats(lake, registry, MODELS, LETTERS)
+    Live(seats, LiveJournal(lake), LETTERS, clock=clock, market_us=lambda: 0).take(closed(0))
+    assert rows(lake, "DISTINCT abstained", "") == [(None,)]
+
+
 def test_what_the_lake_does_not_take_is_kept_for_the_next_close(live, lake, monkeypatch):
     whole = live._journal.add
 

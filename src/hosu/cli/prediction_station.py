@@ -1,0 +1,30 @@
+"""Predictions in a collecting process, wired: they listen to what the feature sink closes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hosu.cli.station import Plan
+    from hosu.clock import Clock
+    from hosu.features.sink import FeatureSink
+    from hosu.lake.lake import Lake
+    from hosu.models.live import Live
+
+
+def live_of(plan: Plan, lake: Lake, features: FeatureSink, clock: Clock) -> Live:
+    """Predicts at each minute's close with champion and challenger; begins with ``start``, ends with ``stop``.
+
+    A simulator's market may run as fast as it can: there no bar is stale.
+    """
+    from hosu.features.definitions import SCALE_FREE_V1
+    from hosu.models.journal import LiveJournal
+    from hosu.models.live import Live
+    from hosu.models.registry import Registry
+    from hosu.models.seats import Seats, models_of
+
+    seats = Seats(lake, Registry(lake, clock), models_of("minute"), SCALE_FREE_V1)
+    market_us = (lambda: 0) if plan.host.name == "simulator" else None
+    live = Live(seats, LiveJournal(lake), SCALE_FREE_V1, clock=clock, market_us=market_us)
+    features.on_close.append(live.on_close)
+    return live
