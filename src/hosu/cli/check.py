@@ -36,7 +36,8 @@ def lookahead(
 
     parts = {"features": run(_loader(lake, interval), chosen_sets(set_), cuts=cuts, seed=seed)}
     for horizon in _HORIZONS[interval]:
-        parts[f"labels {horizon}"] = of_labels(_labels(lake, interval, horizon), cuts=cuts, seed=seed)
+        behind = horizon if interval == "day" else 0
+        parts[f"labels {horizon}"] = of_labels(_labels(lake, interval, horizon), behind=behind, cuts=cuts, seed=seed)
     emit_rows(
         [
             {

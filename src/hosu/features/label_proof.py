@@ -24,20 +24,21 @@ _LABEL: Final = ("t0", "t1", "ret_px", "ret_ex", "label")
 _NAMED: Final = 5
 
 
-def lookahead(load: Load, *, cuts: int = 10, seed: int = 1) -> Lookahead:
+def lookahead(load: Load, *, behind: int = 0, cuts: int = 10, seed: int = 1) -> Lookahead:
     """Makes the labels again with the future cut off at random dates; one that is there then must be the same with it.
 
     Args:
         load: the labelled rows of bars up to a date (yyyymmdd, included); None: of all.
+        behind: no cut leaves as few sessions as this: a horizon of days needs more than it spans.
         cuts: at how many dates.
         seed: of the draw.
 
     Raises:
-        InputError: fewer than two dates.
+        InputError: fewer than two dates to choose from.
     """
     whole = load(None)
     dates = np.array([int(day.replace("-", "")) for day in whole.sessions], np.int64)
-    result = Lookahead(drawn(dates, cuts, seed))
+    result = Lookahead(drawn(dates[behind:], cuts, seed))
     ours = _keys(whole)
     order = np.argsort(ours)
     for cut in result.cuts:

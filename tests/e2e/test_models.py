@@ -1,0 +1,99 @@
+"""From a history with a planted signal to a champion that answers, by the commands one would type."""
+
+import json
+from pathlib import Path
+
+import pytest
+from program import hosu, rows_of
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a lake of 380 made-up sessions in which the volume ratio tells the next day."""
+    folder = tmp_path_factory.mktemp("planted")
+    size = ("--sessions", 380, "--symbols", 110, "--signal", 0.3)
+    file = ("--file", "h.parquet", "--any-code", "--adjusted", "--name", "synthetic", "--no-bars")
+    for words in (("synthetic", "h.parquet", *size), ("backfill", "daily", *file, "--lake", "lake")):
+        ran = hosu(folder, *words)
+        assert ran.code == 0, ran
+    return folder
+
+
+def test_a_planted_signal_becomes_champion_is_asked_and_rolled_back(planted: Path):
+    at = ("--lake", "lake")
+    trained = hosu(planted, "models", "train", "day-1", "--kind", "linear", "--days", "all", "--format", "json", *at)
+    assert trained.code == 0, trained
+    assert trained.err.startswith("edge: all checks passed")
+    told = trained.json()
+    assert (told["verdict"], told["version"], told["serves"]) == ("edge", 1, True)
+    assert [check["passed"] for check in told["checks"]] == [True] * 5
+    shown = hosu(planted, "models", "show", "day-1", "--report", "report.html", *at)
+    card = shown.json()
+    assert (card["version"], card["verdict"], card["serves"]) == (1, "edge", True)
+    assert len(card["card"]["dataset"]) == 64
+    assert "edge" in (planted / "report.html").read_text(encoding="utf-8").splitlines()[0]
+    assert (planted / "lake" / "ml" / "datasets" / card["card"]["dataset"]).is_dir()
+    built = hosu(planted, "features", "build", *at)
+    assert built.code == 0, built
+    predicted = hosu(planted, "predict", "--model", "day-1", "--date", "2026-09-01", *at)
+    assert predicted.code == 0, predicted
+    scored = hosu(planted, "score", "--interval", "day", *at)
+    assert scored.code == 0, scored
+    sql = (
+        "SELECT count(*) AS n, corr(score, ret_ex) AS c FROM predictions "
+        "JOIN outcomes USING (date, symbol, model, model_version) WHERE abstained IS NULL AND reason IS NULL"
+    )
+    known = rows_of(planted / "lake", sql)
+    assert known[0]["n"] > 90
+    assert known[0]["c"] > 0.1
+    back = hosu(planted, "models", "rollback", "day-1", "--reason", "a test", *at)
+    assert back.err == "day-1: the prior serves\n"
+    history = json.loads(hosu(planted, "models", "show", "day-1", *at).out)["history"]
+    assert [event["event"] for event in history] == ["registered", "promoted", "rolled_back"]
+
+
+def test_noise_is_kept_and_neither_serves_nor_can_be_promoted_without_a_reason(planted: Path):
+    at = ("--lake", "lake")
+    ran = hosu(planted, "models", "train", "day-5", "--kind", "prior", "--days", "all", *at)
+    assert ran.code == 0, ran
+    assert ran.err.startswith("no edge: ")
+    refused = hosu(planted, "models", "promote", "day-5", "1", *at)
+    assert refused.code == 1
+    assert "its verdict is 'no edge'" in refused.err
+    forced = hosu(planted, "models", "promote", "day-5", "1", "--override", "to see what happens", *at)
+    assert forced.code == 0, forced
+    listed = {
+        (row["model"], row["version"]): row["serves"]
+        for row in hosu(planted, "models", "list", "--format", "json", *at).json()
+    }
+    assert (listed["day-5", 0], listed["day-5", 1]) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("models", "train", "day-9", "--days", "all"), "model 'day-9': does not exist"),
+        (("models", "train", "day-1"), "without a ledger"),
+        (("models", "train", "day-1", "--kind", "magic"), "--kind magic: is unknown"),
+        (("models", "train", "day-1", "--param", "rounds"), "--param rounds: is not NAME=NUMBER"),
+        (("models", "train", "day-1", "--days", "all", "--param", "wings=2"), "parameters of gbdt"),
+        (("models", "train", "day-1", "--set", "none"), "feature set 'none': does not exist"),
+        (("models", "train", "day-1", "--days", "all", "--from", "2026-06-01"), "not enough data"),
+        (("models", "train", "day-1", "--days", "some"), "days 'some': is unknown"),
+        (("models", "show", "day-1", "--version", "77"), "no version 77"),
+        (("models", "promote", "minute-10", "1"), "none is registered yet"),
+        (("models", "rollback", "minute-10"), "nothing to roll back"),
+        (("features", "build", "--interval", "hour"), "interval 'hour': is unknown"),
+        (("features", "build", "--interval", "minute"), "are not in this lake"),
+        (("check", "parity"), "were never served in this lake"),
+        (("predict", "--model", "day-7"), "day-7"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_sentence(planted: Path, words: tuple[str, ...], said: str):
+    ran = hosu(planted, *words, "--lake", "lake")
+    assert ran.code == 1, ran
+    assert said in ran.err
+    assert ran.err.count("\n") == 1, ran.err
+    assert ran.out == ""
