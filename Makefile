@@ -9,7 +9,7 @@ COMPILE := echo "compiling kernels, once; a minute or two ..."; $(BIN)/python -m
   $(BIN)/python -m hosu.cli.kernels
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
-.PHONY: help demo test test-slow setup check bench soak crash fuzz format lock clean
+.PHONY: help demo test test-slow setup check bench soak crash nulls fuzz format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ soak: $(VENV)/.dev ## the real simulator and collector for an hour, watched from
 
 crash: $(VENV)/.dev ## kill the real program 300 times and crash a simulated disk 100,000 times; goes on where it was stopped
 	@$(BIN)/python -m tests.crash --processes 300 --simulated 100000 --seed 1 --report benchmarks/CRASH.md $(ARGS)
+
+nulls: $(VENV)/.dev ## train on 200 worlds of your daily bars in which nothing can be predicted (ARGS="--lake LAKE"); goes on where it was stopped
+	@$(BIN)/python -m benchmarks.nulls --worlds 200 --report benchmarks/NULLS.md $(ARGS)
 
 fuzz: $(VENV)/.dev ## fifty times as many hostile inputs as in the tests, new ones each time
 	@HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest tests/fuzz -q $(ARGS)
