@@ -2,8 +2,8 @@
 
 Made-up closes and volumes. Ours gives all thirteen indicators of every bar over all cores, from the same call that
 builds the tables; Polars and pandas the same moving averages, RSI, MACD, Bollinger bands, volume ratio, changes and
-volatility with their own first values; TA-Lib, one symbol after the other, the nine it has. Rounds alternate; each counts
-its best. At a close: one more bar for every symbol; talipp adds it to its indicators of 100 symbols, times 27.
+volatility with their own first values; TA-Lib, one symbol after the other, the nine it has. Rounds alternate; each
+counts its best. At a close: one more bar for every symbol; talipp adds it to its indicators of 100 symbols, times 27.
 """
 
 from __future__ import annotations
