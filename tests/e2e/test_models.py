@@ -27,7 +27,7 @@ def test_a_planted_signal_becomes_champion_is_asked_and_rolled_back(planted: Pat
     assert trained.code == 0, trained
     assert trained.err.startswith("edge: all checks passed")
     told = trained.json()
-    assert (told["verdict"], told["version"], told["serves"]) == ("edge", 1, True)
+    assert (told["verdict"], told["version"], told["promoted"], told["challenges"]) == ("edge", 1, True, False)
     assert [check["passed"] for check in told["checks"]] == [True] * 5
     shown = hosu(planted, "models", "show", "day-1", "--report", "report.html", *at)
     card = shown.json()
@@ -35,6 +35,9 @@ def test_a_planted_signal_becomes_champion_is_asked_and_rolled_back(planted: Pat
     assert len(card["card"]["dataset"]) == 64
     assert "edge" in (planted / "report.html").read_text(encoding="utf-8").splitlines()[0]
     assert (planted / "lake" / "ml" / "datasets" / card["card"]["dataset"]).is_dir()
+    newer = ("--kind", "linear", "--days", "all", "--from", "2025-04-01", "--auto", "--format", "json", *at)
+    challenger = hosu(planted, "models", "train", "day-1", *newer).json()
+    assert (challenger["version"], challenger["promoted"], challenger["challenges"]) == (2, False, True)
     built = hosu(planted, "features", "build", *at)
     assert built.code == 0, built
     predicted = hosu(planted, "predict", "--model", "day-1", "--date", "2026-09-01", *at)
@@ -51,7 +54,8 @@ def test_a_planted_signal_becomes_champion_is_asked_and_rolled_back(planted: Pat
     back = hosu(planted, "models", "rollback", "day-1", "--reason", "a test", *at)
     assert back.err == "day-1: the prior serves\n"
     history = json.loads(hosu(planted, "models", "show", "day-1", *at).out)["history"]
-    assert [event["event"] for event in history] == ["registered", "promoted", "rolled_back"]
+    events = [event["event"] for event in history]
+    assert events == ["registered", "promoted", "registered", "challenger", "rolled_back"]
 
 
 def test_noise_is_kept_and_neither_serves_nor_can_be_promoted_without_a_reason(planted: Path):

@@ -13,6 +13,7 @@ from hosu.cli.output import Format, emit_json, emit_rows, note, progress
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from hosu.models.keeping import Kept
     from hosu.models.registry import Registry
     from hosu.models.training import Evaluated, Request
 
@@ -49,10 +50,16 @@ def train(
     view: ViewOption = "repaired",
     symbols: SymbolsOption = None,
     threads: ThreadsOption = 2,
+    auto: Annotated[
+        bool, typer.Option("--auto", help="For a schedule: it challenges whoever serves, and the journal decides.")
+    ] = False,
     lake: LakeOption = None,
     format_: FormatOption = Format.table,
 ) -> None:
-    """Walks the model through history, judges it, keeps it as a version, and promotes it if its verdict is `edge`."""
+    """Walks the model through history, judges it, and keeps it as a version.
+
+    One whose verdict is `edge` serves where the prior did; where a champion serves, it runs beside that one.
+    """
     from hosu.clock import SystemClock
     from hosu.models.keeping import keep
     from hosu.models.registry import Registry
@@ -62,8 +69,8 @@ def train(
     evaluated = _evaluated(opened, request, threads)
     registry = Registry(opened, SystemClock())
     with _telling() as tell:
-        kept = keep(opened, registry, evaluated, threads=threads, progress=tell)
-    _say(evaluated, format_, version=kept.version, promoted=kept.promoted)
+        kept = keep(opened, registry, evaluated, threads=threads, auto=auto, progress=tell)
+    _say(evaluated, format_, kept)
 
 
 @app.command()
@@ -225,16 +232,20 @@ def _telling() -> Iterator[Callable[[str, int, int], None]]:
         yield lambda what, number, count: shown.update(task, description=what, completed=number, total=count)
 
 
-def _say(evaluated: Evaluated, format_: Format, *, version: int | None = None, promoted: bool = False) -> None:
+def _say(evaluated: Evaluated, format_: Format, kept: Kept | None = None) -> None:
+    from dataclasses import asdict
+
     from hosu.models.keeping import about_of
     from hosu.models.report import figures
 
     judgement = evaluated.judgement
     note(judgement.sentence)
-    if version is not None:
-        note(f"{evaluated.request.model}: kept as version {version}, {'serves now' if promoted else 'does not serve'}")
+    if kept is not None:
+        seat = "serves now" if kept.promoted else "runs beside the champion" if kept.challenges else "does not serve"
+        note(f"{evaluated.request.model}: kept as version {kept.version}, {seat}")
     if format_ is Format.json:
-        emit_json({**figures(judgement, evaluated.walked, about_of(evaluated)), "version": version, "serves": promoted})
+        told = {"version": None, "promoted": False, "challenges": False} if kept is None else asdict(kept)
+        emit_json({**figures(judgement, evaluated.walked, about_of(evaluated)), **told})
         return
     emit_rows(
         [{"check": each.name, "passed": each.passed, "says": each.sentence} for each in judgement.checks], format_

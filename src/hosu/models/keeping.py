@@ -9,9 +9,10 @@ from hosu import __version__
 from hosu.features.dataset_files import save
 from hosu.models.bundle import pack
 from hosu.models.gate import Verdict
-from hosu.models.registry import HORIZONS
+from hosu.models.registry import HORIZONS, PRIOR
 from hosu.models.report import as_html, as_json
 from hosu.models.training import learned
+from hosu.models.update import enter
 
 if TYPE_CHECKING:
     from hosu.lake.lake import Lake
@@ -23,10 +24,11 @@ _SAMPLE: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The number under which a model is kept, and whether it serves."""
+    """The number under which a model is kept, whether it serves, and whether it runs beside the champion."""
 
     version: int
     promoted: bool
+    challenges: bool = False
 
 
 def keep(
@@ -35,9 +37,19 @@ def keep(
     evaluated: Evaluated,
     *,
     threads: int = 1,
+    auto: bool = False,
     progress: Progress = lambda *_: None,
 ) -> Kept:
-    """Registers the model; one with an edge becomes champion, and its dataset is kept with it.
+    """Registers the model. One with an edge becomes champion where the prior serves; where a champion does, it runs
+    beside it, unless another challenger does, and the journal decides. Its dataset is kept with it then.
+
+    Args:
+        lake: where everything is kept.
+        registry: of that lake.
+        evaluated: what is kept.
+        threads: of the libraries.
+        auto: it runs beside whoever serves whatever its verdict; promoted it is only with an edge, later.
+        progress: told what is done.
 
     Raises:
         NotEnoughDataError, UnusableRowsError: it cannot learn from the whole.
@@ -69,11 +81,18 @@ def keep(
     }
     card = {**_card(evaluated), "prior": final.prior.tolist()}  # the oldest version's are those of version 0
     version = registry.register(request.model, files, card, judgement.verdict.value)
-    promoted = judgement.verdict is Verdict.EDGE
-    if promoted:
-        save(lake, evaluated.dataset)
-        registry.promote(request.model, version, "passed the gate")
-    return Kept(version, promoted)
+    return _seated(lake, registry, evaluated, version, auto=auto)
+
+
+def _seated(lake: Lake, registry: Registry, evaluated: Evaluated, version: int, *, auto: bool) -> Kept:
+    model, edge = evaluated.request.model, evaluated.judgement.verdict is Verdict.EDGE
+    if not edge and not auto:
+        return Kept(version, promoted=False)
+    save(lake, evaluated.dataset)
+    if edge and not auto and registry.champion(model) == PRIOR:
+        registry.promote(model, version, "passed the gate")
+        return Kept(version, promoted=True)
+    return Kept(version, promoted=False, challenges=enter(registry, model, version, "newer"))
 
 
 def _card(evaluated: Evaluated) -> dict[str, Any]:
