@@ -127,11 +127,13 @@ def _told(report: ParityReport) -> dict[str, Any]:
 
 def _loader(lake: str | None, interval: str) -> Callable[[int | None], BarPanel]:
     from hosu.features.bars_of_lake import panel
+    from hosu.features.grid import filled
 
     opened, config = open_lake(lake), sql_config()
 
     def load(end: int | None) -> BarPanel:
-        return panel(opened, interval, end=_text(end), config=config).bars
+        bars = panel(opened, interval, end=_text(end), config=config).bars
+        return bars if interval == "day" else filled(bars)[0]
 
     return load
 

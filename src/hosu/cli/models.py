@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hosu.cli.options import FormatOption, LakeOption, open_lake, sql_config
+from hosu.cli.options import FormatOption, LakeOption, day_of, open_lake, sql_config
 from hosu.cli.output import Format, emit_json, emit_rows, note, progress
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ app = typer.Typer(help="Models: trained, judged, kept, chosen.", no_args_is_help
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="day-1, day-5, minute-10 or minute-30.")]
 KindOption = Annotated[str, typer.Option("--kind", metavar="gbdt|rf|forest|linear", help="What is learned.")]
 ParamOption = Annotated[list[str] | None, typer.Option("--param", metavar="NAME=NUMBER", help="May be repeated.")]
-SeedOption = Annotated[int, typer.Option("--seed", help="Of what is drawn while learning; another one is a new trial.")]
+SeedOption = Annotated[
+    int, typer.Option("--seed", min=0, help="Of what is drawn while learning; another is a new trial.")
+]
 SetOption = Annotated[str, typer.Option("--set", help="The feature set.")]
 FromOption = Annotated[str | None, typer.Option("--from", metavar="YYYY-MM-DD", help="The first day of rows.")]
 ToOption = Annotated[str | None, typer.Option("--to", metavar="YYYY-MM-DD", help="The last day.")]
@@ -185,8 +187,8 @@ def _request(
         model,
         configuration,
         features,
-        start=span["from_"],
-        end=span["to"],
+        start=None if span["from_"] is None else day_of(span["from_"]).isoformat(),
+        end=None if span["to"] is None else day_of(span["to"]).isoformat(),
         days=span["days"],
         view=span["view"],
         symbols=chosen,
@@ -203,6 +205,8 @@ def _kind(text: str) -> Any:
 
 
 def _params(texts: list[str] | None) -> dict[str, float]:
+    from math import inf, nan
+
     from hosu.errors import InputError
 
     found = {}
@@ -211,7 +215,9 @@ def _params(texts: list[str] | None) -> dict[str, float]:
         try:
             number = float(value)
         except ValueError:
-            raise InputError(f"--param {text}", "is not NAME=NUMBER", "write it as rounds=50") from None
+            number = nan
+        if not 0 < number < inf:
+            raise InputError(f"--param {text}", "is not NAME=NUMBER above 0", "write it as rounds=50")
         found[name] = int(number) if number.is_integer() else number
     return found
 

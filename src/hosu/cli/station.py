@@ -160,7 +160,7 @@ async def station(
                 outside = replace(outside, bar_clock=bar_clock_of(plan, recorder, features, clock))
                 sinks.append(features)
                 if plan.predict:
-                    live = live_of(plan, lake, features, clock)
+                    live = live_of(plan, lake, features, ledger_sink, clock)
                     live.start()
                     ending.push_async_callback(asyncio.to_thread, live.stop)  # predicts what is handed over, then ends
             if plan.repair:

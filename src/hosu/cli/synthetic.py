@@ -19,7 +19,7 @@ def synthetic(
     signal: Annotated[
         float, typer.Option("--signal", help="What of the next day can be predicted, in deviations; 0: nothing.")
     ] = 0.0,
-    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same history.")] = 1,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same history.")] = 1,
 ) -> None:
     """Daily bars of random walks as a file for `hosu backfill daily --file`: what a model finds in them is known."""
     import pyarrow.parquet as pq

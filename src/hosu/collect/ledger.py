@@ -123,6 +123,7 @@ class LedgerSink:
         self._in_doubt = True
         self.open_gaps = 0
         self._facts = {"open_gaps": 0, "missing_shares": 0}
+        self.missing: Mapping[Series, int] = {}
         self.commits = self.rows = self.bytes_written = 0
 
     # --- as a sink ----------------------------------------------------------------------------------------------
@@ -364,6 +365,10 @@ class LedgerSink:
         self.open_gaps = len(still_open)
         mine = [gap.shares for gap in still_open if self._state.table.find(gap.series) is not None]
         self._facts = {"open_gaps": len(mine), "missing_shares": sum(mine)}
+        missing: dict[Series, int] = {}
+        for gap in still_open:
+            missing[gap.series] = missing.get(gap.series, 0) + gap.shares
+        self.missing = missing
 
     def _changed(self, *, all_of: set[str], coverage: bool) -> dict[int, int]:
         """The series to look at, and how often each has changed."""

@@ -45,6 +45,7 @@ TABLES_OF: Final = {
 """Indicators and features, by interval."""
 _CRC: Final = (1 << 32) - 1
 _LOOK_BACK: Final = 3  # sessions
+_MATTER: Final = 300  # what lies further back changes no value by a millionth; retention removes it some day
 _NO_BARS: Final = "build them with `hosu lake bars`, or import some with `hosu backfill daily --from FILE`"
 
 
@@ -121,7 +122,7 @@ class _Job:
         stale = sorted(wanted) if everything else self._stale(wanted)
         if not stale:
             return FeaturesBuilt(self._interval)
-        states, began, since = load_states(self._lake, self._interval, stale[0], config=self._config)
+        states, began, since = load_states(self._lake, self._interval, stale[0], _held(wanted), config=self._config)
         stepped = [date for date in wanted if since is None or date > since]
         done = FeaturesBuilt(self._interval, stale[0], stale[-1], len(stale), 0, 0, 0, began)
         for dates in [stepped] if self._interval == "day" else [[date] for date in stepped]:
@@ -131,7 +132,8 @@ class _Job:
             states = merged(states, resumed)
             done = self._written(done, rows, [date for date in dates if date >= stale[0]], wanted)
             if dates[-1] >= stale[0]:
-                save_states(self._lake, self._interval, dates[-1], states, revision=self._clock.now_us())
+                held = _held(wanted)[dates[-1]]
+                save_states(self._lake, self._interval, dates[-1], states, bars=held, revision=self._clock.now_us())
         return done
 
     def _bars(self, dates: Sequence[str], states: States, known: list[str]) -> tuple[BarPanel, Codes]:
@@ -221,6 +223,15 @@ def merged(before: States, after: States) -> States:
     at = np.searchsorted(symbols, after.symbols)
     both.ints[at], both.floats[at] = after.ints, after.floats
     return both
+
+
+def _held(wanted: dict[str, int]) -> dict[str, int]:
+    """Of each date, a number that changes with its bars and those of the dates before it that still matter."""
+    numbers = list(wanted.items())
+    return {
+        date: zlib.crc32(json.dumps(numbers[max(0, at - _MATTER) : at + 1]).encode())
+        for at, (date, _) in enumerate(numbers)
+    }
 
 
 def _mark(date: str) -> str:

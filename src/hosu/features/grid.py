@@ -5,18 +5,19 @@ Stream and batch ask here, so that they step the kernel over the same bars.
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import date as Date  # noqa: N812 - `date` is the partition's name everywhere here
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from hosu.features.panel import BarPanel
+from hosu.features.panel import BarPanel, select
 from hosu.market.calendar import instant_us, session_windows, sessions_on
 from hosu.market.day_plan import Phase, Scope, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -113,6 +114,48 @@ def fill(panel: BarPanel, last_close: Mapping[str, int], date: str, scope: str =
         factor=np.where(begins, factor[at], later),
         masked=_chosen(panel.masked, row, False),
     )
+
+
+def filled(panel: BarPanel, scope: str = "KRX") -> tuple[BarPanel, Ints]:
+    """``(bars, places)``: minutes of any number of dates with their empty ones, as the stream and the build step them,
+    and where in them each bar of ``panel`` is.
+
+    Raises:
+        NoSessionError, CalendarRangeError: as ``window_of``.
+    """
+    if not len(panel):
+        return panel, np.zeros(0, np.int64)
+    carried: dict[str, int] = {}
+    days: list[BarPanel] = []
+    for date in np.unique(panel.date).tolist():
+        text = f"{date // 10_000:04}-{date // 100 % 100:02}-{date % 100:02}"
+        days.append(fill(select(panel, panel.date == date), carried, text, scope))
+        last = days[-1].starts[1:] - 1
+        for symbol, row, first in zip(days[-1].symbols, last.tolist(), days[-1].starts.tolist(), strict=False):
+            if row >= first:
+                carried[symbol] = int(days[-1].close[row])
+    whole = joined(days, panel.symbols)
+    return whole, np.searchsorted(_places(whole), _places(panel))
+
+
+def _places(panel: BarPanel) -> Ints:
+    """(n,) ascending numbers of (symbol, minute)."""
+    numbers: Ints = (panel.symbol << 32) + panel.ts // MINUTE_US
+    return numbers
+
+
+def joined(parts: Sequence[BarPanel], symbols: tuple[str, ...]) -> BarPanel:
+    """Panels of different times as one, of these symbols, which are ascending and hold all of the parts'."""
+    place = {symbol: at for at, symbol in enumerate(symbols)}
+    if not parts:
+        raise ValueError("no panels to join")
+    own = [np.array([place[symbol] for symbol in part.symbols], np.int64)[part.symbol] for part in parts]
+    symbol = np.concatenate(own)
+    names = [each.name for each in fields(BarPanel) if each.name not in {"symbols", "starts"}]
+    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    order = np.lexsort((columns["ts"], symbol))
+    starts = np.searchsorted(symbol[order], np.arange(len(symbols) + 1)).astype(np.int64)
+    return BarPanel(symbols=symbols, starts=starts, **{name: each[order] for name, each in columns.items()})
 
 
 def _chosen(values: npt.NDArray[Any], rows: Ints, otherwise: Any) -> npt.NDArray[Any]:

@@ -267,7 +267,9 @@ class FeatureSink:
         bars, rows = self._kept.bars, slice(first, end)
         late = bars.counts[bar_kernel.LATE]
         if self._polled:
-            self._kept.streamed |= self._polled.intersection(trades.symbols)
+            # Of these rows only: what comes behind a close of the same batch must not tell before it.
+            told = np.unique(trades.symbol[rows]).tolist()
+            self._kept.streamed |= self._polled.intersection(trades.symbols[code] for code in told)
         codes = bars.codes_of(trades.symbols, self._allowed)
         latest = bars.take(
             codes[trades.symbol[rows]], trades.cum[rows], trades.price[rows], trades.size[rows], trades.ts[rows]
@@ -309,7 +311,7 @@ class FeatureSink:
         names, polled = self._kept.bars.symbols, self._polled - self._kept.streamed
         if len(self._names) != len(names):
             self._names = tuple(names)
-        if polled or len(self._flags) != len(names):
+        if polled or self._flags.any() or len(self._flags) != len(names):
             self._flags = np.array([name in polled for name in names], np.bool_)
         closed = Closed(
             self._kept.wal_id,

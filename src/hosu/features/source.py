@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hosu.features import kernel
 from hosu.features.batch import indicators
+from hosu.features.grid import filled
 
 if TYPE_CHECKING:
     from hosu.features.definitions import FeatureSet
@@ -15,9 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class KernelSource:
-    """A ``dataset_definition.FeatureSource`` of one feature set."""
+    """A ``dataset_definition.FeatureSource`` of one feature set.
+
+    Minutes are stepped with their empty ones, as the stream steps them, whichever of them become rows.
+    """
 
     features: FeatureSet
+    interval: str = "day"
+    scope: str = "KRX"
 
     @property
     def name(self) -> str:
@@ -38,4 +44,7 @@ class KernelSource:
 
     def compute(self, panel: BarPanel) -> Floats:
         """(n, k) features of the panel's rows; NaN is null."""
-        return self.features.make(indicators(panel), panel.close / 100.0)
+        if self.interval == "day":
+            return self.features.make(indicators(panel), panel.close / 100.0)
+        bars, places = filled(panel, self.scope)
+        return self.features.make(indicators(bars)[places], panel.close / 100.0)

@@ -13,6 +13,8 @@ from hosu.lake.parquet import encode, sorted_name
 from hosu.lake.sql import SqlConfig, combine
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hosu.lake.lake import Lake
 
 TABLE: Final = "feature_state"
@@ -22,7 +24,8 @@ NEW: Final = "new"
 _LATEST: Final = """
 -- The newest state of each symbol as of the newest date before one. Grain: symbol.
 WITH fitting AS (
-  SELECT * FROM states WHERE date < '{before}' AND scope = '{scope}' AND interval = '{interval}' AND kernel = {kernel}
+  SELECT states.* FROM states SEMI JOIN held ON held.date = states.date AND held.bars = states.bars
+  WHERE states.date < '{before}' AND scope = '{scope}' AND interval = '{interval}' AND kernel = {kernel}
 ),
 newest AS (SELECT date, max(revision) AS revision FROM fitting GROUP BY date ORDER BY date DESC LIMIT 1)
 SELECT date, revision, symbol, ints, floats FROM fitting SEMI JOIN newest USING (date, revision) ORDER BY symbol
@@ -30,9 +33,16 @@ SELECT date, revision, symbol, ints, floats FROM fitting SEMI JOIN newest USING 
 
 
 def load_states(
-    lake: Lake, interval: str, before: str, scope: str = "KRX", config: SqlConfig | None = None
+    lake: Lake,
+    interval: str,
+    before: str,
+    held: Mapping[str, int],
+    *,
+    scope: str = "KRX",
+    config: SqlConfig | None = None,
 ) -> tuple[States, str, str | None]:
-    """``(states, began, date)``: the newest states of a day before ``before`` (``YYYY-MM-DD``).
+    """``(states, began, date)``: the newest states of a day before ``before`` (``YYYY-MM-DD``) that still hold: whose
+    bars are those in ``held``, checksums by date.
 
     ``began`` names them, ``date/revision``; without any the states are of no symbol, ``began`` is ``NEW`` and ``date``
     None. States of another kernel version do not count.
@@ -42,7 +52,10 @@ def load_states(
     if table is None or not files:
         return States.new(()), NEW, None
     sql = _LATEST.format(before=before, scope=scope, interval=interval, kernel=kernel.VERSION)
-    rows = combine(lake.storage, sql, files={"states": (table, files)}, beside={}, config=config or SqlConfig())
+    beside = {
+        "held": pa.table({"date": pa.array(list(held), pa.string()), "bars": pa.array(held.values(), pa.int64())})
+    }
+    rows = combine(lake.storage, sql, files={"states": (table, files)}, beside=beside, config=config or SqlConfig())
     if not rows.num_rows:
         return States.new(()), NEW, None
     date, revision = rows.column("date")[0].as_py(), rows.column("revision")[0].as_py()
@@ -53,8 +66,11 @@ def load_states(
     return States(symbols, ints.reshape(shape), floats.reshape(shape)), f"{date}/{revision}", date
 
 
-def save_states(lake: Lake, interval: str, date: str, states: States, *, revision: int, scope: str = "KRX") -> None:
-    """Adds the states after the close of ``date``; those with the highest ``revision`` (UTC microseconds) count."""
+def save_states(
+    lake: Lake, interval: str, date: str, states: States, *, bars: int, revision: int, scope: str = "KRX"
+) -> None:
+    """Adds the states after the close of ``date``, made of bars with the checksum ``bars``; those with the highest
+    ``revision`` (UTC microseconds) count."""
     count = len(states.symbols)
     rows = pa.table(
         [
@@ -64,6 +80,7 @@ def save_states(lake: Lake, interval: str, date: str, states: States, *, revisio
             pa.array([kernel.VERSION] * count, pa.int32()),
             _lists(pa.array(states.ints.reshape(-1)), kernel.INTS, count),
             _lists(pa.array(states.floats.reshape(-1)), kernel.FLOATS, count),
+            pa.array([bars] * count, pa.int64()),
             pa.array([revision] * count, pa.int64()),
         ],
         schema=lake.spec(TABLE).file_schema,

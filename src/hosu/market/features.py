@@ -73,6 +73,7 @@ _STATES: Final = pa.schema(
         pa.field("kernel", pa.int32()),
         pa.field("ints", pa.list_(pa.int64())),  # as features.kernel lays them out
         pa.field("floats", pa.list_(pa.float64())),
+        pa.field("bars", pa.int64()),  # checksum of the bars it was made of: it holds as long as they do
         pa.field("revision", pa.int64()),  # the highest counts
     ]
 )

@@ -103,8 +103,11 @@ def predict_day(
         except HosuError as error:
             _log.error("no prediction", model=seat.served.facts.model, version=seat.version, error=str(error))
     rows = pa.concat_tables([SCHEMA.empty_table(), *tables])
-    too_late = timer.now_us() >= entry_us(chosen)
-    added = add_new(lake, TABLE, {chosen: rows}) if journal and not too_late else 0
+    too_late, decided = (
+        timer.now_us() >= entry_us(chosen),
+        not len(bars) or timer.now_us() >= int(bars.decided_at.max()),
+    )
+    added = add_new(lake, TABLE, {chosen: rows}) if journal and decided and not too_late else 0
     return Predicted(chosen, rows, added, too_late)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from enum import StrEnum
+from inspect import signature
 from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar
 
 import numpy as np
@@ -126,11 +127,21 @@ class Configuration:
 
 
 def _made(maker: Callable[..., Model], configuration: Configuration, threads: int) -> Model:
-    grown = {"threads": threads} if configuration.kind in _TREES else {}
-    try:
-        return maker(**configuration.params, **grown)
-    except TypeError as error:
-        raise InputError(f"parameters of {configuration.kind}", str(error), "see the models' page") from error
+    """The model with those of the parameters that are its own: direction and price of a kind may have others."""
+    kind, grown = configuration.kind, {"threads": threads} if configuration.kind in _TREES else {}
+    known = {name for each in (DIRECTION[kind], PRICE[kind]) for name in _parameters(each)}
+    if unknown := sorted(configuration.params.keys() - known):
+        raise InputError(f"parameters of {kind}", f"{', '.join(unknown)} is unknown", _choose(known))
+    own = _parameters(maker)
+    return maker(**{name: value for name, value in configuration.params.items() if name in own}, **grown)
+
+
+def _parameters(maker: Callable[..., object]) -> set[str]:
+    return set(signature(maker).parameters) - {"threads"}
+
+
+def _choose(known: set[str]) -> str:
+    return f"choose from {', '.join(sorted(known))}" if known else "it has none"
 
 
 def check_learnable(names: tuple[str, ...], features: Floats, label: Labels) -> None:

@@ -254,7 +254,7 @@ def _served_before(history: list[Event]) -> int:
     """Who served before the present champion was promoted, as far as it was not rolled back itself."""
     stack = [PRIOR]
     for event in history:
-        if event.event == "promoted":
+        if event.event == "promoted" and event.version != stack[-1]:
             stack.append(event.version)
         elif event.event == "rolled_back" and len(stack) > 1:
             stack.pop()

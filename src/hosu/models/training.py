@@ -119,7 +119,9 @@ def evaluate(
         LakeError: a table is damaged.
     """
     progress("dataset", 0, 1)
-    made = dataset.build(lake, KernelSource(request.features), request.definition, config=config)
+    made = dataset.build(
+        lake, KernelSource(request.features, request.definition.interval), request.definition, config=config
+    )
     return judged(made, request, trials, threads=threads, rules=rules, progress=progress)
 
 

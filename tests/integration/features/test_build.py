@@ -128,13 +128,35 @@ def test_a_bar_that_was_repaired_changes_its_day_and_all_behind_it(lake):
     }
 
 
+def test_a_second_repair_behind_an_earlier_one_gives_the_bits_of_a_full_build(tmp_path):
+    """The state after day 39 was made of a bar that is repaired afterwards, and must not be gone on from."""
+    lake = Lake.open(str(tmp_path / "lake"))
+    put(lake, closes(), DAYS[:40])
+    build(lake, "day", SETS)
+    first = ("005930", DAYS[30], closes()["005930"][30] + 500)
+    put(lake, closes([first]), [DAYS[30]], revision=2)
+    put(lake, closes(), DAYS[40:50])
+    build(lake, "day", SETS)
+    second = ("005930", DAYS[45], closes()["005930"][45] + 500)
+    put(lake, closes([first, second]), [DAYS[45]], revision=2)
+    assert build(lake, "day", SETS).first == DAYS[45]
+    whole = expected(closes([first, second])).reshape(3, len(DAYS), -1)[:, :50]
+    assert (bits(values(stored(lake))) == bits(whole.reshape(150, -1))).all()
+
+
+def held(lake: Lake):
+    with Session(lake) as session:
+        rows = session.query("SELECT DISTINCT date, bars FROM feature_state").to_pylist()
+    return {row["date"]: row["bars"] for row in rows}
+
+
 def test_the_state_after_the_last_day_is_kept_and_one_of_another_kernel_is_not_resumed(lake, monkeypatch):
     build(lake, "day", SETS)
-    states, began, date = load_states(lake, "day", "2026-02-01")
+    states, began, date = load_states(lake, "day", "2026-02-01", held(lake))
     assert (states.symbols, date) == (SYMBOLS, DAYS[-1])
     assert began.startswith(f"{DAYS[-1]}/")
     monkeypatch.setattr("hosu.features.kernel.VERSION", 2)
-    assert load_states(lake, "day", "2026-02-01")[1:] == ("new", None)
+    assert load_states(lake, "day", "2026-02-01", held(lake))[1:] == ("new", None)
 
 
 def test_a_symbol_that_is_gone_for_a_while_keeps_its_state(tmp_path):
@@ -144,7 +166,7 @@ def test_a_symbol_that_is_gone_for_a_while_keeps_its_state(tmp_path):
     schema = TABLES["processed_ohlcv"].file_schema
     replace_date(lake, "processed_ohlcv", DAYS[40], _without_first(lake, DAYS[39], schema))
     build(lake, "day", SETS)
-    states, _, date = load_states(lake, "day", "2026-02-01")
+    states, _, date = load_states(lake, "day", "2026-02-01", held(lake))
     assert (states.symbols, date) == (SYMBOLS, DAYS[40])
 
 
