@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from program import hosu, rows_of
+from program import Here, hosu, rows_of
 
 pytestmark = pytest.mark.slow
 
@@ -79,7 +79,6 @@ def test_noise_is_kept_and_neither_serves_nor_can_be_promoted_without_a_reason(p
         (("models", "train", "day-1", "--kind", "magic"), "--kind magic: is unknown"),
         (("models", "train", "day-1", "--param", "rounds"), "--param rounds: is not NAME=NUMBER"),
         (("models", "train", "day-1", "--param", "rounds=-1"), "--param rounds=-1: is not NAME=NUMBER above 0"),
-        (("models", "train", "day-1", "--from", "banana"), "banana"),
         (("models", "train", "day-1", "--days", "all", "--param", "wings=2"), "parameters of gbdt"),
         (("models", "train", "day-1", "--set", "none"), "feature set 'none': does not exist"),
         (("models", "train", "day-1", "--days", "all", "--from", "2026-06-01"), "not enough data"),
@@ -93,9 +92,23 @@ def test_noise_is_kept_and_neither_serves_nor_can_be_promoted_without_a_reason(p
         (("predict", "--model", "day-7"), "day-7"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_sentence(planted: Path, words: tuple[str, ...], said: str):
-    ran = hosu(planted, *words, "--lake", "lake")
+def test_what_cannot_be_done_is_said_in_one_sentence(here: Here, planted: Path, words: tuple[str, ...], said: str):
+    ran = here(planted, *words, "--lake", "lake")
     assert ran.code == 1, ran
     assert said in ran.err
     assert ran.err.count("\n") == 1, ran.err
     assert ran.out == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("models", "train", "day-1", "--from", "banana", "--lake", "lake"), "is no date"),
+        (("models", "train", "day-1", "--seed", "-1"), "greater than or equal to 0"),
+        (("synthetic", "x.parquet", "--seed", "-1"), "greater than or equal to 0"),
+    ],
+)
+def test_wrong_usage_is_told_as_such(here: Here, planted: Path, words: tuple[str, ...], said: str):
+    ran = here(planted, *words)
+    assert ran.code == 2, ran
+    assert said in ran.err
