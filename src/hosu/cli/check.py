@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from hosu.features.panel import BarPanel, LabelledRows
     from hosu.features.parity import ParityReport
 
-_HORIZONS = {"day": (1, 5), "minute": (10, 30)}
-
 app = typer.Typer(help="Proofs about features.", no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -33,9 +31,10 @@ def lookahead(
     """Computes everything again with the future cut off; nothing before may change by a bit."""
     from hosu.features.label_proof import lookahead as of_labels
     from hosu.features.proofs import lookahead as run
+    from hosu.models.registry import HORIZONS
 
     parts = {"features": run(_loader(lake, interval), chosen_sets(set_), cuts=cuts, seed=seed)}
-    for horizon in _HORIZONS[interval]:
+    for horizon in [each for of, each in HORIZONS.values() if of == interval]:
         behind = horizon if interval == "day" else 0
         parts[f"labels {horizon}"] = of_labels(_labels(lake, interval, horizon), behind=behind, cuts=cuts, seed=seed)
     emit_rows(

@@ -59,11 +59,15 @@ def load_states(
     if not rows.num_rows:
         return States.new(()), NEW, None
     date, revision = rows.column("date")[0].as_py(), rows.column("revision")[0].as_py()
-    ints = np.array(pa.chunked_array(rows.column("ints").chunks).combine_chunks().flatten().to_numpy(), np.int64)
-    floats = np.array(rows.column("floats").combine_chunks().flatten().to_numpy(), np.float64)
+    return states_of(rows), f"{date}/{revision}", date
+
+
+def states_of(rows: pa.Table) -> States:
+    """The states in rows of the table, which are in order of their symbols."""
     symbols = tuple(rows.column("symbol").to_pylist())
-    shape = (len(symbols), -1)
-    return States(symbols, ints.reshape(shape), floats.reshape(shape)), f"{date}/{revision}", date
+    ints = np.array(rows.column("ints").combine_chunks().flatten(), np.int64).reshape(len(symbols), kernel.INTS)
+    floats = np.array(rows.column("floats").combine_chunks().flatten(), np.float64)
+    return States(symbols, ints, floats.reshape(len(symbols), kernel.FLOATS))
 
 
 def save_states(

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Final, Protocol
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -15,6 +14,8 @@ from hosu.features import kernel
 from hosu.features.batch import States
 from hosu.features.reading import rows_of_date
 from hosu.features.served import SCOPE, TABLE, rows_of
+from hosu.features.states import NEW, states_of
+from hosu.features.states import TABLE as STATES
 from hosu.lake.parquet import encode, live_name
 
 if TYPE_CHECKING:
@@ -24,9 +25,7 @@ if TYPE_CHECKING:
     from hosu.lake.delta import Table
     from hosu.lake.lake import Lake
 
-STATES: Final = "feature_state"
 MINUTE: Final = "minute"
-NEW: Final = "new"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +139,4 @@ class LakeFeatureStore:
         revisions = rows.column("revision").to_pylist()
         wanted = max(revisions, default=0) if revision is None else revision
         rows = rows.filter(pa.array([each == wanted for each in revisions], pa.bool_()))
-        return Begin(f"{date}/{wanted}", _states(rows)) if rows.num_rows else None
-
-
-def _states(rows: pa.Table) -> States:
-    rows = rows.sort_by("symbol")
-    symbols = tuple(rows.column("symbol").to_pylist())
-    count = len(symbols)
-    ints = np.array(rows.column("ints").combine_chunks().flatten(), np.int64).reshape(count, kernel.INTS)
-    floats = np.array(rows.column("floats").combine_chunks().flatten(), np.float64).reshape(count, kernel.FLOATS)
-    return States(symbols, ints, floats)
+        return Begin(f"{date}/{wanted}", states_of(rows.sort_by("symbol"))) if rows.num_rows else None

@@ -48,8 +48,8 @@ def test_the_page_begins_with_the_verdict_and_asks_nobody(judged):
 
 def test_the_plots_are_well_formed(judged):
     page = report.as_html(*judged, {})
-    for plot in re.findall(r"<svg.*?</svg>", page, re.DOTALL):
-        ET.fromstring(plot)
+    plots = [ET.fromstring(plot) for plot in re.findall(r"<svg.*?</svg>", page, re.DOTALL)]
+    assert [plot.tag.rpartition("}")[2] for plot in plots] == ["svg"] * 4
 
 
 def test_the_price_says_whether_it_is_the_last_one(judged):
