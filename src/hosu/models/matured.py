@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 _SEOUL_US: Final = 9 * 3_600_000_000
 _DAY_US: Final = 86_400_000_000
 _JOINED: Final = """
-SELECT p.date, p.symbol, p.model_version AS version, epoch_us(p.decided_at) AS t, p.price, p.score, p.p_down, p.p_flat,
-       p.p_up, p.predicted_price / p.price - 1 AS expected, p.abstained IS NOT NULL AS abstained,
-       epoch_us(o.entered_at) AS t0, epoch_us(o.left_at) AS t1, o.ret_px, o.ret_ex, o.band, o.direction, o.half_spread,
-       o.value_20
+SELECT p.date, p.symbol, p.model_version AS version, epoch_us(p.decided_at) AS t, epoch_us(p.made_at) AS made, p.price,
+       p.score, p.p_down, p.p_flat, p.p_up, p.predicted_price / p.price - 1 AS expected,
+       p.abstained IS NOT NULL AS abstained, epoch_us(o.entered_at) AS t0, epoch_us(o.left_at) AS t1, o.ret_px,
+       o.ret_ex, o.band, o.direction, o.half_spread, o.value_20
 FROM predictions p JOIN outcomes o USING (date, {key})
 WHERE p.model = '{model}' AND o.direction IS NOT NULL ORDER BY version, t, p.symbol
 """
@@ -40,6 +40,8 @@ class Matured:
     Attributes:
         model, version: which.
         rows: what was decided and what became of it; without features.
+        made: (n,) when each was made by the clock on the wall, UTC microseconds: of a market that is played at another
+            speed, or on another day, not near ``rows.t``.
         probabilities: (n, 3) of -1, 0 and 1.
         score: (n,) NaN where it abstained.
         expected: (n,) return that was predicted; NaN where it abstained.
@@ -48,6 +50,7 @@ class Matured:
     model: str
     version: int
     rows: LabelledRows
+    made: Ints
     probabilities: Floats
     score: Floats
     expected: Floats
@@ -86,6 +89,7 @@ def _of(model: str, version: int, part: pa.Table) -> Matured:
         model,
         version,
         _rows(part),
+        np.asarray(part.column("made").to_numpy(), np.int64),
         np.column_stack([floats("p_down"), floats("p_flat"), floats("p_up")]),
         np.where(silent, np.nan, floats("score")),
         np.where(silent, np.nan, floats("expected")),
@@ -131,10 +135,12 @@ class Blocks:
 
     Attributes:
         t: (b,) when each was decided, UTC microseconds.
+        made: (b,) when its predictions were made, UTC microseconds; of several versions, the first.
         ic: (b,) by version; NaN where it answered for too few symbols.
     """
 
     t: Ints
+    made: Ints
     ic: dict[int, Floats]
 
 
@@ -146,28 +152,39 @@ def blocks(versions: Sequence[Matured], min_symbols: int = MIN_SYMBOLS) -> Block
     """
     told = [_by_section(each, min_symbols) for each in versions]
     known: dict[int, int] = {}
-    for times, until, ic in told:
-        for t, t1, value in zip(times.tolist(), until.tolist(), ic.tolist(), strict=True):
+    began: dict[int, int] = {}
+    for each in told:
+        for t, t1, made, value in zip(*(column.tolist() for column in each), strict=True):
             if np.isfinite(value):
                 known[t] = max(known.get(t, t1), t1)
+                began[t] = min(began.get(t, made), made)
     chosen, free = [], -1
     for t in sorted(known):
         if t >= free:
             chosen.append(t)
             free = known[t]
     at = np.array(chosen, np.int64)
-    return Blocks(at, {each.version: _at(at, *parts) for each, parts in zip(versions, told, strict=True)})
+    ics = {each.version: _at(at, part.t, part.ic) for each, part in zip(versions, told, strict=True)}
+    return Blocks(at, np.array([began[t] for t in chosen], np.int64), ics)
 
 
-def _by_section(each: Matured, min_symbols: int) -> tuple[Ints, Ints, Floats]:
-    """(s,) times, latest ends and ICs of the cross-sections of one version."""
+class _Sections(NamedTuple):
+    """(s,) each: times, latest ends, when the first of them was made, and ICs of one version's cross-sections."""
+
+    t: Ints
+    t1: Ints
+    made: Ints
+    ic: Floats
+
+
+def _by_section(each: Matured, min_symbols: int) -> _Sections:
     rows = each.rows
     section, first = sections(rows.t)
     ic = rank_ic(each.score, rows.ret_ex, t=rows.t, session=section, count=len(first), min_symbols=min_symbols)
-    return rows.t[first], np.maximum.reduceat(rows.t1, first), ic
+    ends, made = np.maximum.reduceat(rows.t1, first), np.minimum.reduceat(each.made, first)
+    return _Sections(rows.t[first], ends, made, ic)
 
 
-def _at(wanted: Ints, times: Ints, until: Ints, ic: Floats) -> Floats:
-    del until
+def _at(wanted: Ints, times: Ints, ic: Floats) -> Floats:
     place = np.minimum(np.searchsorted(times, wanted), len(times) - 1)
     return np.where(times[place] == wanted, ic[place], np.nan)

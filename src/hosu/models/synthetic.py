@@ -22,6 +22,11 @@ _NAMES_FROM: Final = 100_000
 """Codes that are made up begin here and go up by ten, as codes of common stocks do."""
 
 
+def code(number: int) -> str:
+    """The code of a made-up symbol, from 0 on."""
+    return f"{_NAMES_FROM + 10 * number:06}"
+
+
 def sessions_up_to(end: date, count: int) -> list[date]:
     """The last ``count`` sessions up to ``end``, which is one if the market trades on it, oldest first.
 
@@ -73,7 +78,7 @@ def _rough(days: Sequence[date], symbols: int, chance: np.random.Generator) -> B
     prices = [np.rint(each * 100).astype(np.int64).reshape(n) for each in (opened, high, low, close)]
     whole = volume.astype(np.int64).reshape(n)
     return BarPanel(
-        symbols=tuple(f"{_NAMES_FROM + 10 * at:06}" for at in range(symbols)),
+        symbols=tuple(code(at) for at in range(symbols)),
         starts=np.arange(symbols + 1, dtype=np.int64) * len(days),
         date=np.tile([day.year * 10_000 + day.month * 100 + day.day for day in days], symbols).astype(np.int64),
         ts=np.tile([instant_us(day, 0) for day in days], symbols).astype(np.int64),

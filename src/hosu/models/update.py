@@ -1,7 +1,8 @@
 """The automatic update: a challenger beside the champion, promoted, dropped or left by bets on the journal's blocks.
 
 All it knows is the registry's history and the journal: run again on the same it does nothing, and whoever reads both
-can check each step. A block counts for whatever began before it was decided. The prior orders nothing: its IC is 0.
+can check each step. A block counts for whatever began before its predictions were made, by the clock of the history: where a
+day is played, the market has a time of its own. The prior orders nothing: its IC is 0.
 """
 
 from __future__ import annotations
@@ -136,15 +137,15 @@ def _words(standing: Standing) -> str:
 
 
 def standing_of(history: Sequence[Event], settled: Blocks) -> Standing:
-    """How the running challenge stands: on the blocks decided after it began, against who served at each.
+    """How the running challenge stands: on the blocks predicted after it began, against who served at each.
 
     The last event of ``history`` names a challenger.
     """
     began = [event for event in history if event.event == "challenger"]
     version = history[-1].challenger
     assert version is not None, "a challenge is running"
-    kept = settled.t > began[-1].at_us
-    served = np.array([_served_at(history, t) for t in settled.t.tolist()], np.int64)
+    kept = settled.made > began[-1].at_us
+    served = np.array([_served_at(history, made) for made in settled.made.tolist()], np.int64)
     champion = np.full(len(settled.t), np.nan)
     for each in np.unique(served).tolist():
         champion = np.where(served == each, _ic(settled, each), champion)
@@ -152,7 +153,7 @@ def standing_of(history: Sequence[Event], settled: Blocks) -> Standing:
 
 
 def champion_ics(history: Sequence[Event], settled: Blocks) -> Floats:
-    """The champion's ICs on the blocks decided since it took its place; none of the prior, which has no signal."""
+    """The champion's ICs on the blocks predicted since it took its place; none of the prior, which has no signal."""
     champion = history[-1].champion if history else PRIOR
     if champion == PRIOR:
         return np.empty(0)
@@ -160,11 +161,11 @@ def champion_ics(history: Sequence[Event], settled: Blocks) -> Floats:
     for before, event in zip([None, *history[:-1]], history, strict=True):
         changed = event.event in {"promoted", "rolled_back"} or before is None or before.champion != event.champion
         since = event.at_us if changed else since
-    return _ic(settled, champion)[settled.t > since]
+    return _ic(settled, champion)[settled.made > since]
 
 
-def _served_at(history: Sequence[Event], t: int) -> int:
-    return next((event.champion for event in reversed(history) if event.at_us < t), PRIOR)
+def _served_at(history: Sequence[Event], made: int) -> int:
+    return next((event.champion for event in reversed(history) if event.at_us < made), PRIOR)
 
 
 def _ic(settled: Blocks, version: int) -> Floats:

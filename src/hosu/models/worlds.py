@@ -198,10 +198,10 @@ def walk(panel: BarPanel, seed: int) -> BarPanel:
         who = symbol[rows]
         fresh = last[who] == 0
         before = np.where(fresh, panel.open[rows] / 100, last[who] * panel.factor[rows])
-        opened = _on_grid(before * (1 + np.where(fresh, 0, gap[rows])), day)
-        closed = _on_grid(opened * (1 + inside[rows]), day)
-        high = _on_grid(np.maximum(opened, closed) * (1 + above[rows]), day)
-        low = _on_grid(np.minimum(opened, closed) * (1 - below[rows]), day)
+        opened = on_grid(before * (1 + np.where(fresh, 0, gap[rows])), day)
+        closed = on_grid(opened * (1 + inside[rows]), day)
+        high = on_grid(np.maximum(opened, closed) * (1 + above[rows]), day)
+        low = on_grid(np.minimum(opened, closed) * (1 - below[rows]), day)
         prices[:, rows] = opened, high, low, closed
         last[who] = closed
     o, h, low, c = np.rint(prices * 100).astype(np.int64)
@@ -220,7 +220,7 @@ def _day(number: int) -> date:
     return date(number // 10_000, number // 100 % 100, number % 100)
 
 
-def _on_grid(price: Floats, day: date) -> Floats:
+def on_grid(price: Floats, day: date) -> Floats:
     """Won, to the nearest tick, half-way to the even one (always up would be a drift), at least one tick."""
     table = tick_table(day)
     ticks = np.array(table.ticks)[np.searchsorted(np.array(table.below), price, side="right")]

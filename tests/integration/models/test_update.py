@@ -41,7 +41,7 @@ def spans(clock, **ics):
     """Blocks one day apart, the first a day after the clock; ``v1`` is version 1's IC."""
     count = len(next(iter(ics.values())))
     t = clock.now_us() + DAY * np.arange(1, count + 1)
-    return Blocks(t, {int(name[1:]): np.asarray(values, float) for name, values in ics.items()})
+    return Blocks(t, t, {int(name[1:]): np.asarray(values, float) for name, values in ics.items()})
 
 
 def test_without_a_history_nothing_happens(registry, clock):
@@ -86,7 +86,20 @@ def test_a_worse_challenger_is_dropped_and_one_that_shows_nothing_is_let_go(regi
     assert registry.champion(MODEL) == PRIOR
 
 
-def test_blocks_decided_before_a_challenge_began_do_not_count(registry, clock):
+def test_what_counts_is_when_a_prediction_was_made_not_the_time_of_the_market_that_was_played(registry, clock):
+    registered(registry, 1)
+    registry.challenge(MODEL, 1, "trained")
+    made = clock.now_us() + DAY * np.arange(1, 61)
+    played = Blocks(made - 400 * DAY, made, {1: np.full(60, 0.06)})
+    pass_days(clock, 61)
+    assert told(advance(registry, MODEL, played)) == [("promoted", 1)]
+    ended = clock.now_us()
+    assert len(champion_ics(registry.history(MODEL), played)) == 0
+    after = Blocks(played.t, ended + DAY * np.arange(1, 61), played.ic)
+    assert len(champion_ics(registry.history(MODEL), after)) == 60
+
+
+def test_blocks_predicted_before_a_challenge_began_do_not_count(registry, clock):
     registered(registry, 1)
     settled = spans(clock, v1=np.full(60, 0.06))
     pass_days(clock, 61)
@@ -130,7 +143,8 @@ def test_a_signal_that_turns_a_challenger_that_wins_and_a_champion_that_is_rolle
     whole, happened = spans(clock, v1=first, v2=second), {}
     for block in range(250):  # judged after every block, as on a schedule
         pass_days(clock, 1)
-        seen = Blocks(whole.t[: block + 1], {version: ic[: block + 1] for version, ic in whole.ic.items()})
+        ics = {version: ic[: block + 1] for version, ic in whole.ic.items()}
+        seen = Blocks(whole.t[: block + 1], whole.made[: block + 1], ics)
         for step in advance(registry, MODEL, seen):
             happened[step.event, step.version] = block
         if len(happened) == 2:

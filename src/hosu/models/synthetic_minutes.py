@@ -1,0 +1,131 @@
+"""A made-up history of minute bars whose truth is known: random walks, and on request a signal planted in them.
+
+The signal may differ from session to session, or turn: by that it can be tried what becomes of a model whose market
+changes under it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+
+from hosu.errors import InputError
+from hosu.features.grid import minutes_of
+from hosu.models.synthetic import MOST_SYMBOLS, code
+from hosu.models.worlds import on_grid
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
+
+    from hosu.features.panel import Floats, Ints
+
+_MOVE: Final = 0.003
+"""Deviation of a symbol's minute. Of a lively market: what is planted has to pay for tax, fees and ticks in minutes."""
+_MARKET: Final = 0.0004
+_STAY: Final = 0.93
+"""Of a symbol's activity, what is left of it after a minute: busy spells of about ten."""
+_BUSY: Final = 0.6
+_SHARES: Final = 6_000
+_WINDOW: Final = 20
+_FARTHEST: Final = 0.25
+"""From the close before: short of the day's limit."""
+
+
+def minute_history(
+    days: Sequence[date], symbols: int, *, seed: int, signal: Sequence[float] | float = 0.0, minutes: int | None = None
+) -> pa.Table:
+    """Bars in the columns of the broker's minute chart: date, code, time, open, high, low, close, volume, amount.
+
+    Prices are one-factor random walks on the grid of ticks; volumes come in busy spells. The move of each minute gets
+    ``signal`` times the deviation of a minute times what the symbol's activity was at the close of the minute before,
+    over its last 20 minutes, as its rank among all symbols scaled to deviation 1: the feature ``volume_ma_ratio``
+    shows it.
+
+    Args:
+        days: sessions, in order.
+        symbols: how many.
+        seed: the same one gives the same bars.
+        signal: of each session, or of all; 0 plants none, below 0 it is turned.
+        minutes: of continuous trading, from the open on; None: the whole session with its closing auction.
+
+    Raises:
+        InputError: a count or a signal that cannot be.
+        NoSessionError: there is no session on one of the days.
+    """
+    planted = [signal] * len(days) if isinstance(signal, int | float) else list(signal)
+    if not 1 <= symbols <= MOST_SYMBOLS or len(planted) != len(days) or any(abs(each) > 1 for each in planted):
+        asked = f"{symbols} symbols over {len(days)} sessions with {len(planted)} signals"
+        raise InputError(asked, "cannot be made", "ask for 1 to 9000, and a signal from -1 to 1 for each session")
+    chance = np.random.default_rng(seed)
+    market = _Market(symbols, chance)
+    parts = [market.session(day, each, minutes) for day, each in zip(days, planted, strict=True)]
+    return pa.concat_tables(parts)
+
+
+class _Market:
+    def __init__(self, symbols: int, chance: np.random.Generator) -> None:
+        self._chance, self._count = chance, symbols
+        self._price = np.exp(chance.uniform(np.log(11_000), np.log(17_000), symbols))  # where a tick is small
+        self._beta = chance.uniform(0.5, 1.5, symbols)
+        self._activity = chance.normal(0, _BUSY, (1, symbols))
+        self._names = pa.array([code(at) for at in range(symbols)], pa.string())
+
+    def session(self, day: date, signal: float, minutes: int | None) -> pa.Table:
+        starts = minutes_of(day.isoformat())[:minutes]
+        activity = self._spells(len(starts))
+        told = _driver(activity)[-len(starts) :]
+        noise = self._chance.normal(0, _MOVE, (len(starts), self._count))
+        common = self._chance.normal(0, _MARKET, (len(starts), 1)) * self._beta
+        path = np.clip(np.cumsum(noise + common + signal * _MOVE * told, axis=0), -_FARTHEST, _FARTHEST)
+        close = on_grid(self._price * np.exp(path), day)
+        opened = np.vstack([on_grid(self._price, day)[None], close[:-1]])
+        self._price = self._price * np.exp(path[-1])
+        self._activity = activity[-_WINDOW:]
+        volume = np.maximum(_SHARES * np.exp(activity[-len(starts) :]), 1).astype(np.int64)
+        return self._table(day, starts, opened, close, volume)
+
+    def _spells(self, count: int) -> Floats:
+        """(up to 20 + count, symbols) log activity, what came before first."""
+        rows = [*self._activity]
+        drawn = self._chance.normal(0, _BUSY * np.sqrt(1 - _STAY**2), (count, self._count))
+        for each in drawn:
+            rows.append(_STAY * rows[-1] + each)
+        return np.array(rows)
+
+    def _table(self, day: date, starts: Ints, opened: Floats, close: Floats, volume: Ints) -> pa.Table:
+        shape = close.shape
+        high, low = np.maximum(opened, close), np.minimum(opened, close)
+        second = (starts // 1_000_000 + 9 * 3_600) % 86_400
+        clock = second // 3_600 * 10_000 + second // 60 % 60 * 100
+        symbol = np.tile(np.arange(shape[1]), shape[0])
+        whole = {name: each.astype(np.int64) for name, each in (("o", opened), ("h", high), ("l", low), ("c", close))}
+        # Half at the open, the rest at the close: an amount that trades at these prices add up to.
+        amount = volume // 2 * whole["o"] + (volume - volume // 2) * whole["c"]
+        return pa.table(
+            {
+                "date": pa.array([day.isoformat()] * symbol.size, pa.string()),
+                "code": self._names.take(pa.array(symbol)),
+                "time": pa.array(np.repeat(clock, shape[1]).astype(np.int64)),
+                "open": pa.array(whole["o"].ravel()),
+                "high": pa.array(whole["h"].ravel()),
+                "low": pa.array(whole["l"].ravel()),
+                "close": pa.array(whole["c"].ravel()),
+                "volume": pa.array(volume.ravel()),
+                "amount": pa.array(amount.ravel()),
+            }
+        )
+
+
+def _driver(activity: Floats) -> Floats:
+    """(count, symbols) for each minute, what the ones before told: ranks of the activity over its mean, deviation 1."""
+    total = np.vstack([np.zeros((1, activity.shape[1])), np.cumsum(np.exp(activity), axis=0)])
+    at = np.arange(len(activity) - 1)
+    since = np.maximum(at - _WINDOW + 1, 0)
+    mean = (total[at + 1] - total[since]) / (at + 1 - since)[:, None]
+    ratio = np.exp(activity[:-1]) / mean
+    rank = ratio.argsort(axis=1).argsort(axis=1)
+    size = activity.shape[1]
+    return np.asarray((rank - (size - 1) / 2) / np.sqrt(max(size**2 - 1, 1) / 12))
