@@ -1,8 +1,8 @@
 """The automatic update: a challenger beside the champion, promoted, dropped or left by bets on the journal's blocks.
 
 All it knows is the registry's history and the journal: run again on the same it does nothing, and whoever reads both
-can check each step. A block counts for whatever began before its predictions were made, by the clock of the history: where a
-day is played, the market has a time of its own. The prior orders nothing: its IC is 0.
+can check each step. A block counts for whatever began before its predictions were made, both told by the same clock: a
+market that is played has a time of its own. The prior orders nothing: its IC is 0.
 """
 
 from __future__ import annotations
