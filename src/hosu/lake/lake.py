@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import uuid
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from hosu import failpoints
-from hosu.errors import InputError, NotALakeError
+from hosu.errors import InputError, LakeReadOnlyError, NotALakeError
 from hosu.lake.delta import Table
 from hosu.lake.storage import Storage
 from hosu.lake.tables import TABLES, TableSpec
@@ -58,6 +59,8 @@ class Lake:
             raise NotALakeError(root, "there is no such folder") from None
         if not _is_marked(storage, create=create):
             _mark(storage, create=create)
+        if create:
+            _keep(storage)
         return cls(storage)
 
     def spec(self, name: str) -> TableSpec:
@@ -111,7 +114,14 @@ def _mark(storage: Storage, *, create: bool) -> None:
     if not create:
         raise NotALakeError(storage.uri, "it is empty")
     content = {"format": FORMAT, "made_by": "hosu", "id": uuid.uuid4().hex}
-    if storage.put_if_absent(_MARKER, json.dumps(content).encode()):
-        if failpoints.on:
-            failpoints.reach("lake.marked")
+    if storage.put_if_absent(_MARKER, json.dumps(content).encode()) and failpoints.on:
+        failpoints.reach("lake.marked")
+
+
+def _keep(storage: Storage) -> None:
+    """Makes the marker durable before anything is written below it.
+
+    Whoever made it may have been killed before that; a power cut would leave a folder of tables that is no lake.
+    """
+    with suppress(LakeReadOnlyError):  # nothing will be written there
         storage.sync([_MARKER])

@@ -17,6 +17,7 @@ from hosu.errors import InputError, LakeReadOnlyError, NotALakeError, QueryError
 from hosu.lake.delta import NewFile
 from hosu.lake.lake import FORMAT, Lake
 from hosu.lake.sql import Session
+from hosu.lake.storage import Storage
 from hosu.lake.verify import verify
 from hosu.lake.writer import LakeSink
 
@@ -234,3 +235,18 @@ def test_a_query_over_a_missing_file_says_which(filled: Lake) -> None:
         victim.unlink()
         with pytest.raises(QueryError, match=victim.name):
             session.query("SELECT * FROM trades")
+
+
+def test_a_marker_is_made_durable_whoever_wrote_it_before_anything_is_written_below(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever wrote it may have been killed before it was synced: a power cut then leaves tables without a lake."""
+    root = str(tmp_path / "lake")
+    Lake.open(root)
+    synced: list[str] = []
+    monkeypatch.setattr(Storage, "sync", lambda _, paths: synced.extend(paths))
+    Lake.open(root)
+    assert synced == ["_hosu/lake.json"]
+    synced.clear()
+    Lake.open(root, create=False)
+    assert synced == []
