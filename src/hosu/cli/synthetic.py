@@ -3,33 +3,61 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hosu.cli.options import day_of
 from hosu.cli.output import note
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 
 def synthetic(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The Parquet file to write.")],
+    interval: Annotated[
+        str, typer.Option("--interval", metavar="day|minute", help="Bars of days, or minutes.")
+    ] = "day",
     sessions: Annotated[int, typer.Option("--sessions", min=2, help="How many trading days.")] = 400,
     symbols: Annotated[int, typer.Option("--symbols", min=1, help="How many made-up symbols.")] = 120,
+    minutes: Annotated[
+        int | None, typer.Option("--minutes", min=1, help="Minutes: so many a day, from the open on. Default: all.")
+    ] = None,
     to: Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD", help="The last day.")] = "2026-09-11",
     signal: Annotated[
-        float, typer.Option("--signal", help="What of the next day can be predicted, in deviations; 0: nothing.")
+        float, typer.Option("--signal", help="What of the next bar can be predicted, in deviations; 0: nothing.")
     ] = 0.0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same history.")] = 1,
 ) -> None:
-    """Daily bars of random walks as a file for `hosu backfill daily --file`: what a model finds in them is known."""
+    """Bars of random walks as a file for `hosu backfill --file`: what a model finds in them is known.
+
+    Of minutes it is also a file for `hosu simulator --bars`.
+    """
     import pyarrow.parquet as pq
 
     from hosu.errors import InputError
-    from hosu.models.synthetic import as_table, history, sessions_up_to
 
-    made = as_table(history(sessions_up_to(day_of(to), sessions), symbols, seed=seed, signal=signal))
+    if interval not in {"day", "minute"}:
+        raise InputError(f"--interval {interval}", "is unknown", "choose day or minute")
+    size = (to, sessions, symbols, signal, seed)
+    made = _days(*size) if interval == "day" else _minutes(*size, minutes)
     try:
         pq.write_table(made, file)
     except OSError as error:
         raise InputError(str(file), f"cannot be written ({error})", "choose another file") from error
     note(f"{file}: {made.num_rows:,} bars of {symbols} made-up symbols; signal {signal:g}")
+
+
+def _days(to: str, sessions: int, symbols: int, signal: float, seed: int) -> pa.Table:
+    from hosu.models.synthetic import as_table, history, sessions_up_to
+
+    return as_table(history(sessions_up_to(day_of(to), sessions), symbols, seed=seed, signal=signal))
+
+
+def _minutes(to: str, sessions: int, symbols: int, signal: float, seed: int, minutes: int | None) -> pa.Table:
+    from hosu.models.synthetic import sessions_up_to
+    from hosu.models.synthetic_minutes import minute_history
+
+    days = sessions_up_to(day_of(to), sessions)
+    return minute_history(days, symbols, seed=seed, signal=signal, minutes=minutes)

@@ -35,9 +35,20 @@ _FARTHEST: Final = 0.25
 
 
 def minute_history(
-    days: Sequence[date], symbols: int, *, seed: int, signal: Sequence[float] | float = 0.0, minutes: int | None = None
+    days: Sequence[date], symbols: int, *, seed: int, signal: float = 0.0, minutes: int | None = None
 ) -> pa.Table:
-    """Bars in the columns of the broker's minute chart: date, code, time, open, high, low, close, volume, amount.
+    """Bars of these sessions, as ``MinuteMarket`` makes them one by one.
+
+    Raises:
+        InputError: a count or a signal that cannot be.
+        NoSessionError: there is no session on one of the days.
+    """
+    market = MinuteMarket(symbols, seed)
+    return pa.concat_tables([market.session(day, signal, minutes) for day in days])
+
+
+class MinuteMarket:
+    """A market of made-up symbols that goes on from session to session.
 
     Prices are one-factor random walks on the grid of ticks; volumes come in busy spells. The move of each minute gets
     ``signal`` times the deviation of a minute times what the symbol's activity was at the close of the minute before,
@@ -45,35 +56,39 @@ def minute_history(
     shows it.
 
     Args:
-        days: sessions, in order.
         symbols: how many.
         seed: the same one gives the same bars.
-        signal: of each session, or of all; 0 plants none, below 0 it is turned.
-        minutes: of continuous trading, from the open on; None: the whole session with its closing auction.
 
     Raises:
-        InputError: a count or a signal that cannot be.
-        NoSessionError: there is no session on one of the days.
+        InputError: as many symbols cannot be.
     """
-    planted = [signal] * len(days) if isinstance(signal, int | float) else list(signal)
-    if not 1 <= symbols <= MOST_SYMBOLS or len(planted) != len(days) or any(abs(each) > 1 for each in planted):
-        asked = f"{symbols} symbols over {len(days)} sessions with {len(planted)} signals"
-        raise InputError(asked, "cannot be made", "ask for 1 to 9000, and a signal from -1 to 1 for each session")
-    chance = np.random.default_rng(seed)
-    market = _Market(symbols, chance)
-    parts = [market.session(day, each, minutes) for day, each in zip(days, planted, strict=True)]
-    return pa.concat_tables(parts)
 
-
-class _Market:
-    def __init__(self, symbols: int, chance: np.random.Generator) -> None:
+    def __init__(self, symbols: int, seed: int) -> None:
+        if not 1 <= symbols <= MOST_SYMBOLS:
+            raise InputError(f"{symbols} symbols", "cannot be made", f"ask for 1 to {MOST_SYMBOLS}")
+        chance = np.random.default_rng(seed)
         self._chance, self._count = chance, symbols
         self._price = np.exp(chance.uniform(np.log(11_000), np.log(17_000), symbols))  # where a tick is small
         self._beta = chance.uniform(0.5, 1.5, symbols)
         self._activity = chance.normal(0, _BUSY, (1, symbols))
         self._names = pa.array([code(at) for at in range(symbols)], pa.string())
 
-    def session(self, day: date, signal: float, minutes: int | None) -> pa.Table:
+    def session(self, day: date, signal: float = 0.0, minutes: int | None = None) -> pa.Table:
+        """The bars of one session, in the columns of the broker's minute chart.
+
+        That is: date, code, time (HHMMSS of the minute's start), open, high, low, close, volume, amount (won).
+
+        Args:
+            day: which; sessions follow each other.
+            signal: what is planted; 0 plants nothing, below 0 it is turned.
+            minutes: with trades, from the open on; None: all of continuous trading, and the closing auction.
+
+        Raises:
+            InputError: a signal or a number of minutes that cannot be.
+            NoSessionError, CalendarRangeError: the calendar knows no session on that day.
+        """
+        if not abs(signal) <= 1 or (minutes is not None and minutes < 1):
+            raise InputError(f"a signal of {signal} in {minutes} minutes", "cannot be planted", "choose -1 to 1, and 1")
         starts = minutes_of(day.isoformat())[:minutes]
         activity = self._spells(len(starts))
         told = _driver(activity)[-len(starts) :]
