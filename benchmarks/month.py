@@ -4,7 +4,9 @@
 
 Each session of the file is played at full speed by a simulator of its own; a collector takes it into one lake for all,
 and builds its bars. Then three questions: does the ledger hold the same shares as the simulator sent, of how many
-symbols is the day certified, and are the lake's bars the file's, minute by minute? A day that was done is kept in
+symbols is the day certified, and are the lake's bars the file's, minute by minute? With ``--features`` each evening
+builds the features, as one would, and the month ends with the proofs about them: parity of what was served with its
+replay and with batch, no look ahead, and no dependence on where the history began. A day that was done is kept in
 ``--place`` and not played again, so that a run that was stopped goes on. The file's columns are those of the broker's
 minute chart: date, code, time (HHMMSS of the minute's start), open, high, low, close, volume, amount.
 """
@@ -21,10 +23,13 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 PROGRAM = [sys.executable, "-m", "hosu"]
 LAKE_BARS = """
@@ -63,6 +68,37 @@ class Day:
     @property
     def well(self) -> bool:
         return self.certified == self.symbols and not self.wrong_shares and not self.wrong_bars
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What one ``hosu check`` said: its rows, and whether it passed."""
+
+    name: str
+    passes: bool
+    rows: list[dict[str, Any]]
+    seconds: float
+
+    @property
+    def verdict(self) -> str:
+        return "passes" if self.passes else "**fails**"
+
+    @property
+    def words(self) -> str:
+        """Its figures."""
+
+        def total(name: str) -> int:
+            return sum(row[name] for row in self.rows)
+
+        if self.name == "parity":
+            differing = total("replay_differs") + total("batch_differs")
+            return f"{len(self.rows)} days, {total('values'):,} values served, {differing:,} rows differ"
+        if self.name.startswith("lookahead"):
+            return (
+                f"{total('compared'):,} values compared across {self.rows[0]['cuts']} cuts, {total('differing')} differ"
+            )
+        longest = max(self.rows, key=lambda row: row["needed"])
+        return f"the longest is {longest['feature']}: {longest['needed']} bars of {longest['declared']} declared"
 
 
 def play(bars: Path, date: str, symbols: int, place: Path) -> Day:
@@ -153,7 +189,7 @@ def sessions(bars: Path) -> dict[str, int]:
     return {str(row["date"]): row["code_count_distinct"] for row in counted.to_pylist()}
 
 
-def month(bars: Path, place: Path, only: list[str]) -> list[Day]:
+def month(bars: Path, place: Path, only: list[str], *, features: bool = False) -> list[Day]:
     """Every session of the file that was not done yet; all that are done then."""
     place.mkdir(parents=True, exist_ok=True)
     kept = place / "days.jsonl"
@@ -162,13 +198,15 @@ def month(bars: Path, place: Path, only: list[str]) -> list[Day]:
         if date in {day.date for day in done} or (only and date not in only):
             continue
         done.append(day := play(bars, date, symbols, place))
+        if features:
+            evening(place)
         with kept.open("a") as lines:
             lines.write(json.dumps(asdict(day)) + "\n")
         print(_row(day), flush=True)
     return done
 
 
-def report(days: list[Day], bars: Path) -> str:
+def report(days: list[Day], bars: Path, proven: Sequence[Proof] = ()) -> str:
     """The result as Markdown."""
     failed = [day.date for day in days if not day.well]
     symbol_days, certified = sum(day.symbols for day in days), sum(day.certified for day in days)
@@ -194,6 +232,9 @@ def report(days: list[Day], bars: Path) -> str:
         _HEAD,
         *map(_row, days),
     ]
+    if proven:
+        lines += ["", "Features, served at each minute's close, beside the same from the log and from the bars:", ""]
+        lines += [f"- `hosu check {each.name}` {each.verdict}: {each.words} ({each.seconds:.0f} s)." for each in proven]
     return "\n".join(lines) + "\n"
 
 
@@ -214,19 +255,43 @@ def _row(day: Day) -> str:
     )
 
 
+def evening(place: Path) -> None:
+    """Builds the features of what came in."""
+    words = f"features build --interval minute --lake {place / 'lake'}"
+    subprocess.run([*PROGRAM, *words.split()], capture_output=True, check=True)
+
+
+PROOFS = ("parity", "lookahead --interval minute", "recursive --interval minute")
+
+
+def proofs(place: Path) -> list[Proof]:
+    """The three proofs about the features of all days."""
+    found = []
+    for proof in PROOFS:
+        began_s = time.monotonic()
+        words = [*PROGRAM, "check", *proof.split(), "--lake", str(place / "lake"), "--format", "json"]
+        ran = subprocess.run(words, capture_output=True, check=False, text=True)
+        rows = json.loads(ran.stdout or "[]")
+        found.append(Proof(proof, not ran.returncode, rows, round(time.monotonic() - began_s, 1)))
+        print(f"check {proof}: {'passes' if found[-1].passes else ran.stderr}", flush=True)
+    return found
+
+
 def main() -> int:
     options = argparse.ArgumentParser(prog="python -m benchmarks.month", description=(__doc__ or "").split("\n")[0])
     options.add_argument("--bars", type=Path, required=True, help="Parquet of minute bars")
     options.add_argument("--place", type=Path, help="folder of lake and progress, kept; default: a new one")
     options.add_argument("--dates", default="", help="only these, joined by commas")
     options.add_argument("--report", type=Path, help="where the table goes; default: only printed")
+    options.add_argument("--features", action="store_true", help="build features each evening, and prove them")
     wish = options.parse_args()
     place = wish.place or Path(tempfile.mkdtemp(prefix="hosu-month-"))
     print(f"lake and progress: {place}\n\n{_HEAD}", flush=True)
-    days = month(wish.bars, place, wish.dates.split(",") if wish.dates else [])
+    days = month(wish.bars, place, wish.dates.split(",") if wish.dates else [], features=wish.features)
+    proven = proofs(place) if wish.features else []
     if wish.report:
-        wish.report.write_text(report(days, wish.bars))
-    return 0 if all(day.well for day in days) else 1
+        wish.report.write_text(report(days, wish.bars, proven))
+    return 0 if all(day.well for day in days) and all(each.passes for each in proven) else 1
 
 
 if __name__ == "__main__":

@@ -183,7 +183,7 @@ class Run:
         from hosu.lake.sql import Session
 
         with Session(Lake.open(str(self.lake), create=False)) as session:
-            found: list[dict[str, Any]] = session.run(query.format(date=day, model=MODEL)).to_pylist()
+            found: list[dict[str, Any]] = session.query(query.format(date=day, model=MODEL)).to_pylist()
             return found
 
     def hosu(self, words: str, *, errors: bool = False) -> str:
