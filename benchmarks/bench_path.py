@@ -42,7 +42,20 @@ def run(seconds: float = float(os.environ.get("BENCH_SECONDS", "60"))) -> list[d
             continue
         if not found["lost"] and found["records_per_s"] >= ON_TIME * rate:
             held = max(held, found["records_per_s"])
-    return [*rows, *_burst(seconds), *_peers(held, seconds)]
+    return [*rows, *_predicting(seconds), *_burst(seconds), *_peers(held, seconds)]
+
+
+def _predicting(seconds: float) -> list[dict[str, Any]]:
+    """The first rate again, with features and predictions of all symbols at each of the day's closes."""
+    rate, fills = RATES[0]
+    found = measure(rate, seconds, fills=fills, predict=True)
+    target = f"{rate:,}/s with predictions"
+    rows = _rows_of(target, f"{target} for {seconds:.0f} s: arrived", found)
+    rows.append(_row(f"{target}: bar closes in that time", found["closes"], "closes"))
+    return rows + [
+        _row(f"{target}: close of a bar to its predictions, {words}", found[name], "ms")
+        for name, words in (("close_p50_ms", "median"), ("close_p99_ms", "99th percentile"))
+    ]
 
 
 def _rows_of(target: str, arrived: str, found: dict[str, float]) -> list[dict[str, Any]]:
@@ -114,7 +127,9 @@ def _hastened(records: int, begin: int, end: int) -> str:
     return f"burst@{clock}+{round((until_s - from_s) * 1000)}ms={BURST}"
 
 
-def measure(rate: float, seconds: float, *, faults: str = "", fills: int = 1) -> dict[str, float]:
+def measure(
+    rate: float, seconds: float, *, faults: str = "", fills: int = 1, predict: bool = False
+) -> dict[str, float]:
     """Plays ``rate`` records a second for ``seconds`` through simulator, collector and lake."""
     with tempfile.TemporaryDirectory(prefix="hosu-bench-") as folder:
         place = Path(folder)
@@ -122,14 +137,16 @@ def measure(rate: float, seconds: float, *, faults: str = "", fills: int = 1) ->
         try:
             assert simulator.stdout is not None
             addresses = json.loads(simulator.stdout.readline())
-            status, usage, peak_kib = _collect(place, addresses)
+            status, usage, peak_kib = _collect(place, addresses, predict=predict)
             simulator.wait(60)
         finally:
             simulator.kill()
             simulator.wait()
         sent = json.loads((place / "sent.json").read_text())
         rows, span_s = _rows_in_lake(place / "lake")
+        closes = _closes(place / "lake") if predict else {}
     return {
+        **closes,
         "records_per_s": rows / span_s,
         "records_a_frame": sent["records"] / sent["frames"],
         "lost": sent["records"] - rows,
@@ -150,12 +167,12 @@ def _simulator(place: Path, rate: float, records: int, faults: str, fills: int) 
     )
 
 
-def _collect(place: Path, addresses: dict[str, str]) -> tuple[dict[str, Any], Any, int]:
-
+def _collect(place: Path, addresses: dict[str, str], *, predict: bool) -> tuple[dict[str, Any], Any, int]:
     from hosu.kis.simulator.universe import default_symbols
 
     words = f"--kis simulator --rest {addresses['rest']} --ws {addresses['ws']} --feeds trades --slots {SYMBOLS}"
     words += f" --symbols {','.join(default_symbols(SYMBOLS))} --lake {place / 'lake'} --no-bars --format json"
+    words += " --predict" if predict else ""
     process = subprocess.Popen(
         [sys.executable, "-m", "hosu", "collect", *words.split()],
         stdout=subprocess.PIPE,
@@ -190,6 +207,28 @@ def _rows_in_lake(lake: Path) -> tuple[int, float]:
     ).stdout
     found = json.loads(text)[0]
     return int(found["n"]), int(found["span_us"]) / 1e6
+
+
+def _closes(root: Path) -> dict[str, float]:
+    """From the record that closes a bar, as it is handed to the log, to the predictions of all symbols."""
+    import numpy as np
+
+    from hosu.collect.block import RecordKind
+    from hosu.lake.frames import Frames
+    from hosu.lake.lake import Lake
+    from hosu.lake.sql import Session
+
+    lake = Lake.open(str(root), create=False)
+    at: dict[int, int] = {}
+    frames = Frames(lake)
+    for block in (block for log in frames.logs for each in frames.segments(log) for block in frames.blocks(each)):
+        mine = block.kind == RecordKind.BAR_CLOSE
+        at |= dict(zip(block.lsn[mine].tolist(), block.ts_recv_us[mine].tolist(), strict=True))
+    with Session(lake) as session:
+        made = session.query("SELECT lsn, epoch_us(max(made_at)) AS made FROM predictions GROUP BY lsn").to_pylist()
+    took_ms = np.array([row["made"] - at[row["lsn"]] for row in made]) / 1000
+    p50, p99 = np.quantile(took_ms, [0.5, 0.99]).tolist()
+    return {"closes": len(took_ms), "close_p50_ms": p50, "close_p99_ms": p99}
 
 
 def _row(
