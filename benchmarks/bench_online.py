@@ -14,11 +14,12 @@ import numpy as np
 import pyarrow as pa
 
 from hosu.collect.sinks import EventBatch
-from hosu.features.grid import MINUTE_US, window_of
+from hosu.features.grid import window_of
 from hosu.features.served import TABLE, rows_of
 from hosu.features.sink import FeatureSink
 from hosu.lake.parquet import encode
 from hosu.lake.tables import TABLES
+from hosu.market.bars import MINUTE_US
 from hosu.market.events import EVENT_SCHEMAS, in_memory
 
 if TYPE_CHECKING:

@@ -8,14 +8,14 @@ by the records alone, so that a replay closes every bar where it was closed live
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from hosu.market.bars import MINUTE_US
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hosu.clock import Clock
-
-MINUTE_US: Final = 60_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,14 @@ from typing import Final
 import numpy as np
 from numba import njit
 
+from hosu.market.bars import MINUTE_US
+
 TAKEN: Final = 0
 DUPLICATE: Final = 1  # not above the cumulative volume that was seen
 LATE: Final = 2  # its minute is closed
 OUTSIDE: Final = 3  # of another session
 COUNTS: Final = 4
 """What became of trades, by place."""
-
-_MINUTE_US: Final = 60_000_000
 
 
 @njit(
@@ -50,7 +50,7 @@ def take(code, cum, price, size, ts_us, start_us, closed, last_cum, close, volum
             counts[DUPLICATE] += 1
             continue
         last_cum[at] = cum[i]
-        minute = (ts_us[i] - start_us) // _MINUTE_US
+        minute = (ts_us[i] - start_us) // MINUTE_US
         hundredths = np.int64(np.rint(price[i] * 100.0))
         if minute < 0 or minute >= len(close) or hundredths <= 0:
             counts[OUTSIDE] += 1
@@ -84,7 +84,7 @@ def take_polls(code, cum, price, ts_us, start_us, closed, last_cum, close, volum
         at = code[i]
         if at < 0:
             continue
-        minute = (ts_us[i] - start_us) // _MINUTE_US
+        minute = (ts_us[i] - start_us) // MINUTE_US
         hundredths = np.int64(np.rint(price[i] * 100.0))
         if minute < 0 or minute >= len(close) or hundredths <= 0:
             counts[OUTSIDE] += 1

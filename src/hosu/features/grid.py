@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import fields
 from datetime import date as Date  # noqa: N812 - `date` is the partition's name everywhere here
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hosu.features.panel import BarPanel, select
+from hosu.market.bars import MINUTE_US
 from hosu.market.calendar import instant_us, session_windows, sessions_on
 from hosu.market.day_plan import Phase, Scope, Session
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Ints = npt.NDArray[np.int64]
-
-MINUTE_US: Final = 60_000_000
 
 
 @lru_cache(maxsize=64)

@@ -14,7 +14,8 @@ import numpy as np
 
 from hosu.features.adjust import previous_trade
 from hosu.features.dated_rules import hours
-from hosu.features.label_parts import MINUTE_US, Outcome, Reason, any_between, first_reason, locked
+from hosu.features.label_parts import Outcome, Reason, any_between, first_reason, locked
+from hosu.market.bars import MINUTE_US
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

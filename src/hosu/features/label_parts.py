@@ -31,8 +31,6 @@ _BAND_SLACK: Final = 1.0 + 1e-9  # a move of exactly one tick is small, whatever
 VALUE_DAYS: Final = 5
 """The fewest days of which a median value is taken."""
 
-MINUTE_US: Final = 60_000_000
-
 
 class Reason(IntEnum):
     """Why a row has no label; of several the one that stands first in ``PRECEDENCE``."""

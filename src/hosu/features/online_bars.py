@@ -9,7 +9,8 @@ import numpy as np
 
 from hosu.features import bar_kernel, kernel
 from hosu.features.batch import States
-from hosu.features.grid import MINUTE_US, minutes_of, window_of
+from hosu.features.grid import minutes_of, window_of
+from hosu.market.bars import MINUTE_US
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

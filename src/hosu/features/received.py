@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hosu.features.grid import MINUTE_US, minutes_of, window_of
+from hosu.features.grid import minutes_of, window_of
 from hosu.features.reading import rows_of_date
 from hosu.features.served import SCOPE
+from hosu.market.bars import MINUTE_US
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

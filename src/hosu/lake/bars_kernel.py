@@ -10,6 +10,8 @@ from typing import Final
 import numpy as np
 from numba import njit
 
+from hosu.market.bars import MINUTE_US
+
 SERIES: Final = 0
 SESSION: Final = 1
 MINUTE: Final = 2
@@ -36,7 +38,6 @@ AT_TOP_MINUTE: Final = 9
 STATE: Final = 10
 """Entries of the state carried from batch to batch; new: all 0 but AT_SERIES -1."""
 
-_MINUTE_US: Final = 60_000_000
 _UNCLASSIFIED: Final = -1
 _UNKNOWN: Final = -2
 
@@ -123,7 +124,7 @@ def fill_bars(  # type: ignore[no-untyped-def]  # noqa: PLR0917 - compiled code 
             day_bars[day_bar, SERIES] = at_series
             n_day = max(n_day, day_bar + 1)
         _add(day_bars, day_bar, hundredths, size[i])
-        minute = t // _MINUTE_US
+        minute = t // MINUTE_US
         if minute_bar < 0 or minute_bars[minute_bar, MINUTE] != minute or minute_bars[minute_bar, SESSION] != session:
             # Repaired trades may carry times that step back; then their minute has a bar already, or gets one late.
             first = n_minute if minute > top_minute else first_minute

@@ -11,6 +11,7 @@ import numpy as np
 
 from hosu.errors import CalendarRangeError, InputError, MarketError
 from hosu.lake.import_parse import PRICES
+from hosu.market.bars import MINUTE_US
 from hosu.market.calendar import FIRST_DAY, LAST_DAY, is_session, session_windows
 from hosu.market.day_plan import Scope
 from hosu.market.instruments import validate_symbol
@@ -153,7 +154,7 @@ class _Judging:
         within = self._within(self._bars.ts_us)
         self._refuse(Verdict.ZONE, np.full(len(self._bars), self._zone_is_off(within)))
         self._refuse(Verdict.NO_SESSION, ~open_days)
-        self._refuse(Verdict.OFF_MINUTE, self._bars.ts_us % 60_000_000 != 0)
+        self._refuse(Verdict.OFF_MINUTE, self._bars.ts_us % MINUTE_US != 0)
         self._refuse(Verdict.OFF_HOURS, ~within)
 
     def _zone_is_off(self, within: Flags) -> bool:

@@ -30,6 +30,7 @@ from hosu.lake.best_bars import best_bars
 from hosu.lake.compact import is_compact
 from hosu.lake.derived import replace_date
 from hosu.lake.sql import SqlConfig, sorted_batches
+from hosu.market.bars import MINUTE_US
 from hosu.market.calendar import instant_us, session_windows
 from hosu.market.day_plan import Scope, Session
 from hosu.market.events import TIMESTAMP
@@ -284,7 +285,7 @@ class Bars:
         bars = self._minutes[: self.n_minutes]
         if self._state[self._kernel.UNSORTED_MINUTES]:
             bars = bars[np.lexsort((bars[:, self._kernel.MINUTE], bars[:, self._kernel.SERIES]))]
-        return self._table(bars, bars[:, self._kernel.MINUTE] * 60_000_000, revision)
+        return self._table(bars, bars[:, self._kernel.MINUTE] * MINUTE_US, revision)
 
     def days(self, revision: int) -> pa.Table:
         """The day bars as rows of ``processed_ohlcv``, in its order; ``ts`` is midnight in Seoul."""

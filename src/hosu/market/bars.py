@@ -13,6 +13,9 @@ import pyarrow as pa
 
 from hosu.market.events import ORIGIN, TIMESTAMP
 
+MINUTE_US: Final = 60_000_000
+"""A minute in the unit of all times."""
+
 
 class BarSource(StrEnum):
     """Where a bar of ``processed_ohlcv`` comes from, the best first. The part of ``source`` before a colon."""
