@@ -4,6 +4,9 @@ Live rows are told apart by the log: a commit says of each model and version up 
 predictions are there, so that bars that come again after a restart add nothing. Rows of days are told apart by their
 keys: what is there already is left out, and two writers at once cannot both add, since each commit carries the next
 number of one application transaction.
+
+A day that two logs have collected (two keys with a symbol in common, or the same day collected again) has its live
+predictions twice, each as it was made. Whoever counts takes of each key the one that was made first.
 """
 
 from __future__ import annotations
@@ -27,6 +30,9 @@ TABLE: Final = "predictions"
 OUTCOMES: Final = "outcomes"
 KEY: Final = ("symbol", "scope", "ts", "interval", "horizon", "model", "model_version")
 """What tells predictions, and their outcomes, of one date apart."""
+_OF_ONE_KEY: Final = ", ".join(f"p.{name}" for name in ("date", *KEY))
+FIRST_MADE: Final = f"row_number() OVER (PARTITION BY {_OF_ONE_KEY} ORDER BY p.made_at, p.wal_id, p.lsn) = 1"
+"""For SQL over predictions ``p``: of one key the first made counts, and of the same time that of the first log."""
 _TRIES: Final = 20
 _KNOWN: Final = "SELECT given.* FROM given ANTI JOIN kept USING ({key})"
 

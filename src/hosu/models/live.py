@@ -17,7 +17,7 @@ import structlog
 
 from hosu.collect.latency import Histogram
 from hosu.errors import HosuError
-from hosu.market.bars import BarSource
+from hosu.market.bars import MINUTE_US, BarSource
 from hosu.models.journal import Answered, Close
 from hosu.models.predictor import BarFacts, predict
 
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-MINUTE_US: Final = 60_000_000
 LATE_US: Final = 30_000_000
 """A minute whose close is longer ago is stale: what could be entered then is over."""
 _QUEUE: Final = 1_000
@@ -133,7 +132,13 @@ class Live:
             while self._changed.acquire(blocking=False):
                 pass
             if not self._ending:
-                self._seats.refresh()
+                self._refresh()
+
+    def _refresh(self) -> None:
+        try:
+            self._seats.refresh()
+        except Exception:  # noqa: BLE001  the thread's last door: dead, it would never seat anybody again
+            _log.exception("the registry could not be looked at; whoever serves goes on")
 
     def take(self, closed: Closed, since: float | None = None) -> None:
         """Predicts and journals one close in this thread. Bars that came before and are journaled add nothing.

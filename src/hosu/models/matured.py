@@ -9,7 +9,7 @@ import numpy as np
 
 from hosu.features.panel import LabelledRows
 from hosu.lake.sql import SqlConfig, combine
-from hosu.models.journal import KEY, OUTCOMES, TABLE
+from hosu.models.journal import FIRST_MADE, KEY, OUTCOMES, TABLE
 from hosu.models.scores import MIN_SYMBOLS, rank_ic, sections
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ SELECT p.date, p.symbol, p.model_version AS version, epoch_us(p.decided_at) AS t
        p.abstained IS NOT NULL AS abstained, epoch_us(o.entered_at) AS t0, epoch_us(o.left_at) AS t1, o.ret_px,
        o.ret_ex, o.band, o.direction, o.half_spread, o.value_20
 FROM predictions p JOIN outcomes o USING (date, {key})
-WHERE p.model = '{model}' AND o.direction IS NOT NULL ORDER BY version, t, p.symbol
+WHERE p.model = '{model}' AND o.direction IS NOT NULL QUALIFY {first} ORDER BY version, t, p.symbol
 """
 
 
@@ -63,7 +63,7 @@ class Matured:
 
 
 def matured(lake: Lake, model: str, config: SqlConfig | None = None) -> tuple[Matured, ...]:
-    """Every version of a model with at least one labelled prediction, by number.
+    """Every version of a model with at least one labelled prediction, by number; of each key the first made counts.
 
     Raises:
         TableCorruptError, QueryError, LakeFullError: the lake cannot be read.
@@ -72,7 +72,7 @@ def matured(lake: Lake, model: str, config: SqlConfig | None = None) -> tuple[Ma
     if predictions is None or outcomes is None:
         return ()
     files = {TABLE: (predictions, predictions.files()), OUTCOMES: (outcomes, outcomes.files())}
-    sql = _JOINED.format(key=", ".join(KEY), model=model)
+    sql = _JOINED.format(key=", ".join(KEY), model=model, first=FIRST_MADE)
     found = combine(lake.storage, sql, files=files, beside={}, config=config or SqlConfig())
     version = found.column("version").to_numpy()
     numbers, first, count = np.unique(version, return_index=True, return_counts=True)

@@ -1,4 +1,9 @@
-"""What became of predictions: outcomes are added when they have matured, by the code that made the training labels."""
+"""What became of predictions: outcomes are added when they have matured, by the code that made the training labels.
+
+A prediction waits as long as its outcome can still come. One whose bar is not among the bars that were built (a minute
+without a trade has none, and a symbol may have left the lake) ends without a label, with the reason ``no_bar``, once
+bars of others reach behind its horizon.
+"""
 
 from __future__ import annotations
 
@@ -14,27 +19,31 @@ import pyarrow.compute as pc
 from hosu.clock import SystemClock
 from hosu.errors import InputError
 from hosu.features.bars_of_lake import panel
+from hosu.features.dated_rules import hours
 from hosu.features.labels import Beside, Reason, labelled_rows
 from hosu.lake.sql import SqlConfig, combine
+from hosu.market.bars import MINUTE_US
 from hosu.market.events import TIMESTAMP
 from hosu.market.predictions import PREDICTION_SCHEMAS
-from hosu.models.journal import KEY, OUTCOMES, TABLE, add_new
+from hosu.models.journal import FIRST_MADE, KEY, OUTCOMES, TABLE, add_new
 from hosu.models.scores import brier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hosu.clock import Clock
-    from hosu.features.panel import Ints, LabelledRows
+    from hosu.features.panel import Flags, Ints, LabelledRows
     from hosu.lake.lake import Lake
 
 SCHEMA: Final = pa.schema([each for each in PREDICTION_SCHEMAS[OUTCOMES] if each.name != "date"])
 WARM_UP_DAYS: Final = {"day": 60, "minute": 30}
 """Calendar days of bars before the first prediction: 20 returns for the band, 20 days of value."""
+NO_BAR: Final = "no_bar"
+"""The reason of an outcome whose decision has no bar."""
 _OPEN: Final = """
 SELECT p.date, {key}, epoch_us(p.decided_at) AS t, p.p_down, p.p_flat, p.p_up, p.abstained
 FROM predictions p ANTI JOIN outcomes o USING (date, {key})
-WHERE p.interval = '{interval}' ORDER BY p.date, p.symbol
+WHERE p.interval = '{interval}' QUALIFY {first} ORDER BY p.date, p.symbol
 """
 
 
@@ -58,7 +67,8 @@ class Scored:
 def score(lake: Lake, interval: str = "day", *, clock: Clock | None = None, config: SqlConfig | None = None) -> Scored:
     """Adds the outcome of every prediction that has matured and has none; each once.
 
-    What was never labelled in training has no label here, and says why: a halt, a missing bar, a locked entry. Bars
+    What was never labelled in training has no label here, and says why: a halt, a missing bar, a locked entry. What
+    two logs have predicted of the same bar is scored once, by what was said first. Bars
     that come after an outcome was added do not change it.
 
     Args:
@@ -93,12 +103,12 @@ def score(lake: Lake, interval: str = "day", *, clock: Clock | None = None, conf
 
 
 def unscored(lake: Lake, interval: str, config: SqlConfig) -> pa.Table:
-    """Predictions without an outcome, matured or not."""
+    """Predictions without an outcome, matured or not; of those with one key the first made."""
     predictions, outcomes = lake.find(TABLE), lake.find(OUTCOMES)
     tables = {name: each for name, each in ((TABLE, predictions), (OUTCOMES, outcomes)) if each is not None}
     files = {name: (each, each.files()) for name, each in tables.items()}
     beside = {name: PREDICTION_SCHEMAS[name].empty_table() for name in (TABLE, OUTCOMES) if name not in tables}
-    sql = _OPEN.format(key=", ".join(KEY), interval=interval)
+    sql = _OPEN.format(key=", ".join(KEY), interval=interval, first=FIRST_MADE)
     return combine(lake.storage, sql, files=files, beside=beside, config=config)
 
 
@@ -118,10 +128,37 @@ def labels_of(lake: Lake, interval: str, horizon: int, start: str, config: SqlCo
 
 
 def _outcomes(waiting: pa.Table, labels: LabelledRows, now_us: int) -> pa.Table:
-    """Outcomes, with ``date``, of those that have matured. A prediction whose bar is not there (any more) waits."""
+    """Outcomes, with ``date``, of those that have matured, and of those whose bar will not come any more."""
     place = _places(waiting, labels)
     matured = (place >= 0) & (labels.reason[place] != Reason.NOT_MATURED)
-    mine, at = waiting.filter(pa.array(matured)), place[matured]
+    gone = waiting.filter(pa.array((place < 0) & _over(waiting, labels)))
+    return pa.concat_tables(
+        [_labelled(waiting.filter(pa.array(matured)), labels, place[matured], now_us), _barless(gone, now_us)]
+    )
+
+
+def _over(waiting: pa.Table, labels: LabelledRows) -> Flags:
+    """(n,) whether bars reach behind what was predicted: of days so many sessions ahead, of minutes so far ahead or
+    to the end of the day, whichever comes first."""
+    horizon = waiting.column("horizon").to_numpy()
+    dates, place = np.unique(np.array(waiting.column("date").to_pylist(), str), return_inverse=True)
+    if waiting.column("interval")[0].as_py() == "day":
+        over: Flags = np.searchsorted(labels.sessions, dates)[place] + horizon < len(labels.sessions)
+        return over
+    ends = hours([int(date.replace("-", "")) for date in dates.tolist()]).close[place]
+    due: Ints = np.minimum(waiting.column("t").to_numpy() + horizon * MINUTE_US, ends)
+    return due <= int(labels.t.max(initial=0))
+
+
+def _barless(mine: pa.Table, now_us: int) -> pa.Table:
+    schema, count = PREDICTION_SCHEMAS[OUTCOMES], mine.num_rows
+    told = {name: mine.column(name).combine_chunks() for name in ("date", *KEY)}
+    told |= {"reason": pa.array([NO_BAR] * count), "scored_at": pa.array(np.full(count, now_us)).cast(TIMESTAMP)}
+    columns = [told.get(each.name, pa.nulls(count, each.type)).cast(each.type) for each in schema]
+    return pa.table(columns, schema=schema)
+
+
+def _labelled(mine: pa.Table, labels: LabelledRows, at: Ints, now_us: int) -> pa.Table:
     labelled = labels.reason[at] == 0
     label = labels.label[at]
     said = np.column_stack([mine.column(name).to_numpy(zero_copy_only=False) for name in ("p_down", "p_flat", "p_up")])

@@ -147,6 +147,16 @@ def test_a_missing_bar_is_an_outcome_that_says_why(lake, evening):
     assert told[1] == ("005930", True, "no_entry_bar", None)
 
 
+def test_a_day_whose_bar_is_gone_ends_with_the_reason_once_its_outcome_would_be_known(lake, evening):
+    predict_day(lake, models=["day-5"], clock=evening)
+    put(lake, DAYS[60:65], missing={("005930", DAY)})
+    assert (score(lake, clock=evening).scored, score(lake, clock=evening).waiting) == (0, 3)
+    put(lake, DAYS[65:66])
+    assert score(lake, clock=evening).waiting == 0
+    told = asked(lake, "SELECT symbol, reason FROM outcomes ORDER BY ALL")
+    assert told == [("000660", None), ("005930", "no_bar"), ("035720", None)]
+
+
 def test_an_interval_that_is_none_is_refused(lake):
     with pytest.raises(InputError, match="interval 'week': is unknown"):
         score(lake, "week")

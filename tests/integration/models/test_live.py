@@ -1,6 +1,7 @@
 """Predictions beside the stream: every close, every seat, once; models are swapped without a missed bar."""
 
 import asyncio
+import threading
 
 import numpy as np
 import pytest
@@ -155,6 +156,32 @@ def test_a_registry_that_cannot_be_read_changes_nobody(live, registry, lake, mon
     assert not live._seats.refresh()
     live.take(closed(0))
     assert rows(lake)[0] == ("minute-10", 1, "champion", 2)
+
+
+def test_an_error_of_any_kind_does_not_end_the_thread_that_looks_after_the_registry(live, lake, registry, monkeypatch):
+    """Whatever goes wrong in one look, the next one still seats who is new."""
+    good, failed, looked, plain = trained(registry), threading.Event(), threading.Event(), live._seats.refresh
+
+    def fails():
+        failed.set()
+        raise ZeroDivisionError
+
+    def again():
+        plain()
+        looked.set()
+
+    live.start()
+    monkeypatch.setattr(live._seats, "refresh", fails)
+    live.on_close(closed(0))
+    assert failed.wait(30)
+
+    registry.promote("minute-10", good, "gate")
+    monkeypatch.setattr(live._seats, "refresh", again)
+    live.on_close(closed(1))
+    assert looked.wait(30), "the thread is dead"
+    live.on_close(closed(2))
+    live.stop()
+    assert rows(lake, "model_version", "WHERE lsn = 102 AND model = 'minute-10'") == [(good,), (good,)]
 
 
 def test_late_bars_and_minutes_without_a_trade_are_stale(live, lake, clock):

@@ -35,9 +35,10 @@ def price(symbol, minute):
     return 50_000.0 + 100 * (minute % 5) + 100 * (minute // 7) * (1 if symbol == "005930" else -1)
 
 
-def put(lake):
+def put(lake, bars=BARS, alone=()):
+    """Bars of both symbols for so many minutes, and of the first one also of the minutes ``alone``."""
     schema = TABLES["processed_ohlcv_1m"].file_schema
-    keys = [(symbol, minute) for symbol in SYMBOLS for minute in range(BARS)]
+    keys = [(symbol, minute) for symbol in SYMBOLS for minute in [*range(bars), *(alone if symbol == "000660" else ())]]
     close = [price(*key) for key in keys]
     opened = [price(*key) + 100 for key in keys]
     columns = {
@@ -60,17 +61,17 @@ def put(lake):
     replace_dates(lake, "processed_ohlcv_1m", {DAY: rows}.items())
 
 
-def close_of(minute):
+def close_of(minute, wal_id="log", symbols=SYMBOLS):
     return Closed(
-        wal_id="log",
+        wal_id=wal_id,
         lsn=minute,
         date=DAY,
         began="new",
         again=False,
-        names=SYMBOLS,
+        names=symbols,
         code=np.arange(2),
         ts=np.full(2, NINE + minute * MINUTE),
-        close=np.array([int(price(symbol, minute) * 100) for symbol in SYMBOLS]),
+        close=np.array([int(price(symbol, minute) * 100) for symbol in symbols]),
         volume=np.ones(2, np.int64),
         traded=np.ones(2, bool),
         polled=np.zeros(2, bool),
@@ -83,13 +84,23 @@ def lake(tmp_path) -> Lake:
     return Lake.open(str(tmp_path / "lake"))
 
 
+def predicted(lake, minute, wal_id="log", symbols=SYMBOLS, late=0):
+    """What ``minute-10`` says at the close of a minute, or so many minutes later."""
+    clock = SimulatedClock(start_us=NINE + (minute + 1 + late) * MINUTE)
+    seats = Seats(lake, Registry(lake, clock), ("minute-10",), LETTERS)
+    Live(seats, LiveJournal(lake), LETTERS, clock=clock).take(close_of(minute, wal_id, symbols))
+
+
+def asked(lake, sql):
+    with Session(lake) as session:
+        return [tuple(row.values()) for row in session.query(sql).to_pylist()]
+
+
 def test_ten_minutes_later_the_outcome_is_what_the_next_trades_were_worth(lake):
     for minute in (40, 45, 50, 85):
-        clock = SimulatedClock(start_us=NINE + (minute + 1) * MINUTE)
-        seats = Seats(lake, Registry(lake, clock), ("minute-10",), LETTERS)
-        Live(seats, LiveJournal(lake), LETTERS, clock=clock).take(close_of(minute))
+        predicted(lake, minute)
     put(lake)
-    done = score(lake, "minute", clock=clock)
+    done = score(lake, "minute")
     assert (done.scored, done.labelled, done.waiting) == (6, 6, 2)
     with Session(lake) as session:
         told = session.query("SELECT symbol, ret_px, ret_ex, epoch_us(ts) AS ts FROM outcomes ORDER BY ALL").to_pylist()
@@ -102,3 +113,41 @@ def test_ten_minutes_later_the_outcome_is_what_the_next_trades_were_worth(lake):
     # 09:41 leaves at 09:51 and a second; what was decided at 09:46 and 09:51 overlaps with it.
     settled = blocks(matured(lake, "minute-10"), min_symbols=2)
     assert settled.t.tolist() == [NINE + 41 * MINUTE]
+
+
+def test_a_minute_without_a_bar_waits_while_the_day_is_being_built_and_then_ends_with_the_reason(lake):
+    predicted(lake, 40, symbols=("035720", "005930"))
+    put(lake, 50)  # to 09:50, and the horizon ends at 09:51
+    assert (score(lake, "minute").scored, score(lake, "minute").waiting) == (0, 2)
+    put(lake, 51)
+    done = score(lake, "minute")
+    assert (done.scored, done.labelled, done.waiting) == (1, 0, 1)
+    told = asked(lake, "SELECT symbol, reason, direction, ret_ex, brier FROM outcomes")
+    assert told == [("035720", "no_bar", None, None, None)]
+    put(lake)
+    assert (score(lake, "minute").scored, score(lake, "minute").waiting) == (1, 0)
+
+
+def test_a_minute_without_a_bar_at_the_end_of_the_day_ends_when_the_day_has_its_last_bar(lake):
+    predicted(lake, 385, symbols=("035720", "068270"))  # 15:25, less than ten minutes before the close
+    put(lake, alone=[389])  # 15:29
+    assert score(lake, "minute").waiting == 2
+    put(lake, alone=[389, 390])  # the closing auction
+    assert score(lake, "minute").scored == 2
+    assert asked(lake, "SELECT reason FROM outcomes") == [("no_bar",)] * 2
+
+
+def test_what_two_logs_predicted_of_the_same_bar_counts_once_as_it_was_said_first(lake):
+    predicted(lake, 40, "b: live")
+    predicted(lake, 40, "a: collected again", late=60)
+    predicted(lake, 45, "a: collected again", late=60)
+    assert asked(lake, "SELECT count(*), count(abstained) FROM predictions") == [(6, 4)]
+    put(lake)
+    done = score(lake, "minute")
+    assert (done.scored, done.labelled, done.waiting) == (4, 4, 0)
+    assert score(lake, "minute").scored == 0
+    told = asked(lake, "SELECT epoch_us(ts), count(*), count(brier) FROM outcomes GROUP BY ALL ORDER BY ALL")
+    assert told == [(NINE + 40 * MINUTE, 2, 2), (NINE + 45 * MINUTE, 2, 0)]
+    (found,) = matured(lake, "minute-10")
+    assert found.rows.t.tolist() == [NINE + 41 * MINUTE] * 2 + [NINE + 46 * MINUTE] * 2
+    assert found.answered.tolist() == [True, True, False, False]
