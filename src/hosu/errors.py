@@ -44,6 +44,9 @@
         ├── FeatureSetError         a model is asked about other features than it learned from
         ├── ModelNotFoundError      a version that is not registered
         ├── PromotionRefusedError   a version that did not pass its gate
+        ├── ChallengerRunsError     a challenger is named while another one runs
+        ├── HistoryMovedError       (retryable) somebody else has changed who serves, or who challenges, meanwhile
+        ├── DatasetLostError        what a version learned from is not kept, and cannot be made again
         └── ModelDamagedError       a model's file cannot be used, or does not answer as the model it was made of
 
 ``retryable`` says whether the same call may succeed later without anybody changing anything.
@@ -435,4 +438,36 @@ class PromotionRefusedError(ModelError):
         super().__init__(
             f"version {version} of {model} is not promoted: its verdict is {verdict!r}; only 'edge' serves, or "
             "--override REASON, which is recorded"
+        )
+
+
+class ChallengerRunsError(ModelError):
+    """A challenger is named while another one runs."""
+
+    def __init__(self, model: str, running: int) -> None:
+        self.model, self.running = model, running
+        super().__init__(f"model {model} has version {running} as its challenger; let that one end first")
+
+
+class HistoryMovedError(ModelError):
+    """Somebody else has acted between a decision and its commit; nothing was done."""
+
+    retryable = True
+
+    def __init__(self, model: str, cause: str) -> None:
+        self.model, self.cause = model, cause
+        super().__init__(
+            f"model {model} was changed by somebody else meanwhile ({cause}); look at `hosu models show {model}` and "
+            "decide again"
+        )
+
+
+class DatasetLostError(ModelError):
+    """What a version learned from is not kept, and cannot be made again."""
+
+    def __init__(self, model: str, version: int, cause: str) -> None:
+        self.model, self.version, self.cause = model, version, cause
+        super().__init__(
+            f"version {version} of {model} is not promoted: the dataset it learned from is not kept and cannot be made "
+            f"again ({shown(cause, 500)}); train it again and promote the new version"
         )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from hosu.errors import InputError
 from hosu.features.bars_of_lake import DayState
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hosu.features.panel import BarPanel, Floats
 
 ALLOWED: Final = {
@@ -75,3 +77,10 @@ class Definition:
         for name, value, known in (("days", self.days, tuple(ALLOWED)), ("view", self.view, _VIEWS)):
             if value not in known:
                 raise InputError(f"{name} {value!r}", "is unknown", f"choose {', '.join(known)}")
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> Self:
+        """The definition that a dataset's facts tell; what they have beside it (features, labels) is left out."""
+        told = {name: value for name, value in facts["definition"].items() if name not in {"features", "labels"}}
+        symbols = None if told["symbols"] is None else tuple(told["symbols"])
+        return cls(**{**told, "symbols": symbols, "view": facts["view"]})

@@ -19,10 +19,13 @@ import pyarrow.parquet as pq
 
 from hosu.errors import DatasetCorruptError, InputError
 from hosu.features.dataset import Dataset, build, dataset_id
+from hosu.features.dataset_definition import Definition
 from hosu.features.panel import LabelledRows
 
 if TYPE_CHECKING:
-    from hosu.features.dataset_definition import Definition, FeatureSource
+    from collections.abc import Mapping
+
+    from hosu.features.dataset_definition import FeatureSource
     from hosu.lake.lake import Lake
 
 FORMAT: Final = 1
@@ -121,20 +124,38 @@ def load(lake: Lake, dataset_id: str) -> Dataset:
     return _decoded(pq.read_table(pa.BufferReader(data)), described)
 
 
-def reproduce(lake: Lake, dataset_id: str, source: FeatureSource, definition: Definition) -> Dataset:
-    """Makes a saved dataset again from the versions of the tables it was made from.
+def is_kept(lake: Lake, dataset_id: str) -> bool:
+    """Whether a dataset is kept under this id.
+
+    Raises:
+        InputError: that is no id, or another version of hosu kept it.
+        DatasetCorruptError: what is kept is not what was saved.
+    """
+    if lake.storage.head(_path(dataset_id, _FACTS)) is None:
+        return False
+    load(lake, dataset_id)
+    return True
+
+
+def reproduce(lake: Lake, facts: Mapping[str, Any], source: FeatureSource) -> Dataset:
+    """Makes a dataset again, from the versions of the tables it was made from.
 
     Of tables of events what they hold now is taken; where that is something else, it is another dataset.
 
+    Args:
+        lake: where it was made.
+        facts: what its id is the hash of, as in ``Dataset.facts``.
+        source: of its features.
+
     Raises:
-        InputError: none is kept under this id, or the definition or the features are others than its.
+        InputError: what comes out is another dataset: the events or the code of the features are others now.
         VersionGoneError: a version it was made from cannot be read any more; ``load`` still gives what was saved.
     """
-    described = _described(lake, dataset_id)
-    made = build(lake, source, definition, versions=described["tables"])
-    if made.id != dataset_id:
-        fault = "was made of other facts or by another definition"
-        raise InputError(f"dataset {dataset_id}", fault, "give its own, or load what was saved")
+    wanted = dataset_id(facts)
+    made = build(lake, source, Definition.of(facts), versions=facts["tables"])
+    if made.id != wanted:
+        fault = "comes out as another one: polls, repairs or the features' code are others now"
+        raise InputError(f"dataset {wanted[:12]}", fault, "load what was saved, or build a new one")
     return made
 
 

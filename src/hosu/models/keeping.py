@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from hosu import __version__
+from hosu.errors import HistoryMovedError
 from hosu.features.dataset_files import save
 from hosu.models.bundle import pack
 from hosu.models.gate import Verdict
-from hosu.models.registry import HORIZONS, PRIOR
+from hosu.models.history import PRIOR, champion_of, revision_of
+from hosu.models.registry import HORIZONS
 from hosu.models.report import as_html, as_json
 from hosu.models.training import learned
 from hosu.models.update import enter
@@ -89,10 +92,18 @@ def _seated(lake: Lake, registry: Registry, evaluated: Evaluated, version: int, 
     if not edge and not auto:
         return Kept(version, promoted=False)
     save(lake, evaluated.dataset)
-    if edge and not auto and registry.champion(model) == PRIOR:
-        registry.promote(model, version, "passed the gate")
+    if edge and not auto and _first(registry, model, version):
         return Kept(version, promoted=True)
     return Kept(version, promoted=False, challenges=enter(registry, model, version, "newer"))
+
+
+def _first(registry: Registry, model: str, version: int) -> bool:
+    """Promotes it where the prior serves; False where a champion does, also one that came a moment before."""
+    while champion_of(history := registry.history(model)) == PRIOR:
+        with suppress(HistoryMovedError):
+            registry.promote(model, version, "passed the gate", seen=revision_of(history))
+            return True
+    return False
 
 
 def _card(evaluated: Evaluated) -> dict[str, Any]:

@@ -4,67 +4,59 @@ A version's files lie in a folder below ``ml/models/<model>`` that is named afte
 write over them; their checksums stand in its card, and the card in the row of ``model_events`` that registers it. Who
 serves (the champion) is what the model's last row says: a row is one commit, so that readers see the old one or the
 new one. Version 0 is the prior: it has no files, and serves from the beginning.
+
+Several may act at once. Each act is decided on one history and committed as what follows that very history; where
+somebody was quicker, nothing is written and the act is decided again on what stands then.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from hosu.errors import CommitConflictError, InputError, ModelDamagedError, ModelNotFoundError, PromotionRefusedError
+from hosu.errors import (
+    ChallengerRunsError,
+    CommitConflictError,
+    HistoryMovedError,
+    InputError,
+    ModelDamagedError,
+    PromotionRefusedError,
+)
 from hosu.lake.parquet import encode, live_name
 from hosu.lake.sql import SqlConfig, combine
+from hosu.models.history import (
+    PRIOR,
+    challenger_of,
+    champion_of,
+    events_of,
+    revision_of,
+    row_of,
+    served_before,
+    version_in,
+    versions_in,
+    wanted,
+)
+from hosu.models.learned_from import keep_dataset
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from hosu.clock import Clock
     from hosu.lake.lake import Lake
+    from hosu.models.history import Event, Version
+
+__all__ = ["EDGE", "FOLDER", "HORIZONS", "MODELS", "PRIOR", "TABLE", "Registry"]
 
 TABLE: Final = "model_events"
 FOLDER: Final = "ml/models"
 HORIZONS: Final = {"day-1": ("day", 1), "day-5": ("day", 5), "minute-10": ("minute", 10), "minute-30": ("minute", 30)}
 """Interval and horizon of each model, in sessions or minutes."""
 MODELS: Final = tuple(HORIZONS)
-PRIOR: Final = 0
 EDGE: Final = "edge"
 """The one verdict with which a version may become champion."""
 _TRIES: Final = 20
 _NEWEST: Final = "SELECT * EXCLUDE (date) FROM events WHERE model = '{model}' ORDER BY revision"
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One row of ``model_events``; ``at_us`` is UTC microseconds."""
-
-    model: str
-    revision: int
-    event: str
-    version: int
-    champion: int
-    challenger: int | None
-    verdict: str | None
-    reason: str
-    override: bool
-    card: dict[str, Any] | None
-    at_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """A registered version: its card, and who it is. ``serves`` says whether it is the champion now."""
-
-    model: str
-    version: int
-    verdict: str
-    card: dict[str, Any]
-    registered_us: int
-    serves: bool
 
 
 class Registry:
@@ -93,27 +85,19 @@ class Registry:
             return []
         sql = _NEWEST.format(model=model)
         rows = combine(self._lake.storage, sql, files={"events": (table, table.files())}, beside={}, config=SqlConfig())
-        return [_event(row) for row in _in_microseconds(rows).to_pylist()]
+        return events_of(rows)
 
     def versions(self, model: str) -> list[Version]:
         """The registered versions, oldest first; the prior, which has no card, is not among them."""
-        history = self.history(model)
-        champion = history[-1].champion if history else PRIOR
-        return [
-            Version(model, each.version, each.verdict or "", each.card or {}, each.at_us, each.version == champion)
-            for each in history
-            if each.event == "registered"
-        ]
+        return versions_in(self.history(model))
 
     def champion(self, model: str) -> int:
         """The version that serves; ``PRIOR`` as long as none was promoted."""
-        history = self.history(model)
-        return history[-1].champion if history else PRIOR
+        return champion_of(self.history(model))
 
     def challenger(self, model: str) -> int | None:
         """The version that runs beside the champion; None for nobody."""
-        history = self.history(model)
-        return history[-1].challenger if history else None
+        return challenger_of(self.history(model))
 
     def version(self, model: str, version: int) -> Version:
         """One version.
@@ -121,11 +105,7 @@ class Registry:
         Raises:
             ModelNotFoundError: there is none of that number.
         """
-        found = self.versions(model)
-        for each in found:
-            if each.version == version:
-                return each
-        raise ModelNotFoundError(model, version, [each.version for each in found])
+        return version_in(self.history(model), model, version)
 
     def load(self, model: str, version: int) -> dict[str, bytes]:
         """The files of a version by name, checked against its card.
@@ -155,86 +135,134 @@ class Registry:
         folder = f"{FOLDER}/{model}/{hashlib.sha256(json.dumps(digests).encode()).hexdigest()[:16]}"
         self._store(folder, files)
         whole = {**card, "folder": folder, "files": digests}
-        for _ in range(_TRIES):
-            history = self.history(model)
-            version = 1 + max((each.version for each in history), default=PRIOR)
-            wanted = Event(model, 0, "registered", version, PRIOR, None, verdict, "trained", False, whole, 0)
-            if self._append(history, wanted):
-                return version
-        raise CommitConflictError(TABLE, f"model {model} is being registered by others all the time")
 
-    def promote(self, model: str, version: int, reason: str, *, override: bool = False) -> None:
-        """Makes a version the champion.
+        def decide(history: Sequence[Event]) -> Event:
+            version = 1 + max((each.version for each in history), default=PRIOR)
+            return wanted(model, history, "registered", version, "trained", verdict=verdict, card=whole)
+
+        return self._act(model, decide, None)[-1].version
+
+    def promote(
+        self, model: str, version: int, reason: str, *, override: bool = False, seen: int | None = None
+    ) -> None:
+        """Makes a version the champion; one that is champion stays so. The dataset it learned from is kept then.
+
+        Args:
+            model: as ``day-1``.
+            version: which.
+            reason: why, for the history.
+            override: whatever its verdict.
+            seen: the revision of the history on which this was decided; None: whatever stands now.
 
         Raises:
             PromotionRefusedError: its verdict is not ``edge``, and ``override`` was not asked for.
             ModelNotFoundError, ModelDamagedError: it cannot be loaded.
+            DatasetLostError: its dataset is not kept, and cannot be made again.
+            HistoryMovedError: the history is not at ``seen`` any more; nothing was done.
         """
-        found = self.version(model, version)
-        if found.verdict != EDGE and not override:
-            raise PromotionRefusedError(model, version, found.verdict)
-        self.load(model, version)
-        self._happened(model, "promoted", version, reason, override=override and found.verdict != EDGE)
 
-    def rollback(self, model: str, reason: str) -> int:
-        """Puts the champion before the present one back, else the prior; returns who serves now."""
+        def decide(history: Sequence[Event]) -> Event | None:
+            found = version_in(history, model, version)
+            if found.verdict != EDGE and not override:
+                raise PromotionRefusedError(model, version, found.verdict)
+            past_gate = override and found.verdict != EDGE
+            return None if found.serves else wanted(model, history, "promoted", version, reason, override=past_gate)
+
         history = self.history(model)
-        champion = history[-1].champion if history else PRIOR
-        if champion == PRIOR:
-            raise InputError(f"model {model}", "is served by the prior", "there is nothing to roll back")
-        before = _served_before(history)
-        self._happened(model, "rolled_back", before, reason)
-        return before
+        decide(history)
+        self.load(model, version)
+        keep_dataset(self._lake, version_in(history, model, version))
+        self._act(model, decide, seen)
 
-    def challenge(self, model: str, version: int, reason: str) -> None:
+    def rollback(self, model: str, reason: str, *, seen: int | None = None) -> int:
+        """Puts the champion before the present one back, else the prior; returns who serves now.
+
+        Raises:
+            InputError: the prior serves.
+            HistoryMovedError: the history is not at ``seen`` any more, or somebody else has changed who serves
+                meanwhile: then another one than was meant would go. Nothing was done.
+        """
+        meant = champion_of(self.history(model))
+
+        def decide(history: Sequence[Event]) -> Event:
+            champion = champion_of(history)
+            if champion != meant:
+                raise HistoryMovedError(model, f"version {meant} was to go, and version {champion} serves now")
+            if champion == PRIOR:
+                raise InputError(f"model {model}", "is served by the prior", "there is nothing to roll back")
+            return wanted(model, history, "rolled_back", served_before(history), reason)
+
+        return champion_of(self._act(model, decide, seen))
+
+    def challenge(self, model: str, version: int, reason: str, *, seen: int | None = None) -> None:
         """Lets a version run beside the champion.
 
         Raises:
-            InputError: another one does already.
+            ChallengerRunsError: another one does already.
+            InputError: it is the champion.
             ModelNotFoundError: there is none of that number.
+            HistoryMovedError: the history is not at ``seen`` any more; nothing was done.
         """
-        running = self.challenger(model)
-        if running is not None:
-            raise InputError(f"model {model}", f"has version {running} as its challenger", "let that one end first")
-        self.version(model, version)
-        self._happened(model, "challenger", version, reason)
 
-    def end_challenge(self, model: str, event: str, reason: str) -> None:
-        """Ends the challenge without a promotion; ``event`` is ``dropped`` (it lost) or ``kept`` (nobody won)."""
-        running = self.challenger(model)
-        if running is not None:
-            self._happened(model, event, running, reason)
+        def decide(history: Sequence[Event]) -> Event:
+            running = challenger_of(history)
+            if running is not None:
+                raise ChallengerRunsError(model, running)
+            if version_in(history, model, version).serves:
+                raise InputError(f"version {version} of {model}", "serves already", "let another one challenge it")
+            return wanted(model, history, "challenger", version, reason)
 
-    def _happened(self, model: str, event: str, version: int, reason: str, *, override: bool = False) -> None:
+        self._act(model, decide, seen)
+
+    def end_challenge(self, model: str, event: str, reason: str, *, seen: int | None = None) -> None:
+        """Ends the running challenge without a promotion; nothing where none runs.
+
+        Args:
+            model: as ``day-1``.
+            event: ``dropped`` (it lost) or ``kept`` (nobody won).
+            reason: why, for the history.
+            seen: the revision of the history on which this was decided; None: whatever stands now.
+
+        Raises:
+            HistoryMovedError: the history is not at ``seen`` any more, or another challenger runs than did when this
+                was called; nothing was done.
+        """
+        meant = challenger_of(self.history(model))
+
+        def decide(history: Sequence[Event]) -> Event | None:
+            running = challenger_of(history)
+            if running is None:
+                return None
+            if running != meant:
+                raise HistoryMovedError(model, f"the challenge of {meant} was to end, and {running} runs now")
+            return wanted(model, history, event, running, reason)
+
+        self._act(model, decide, seen)
+
+    def _act(self, model: str, decide: Callable[[Sequence[Event]], Event | None], seen: int | None) -> Sequence[Event]:
+        """Commits what is decided on the history that stands; returns the history behind it.
+
+        Where somebody else commits first, it is decided again on theirs: a decision that was right on the history
+        before may be wrong, or made already, on this one.
+        """
         for _ in range(_TRIES):
             history = self.history(model)
-            verdict = next((each.verdict for each in history if each.version == version), None)
-            if self._append(history, Event(model, 0, event, version, PRIOR, None, verdict, reason, override, None, 0)):
-                return
+            if seen is not None and revision_of(history) != seen:
+                raise HistoryMovedError(model, f"it was decided on revision {seen}, and {revision_of(history)} stands")
+            event = decide(history)
+            if event is None:
+                return history
+            if self._commit(event):
+                return [*history, event]
         raise CommitConflictError(TABLE, f"others change model {model} all the time")
 
-    def _append(self, history: list[Event], event: Event) -> bool:
-        """Adds an event behind this history; False if somebody else did so first."""
-        last = history[-1] if history else None
-        champion, challenger = (last.champion, last.challenger) if last is not None else (PRIOR, None)
-        if event.event in {"promoted", "rolled_back"}:
-            champion = event.version
-        if event.event == "challenger":
-            challenger = event.version
-        elif event.event in {"dropped", "kept"} or challenger == champion:
-            challenger = None
-        revision = 1 + (last.revision if last is not None else 0)
-        row = replace(
-            event, revision=revision, champion=champion, challenger=challenger, at_us=max(self._clock.now_us(), 0)
-        )
-        return self._commit(row)
-
     def _commit(self, event: Event) -> bool:
+        """Adds the event as the next of the history it was decided on; False if somebody else did so first."""
         table, app_id = self._lake.table(TABLE), f"hosu:model:{event.model}"
         table.refresh()
         if table.covered(app_id) >= event.revision:
             return False
-        date, row = _row(event, table.spec.file_schema)
+        date, row = row_of(event, max(self._clock.now_us(), 0), table.spec.file_schema)
         file = table.store(date, live_name(), encode(table.spec, row))
         try:
             table.append([file], {app_id: event.revision})
@@ -248,43 +276,3 @@ class Registry:
         for path, data in paths.items():
             self._lake.storage.put(path, data)
         self._lake.storage.sync(paths)
-
-
-def _served_before(history: list[Event]) -> int:
-    """Who served before the present champion was promoted, as far as it was not rolled back itself."""
-    stack = [PRIOR]
-    for event in history:
-        if event.event == "promoted" and event.version != stack[-1]:
-            stack.append(event.version)
-        elif event.event == "rolled_back" and len(stack) > 1:
-            stack.pop()
-    return stack[-2] if len(stack) > 1 else PRIOR
-
-
-def _in_microseconds(rows: pa.Table) -> pa.Table:
-    at = rows.schema.get_field_index("at")
-    return rows.set_column(at, "at", pc.cast(rows.column("at"), pa.timestamp("us", "UTC")).cast(pa.int64()))
-
-
-def _event(row: dict[str, Any]) -> Event:
-    card = None if row["card"] is None else json.loads(row["card"])
-    kept = {name: value for name, value in row.items() if name not in {"card", "at"}}
-    return Event(**kept, card=card, at_us=row["at"])
-
-
-def _row(event: Event, schema: pa.Schema) -> tuple[str, pa.Table]:
-    at = pa.array([event.at_us]).cast(pa.timestamp("us", "UTC"))
-    values = {
-        "model": event.model,
-        "revision": event.revision,
-        "event": event.event,
-        "version": event.version,
-        "champion": event.champion,
-        "challenger": event.challenger,
-        "verdict": event.verdict,
-        "reason": event.reason,
-        "override": event.override,
-        "card": None if event.card is None else json.dumps(event.card, ensure_ascii=False, sort_keys=True),
-    }
-    columns = [at if each.name == "at" else pa.array([values[each.name]], each.type) for each in schema]
-    return pc.strftime(at, "%Y-%m-%d")[0].as_py(), pa.table(columns, schema=schema)

@@ -1,31 +1,45 @@
 """The automatic update: a challenger beside the champion, promoted, dropped or left by bets on the journal's blocks.
 
 All it knows is the registry's history and the journal: run again on the same it does nothing, and whoever reads both
-can check each step. A block counts for whatever began before its predictions were made, both told by the same clock: a
-market that is played has a time of its own. The prior orders nothing: its IC is 0.
+can check each step. A step is decided on one revision of the history and taken on that one only: where somebody else,
+an update or a hand, has acted meanwhile, it is decided again. A block counts for whatever began before its predictions
+were made, both told by the same clock: a market that is played has a time of its own. The prior orders nothing: its IC
+is 0.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hosu.errors import ModelDamagedError
+from hosu.errors import (
+    ChallengerRunsError,
+    CommitConflictError,
+    DatasetLostError,
+    HistoryMovedError,
+    ModelDamagedError,
+)
 from hosu.models.betting import ALARM, Outcome, alarm, challenge
+from hosu.models.history import PRIOR, challenger_of, champion_of, revision_of, version_in
 from hosu.models.matured import blocks, matured
-from hosu.models.registry import EDGE, PRIOR
+from hosu.models.registry import EDGE, TABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from hosu.features.panel import Floats
     from hosu.lake.lake import Lake
     from hosu.lake.sql import SqlConfig
     from hosu.models.betting import Standing
+    from hosu.models.history import Event
     from hosu.models.matured import Blocks
-    from hosu.models.registry import Event, Registry
+    from hosu.models.registry import Registry
+
+    Judge = Callable[[Registry, str, Sequence[Event], Blocks], Sequence["Step"]]
+
+_TRIES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +66,10 @@ def enter(registry: Registry, model: str, version: int, reason: str) -> bool:
         InputError: an unknown model.
         ModelNotFoundError: there is no such version.
     """
-    if registry.challenger(model) is not None:
+    try:
+        registry.challenge(model, version, reason)
+    except ChallengerRunsError:
         return False
-    registry.challenge(model, version, reason)
     return True
 
 
@@ -79,48 +94,56 @@ def update(lake: Lake, registry: Registry, model: str, *, config: SqlConfig | No
 
 def advance(registry: Registry, model: str, settled: Blocks) -> list[Step]:
     """As ``update``, on blocks that are known already. The champion is judged first."""
-    return [*_judge_champion(registry, model, settled), *_judge_challenger(registry, model, settled)]
+    judges: tuple[Judge, ...] = (_judge_champion, _judge_challenger)
+    return [step for judge in judges for step in _on_what_stands(judge, registry, model, settled)]
 
 
-def _judge_champion(registry: Registry, model: str, settled: Blocks) -> list[Step]:
-    history = registry.history(model)
+def _on_what_stands(judge: Judge, registry: Registry, model: str, settled: Blocks) -> Sequence[Step]:
+    for _ in range(_TRIES):
+        try:
+            return judge(registry, model, registry.history(model), settled)
+        except HistoryMovedError:
+            continue
+    raise CommitConflictError(TABLE, f"others change model {model} all the time")
+
+
+def _judge_champion(registry: Registry, model: str, history: Sequence[Event], settled: Blocks) -> list[Step]:
     after = alarm(champion_ics(history, settled))
     if after is None:
         return []
-    left = history[-1].champion
+    left = champion_of(history)
     reason = f"version {left} has lost its signal: the detector reached {ALARM:,.0f} after {after} blocks of service"
-    return [Step("rolled_back", registry.rollback(model, reason), reason)]
+    return [Step("rolled_back", registry.rollback(model, reason, seen=revision_of(history)), reason)]
 
 
-def _judge_challenger(registry: Registry, model: str, settled: Blocks) -> list[Step]:
-    history = registry.history(model)
-    version = history[-1].challenger if history else None
+def _judge_challenger(registry: Registry, model: str, history: Sequence[Event], settled: Blocks) -> list[Step]:
+    version = challenger_of(history)
     if version is None:
         return []
     standing = standing_of(history, settled)
     reason = _words(standing)
     if standing.outcome is Outcome.PROMOTE:
-        return [_promote(registry, model, version, reason)]
+        return [_promote(registry, model, history, version, reason)]
     event = {Outcome.DROP: "dropped", Outcome.KEEP: "kept"}.get(standing.outcome)
-    if event is None:
-        return []
-    registry.end_challenge(model, event, reason)
-    return [Step(event, version, reason)]
+    return [] if event is None else [_ended(registry, model, history, event, reason)]
 
 
-def _promote(registry: Registry, model: str, version: int, reason: str) -> Step:
-    verdict = registry.version(model, version).verdict
+def _promote(registry: Registry, model: str, history: Sequence[Event], version: int, reason: str) -> Step:
+    verdict = version_in(history, model, version).verdict
     if verdict != EDGE:
-        refused = f"{reason}; not promoted, since its gate said {verdict!r}"
-        registry.end_challenge(model, "kept", refused)
-        return Step("kept", version, refused)
+        return _ended(registry, model, history, "kept", f"{reason}; not promoted, since its gate said {verdict!r}")
     try:
-        registry.promote(model, version, reason)
-    except ModelDamagedError as error:
-        refused = f"{reason}; not promoted: {error}"
-        registry.end_challenge(model, "dropped", refused)
-        return Step("dropped", version, refused)
+        registry.promote(model, version, reason, seen=revision_of(history))
+    except (ModelDamagedError, DatasetLostError) as error:
+        return _ended(registry, model, history, "dropped", f"{reason}; not promoted: {error}")
     return Step("promoted", version, reason)
+
+
+def _ended(registry: Registry, model: str, history: Sequence[Event], event: str, reason: str) -> Step:
+    version = challenger_of(history)
+    assert version is not None, "a challenge is running"
+    registry.end_challenge(model, event, reason, seen=revision_of(history))
+    return Step(event, version, reason)
 
 
 def _words(standing: Standing) -> str:
@@ -154,7 +177,7 @@ def standing_of(history: Sequence[Event], settled: Blocks) -> Standing:
 
 def champion_ics(history: Sequence[Event], settled: Blocks) -> Floats:
     """The champion's ICs on the blocks predicted since it took its place; none of the prior, which has no signal."""
-    champion = history[-1].champion if history else PRIOR
+    champion = champion_of(history)
     if champion == PRIOR:
         return np.empty(0)
     since = 0

@@ -6,8 +6,16 @@ from pathlib import Path
 import pytest
 
 from hosu.clock import SimulatedClock
-from hosu.errors import InputError, ModelDamagedError, ModelNotFoundError, PromotionRefusedError
+from hosu.errors import (
+    ChallengerRunsError,
+    HistoryMovedError,
+    InputError,
+    ModelDamagedError,
+    ModelNotFoundError,
+    PromotionRefusedError,
+)
 from hosu.lake.lake import Lake
+from hosu.models.keeping import _first
 from hosu.models.registry import PRIOR, Registry
 
 MODEL = "day-1"
@@ -81,7 +89,7 @@ def test_one_challenger_at_a_time_that_ends_by_promotion_or_by_being_dropped(reg
     for number in range(2):
         registry.register(MODEL, {"a": bytes([number])}, {}, "edge")
     registry.challenge(MODEL, 1, "newest data")
-    with pytest.raises(InputError, match="has version 1 as its challenger"):
+    with pytest.raises(ChallengerRunsError, match="has version 1 as its challenger"):
         registry.challenge(MODEL, 2, "newer data")
     registry.end_challenge(MODEL, "dropped", "it lost")
     assert registry.challenger(MODEL) is None
@@ -97,19 +105,124 @@ def test_models_have_histories_of_their_own(registry):
     assert (registry.champion("day-5"), registry.champion("day-1")) == (1, PRIOR)
 
 
-def test_two_who_register_at_once_get_two_numbers(lake, registry):
-    other, theirs = Registry(lake, SimulatedClock()), []
-    plain = registry._append
+def test_the_champion_is_not_promoted_again_and_does_not_challenge_itself(registry):
+    registry.register(MODEL, FILES, {}, "edge")
+    registry.promote(MODEL, 1, "better")
+    registry.promote(MODEL, 1, "better still")
+    assert [each.event for each in registry.history(MODEL)] == ["registered", "promoted"]
+    with pytest.raises(InputError, match="version 1 of day-1: serves already"):
+        registry.challenge(MODEL, 1, "newest data")
 
-    def interrupted(history, event):
-        if not theirs:
-            theirs.append(other.register(MODEL, {"b": b"2"}, {}, "edge"))
-        return plain(history, event)
 
-    registry._append = interrupted
+# --- two at once ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def other(lake) -> Registry:
+    """Another process that knows the same lake."""
+    return Registry(Lake.open(str(lake.root).removeprefix("file://")), SimulatedClock())
+
+
+def between(registry, monkeypatch, act):
+    """Lets another act happen once, after ``registry`` has decided and before it commits."""
+    plain, pending = registry._commit, [act]
+
+    def commit(event):
+        while pending:
+            pending.pop()()
+        return plain(event)
+
+    monkeypatch.setattr(registry, "_commit", commit)
+
+
+def served(registry, count):
+    for number in range(count):
+        registry.register(MODEL, {"a": bytes([number])}, {}, "edge")
+        registry.promote(MODEL, number + 1, "better")
+
+
+def events(registry, since=0):
+    return [(each.event, each.version, each.champion) for each in registry.history(MODEL)[since:]]
+
+
+def test_two_who_register_at_once_get_two_numbers(registry, other, monkeypatch):
+    theirs = []
+    between(registry, monkeypatch, lambda: theirs.append(other.register(MODEL, {"b": b"2"}, {}, "edge")))
     assert registry.register(MODEL, {"a": b"1"}, {}, "no edge") == 2
     assert theirs == [1]
     assert (registry.load(MODEL, 1), registry.load(MODEL, 2)) == ({"b": b"2"}, {"a": b"1"})
+
+
+def test_two_who_roll_back_at_once_roll_back_once(registry, other, monkeypatch):
+    served(registry, 3)
+    between(registry, monkeypatch, lambda: other.rollback(MODEL, "worse"))
+    with pytest.raises(HistoryMovedError, match="version 3 was to go, and version 2 serves now"):
+        registry.rollback(MODEL, "worse")
+    assert events(registry, 6) == [("rolled_back", 2, 2)]
+
+
+def test_a_rollback_goes_on_where_what_happened_meanwhile_does_not_touch_it(registry, other, monkeypatch):
+    served(registry, 2)
+    between(registry, monkeypatch, lambda: other.register(MODEL, {"b": b"new"}, {}, "edge"))
+    assert registry.rollback(MODEL, "worse") == 1
+    assert events(registry, 4) == [("registered", 3, 2), ("rolled_back", 1, 1)]
+
+
+def test_two_who_promote_the_same_at_once_promote_once(registry, other, monkeypatch):
+    registry.register(MODEL, FILES, {}, "edge")
+    between(registry, monkeypatch, lambda: other.promote(MODEL, 1, "theirs"))
+    registry.promote(MODEL, 1, "ours")
+    assert [(each.event, each.reason) for each in registry.history(MODEL)] == [
+        ("registered", "trained"), ("promoted", "theirs"),
+    ]  # fmt: skip
+
+
+def test_two_who_challenge_at_once_do_not_drive_each_other_out(registry, other, monkeypatch):
+    for number in range(2):
+        registry.register(MODEL, {"a": bytes([number])}, {}, "edge")
+    between(registry, monkeypatch, lambda: other.challenge(MODEL, 2, "theirs"))
+    with pytest.raises(ChallengerRunsError, match="has version 2"):
+        registry.challenge(MODEL, 1, "ours")
+    assert registry.challenger(MODEL) == 2
+
+
+def test_a_challenge_that_began_meanwhile_is_not_ended_for_the_one_before(registry, other, monkeypatch):
+    for number in range(2):
+        registry.register(MODEL, {"a": bytes([number])}, {}, "edge")
+    registry.challenge(MODEL, 1, "first")
+
+    def replace():
+        other.end_challenge(MODEL, "dropped", "it lost")
+        other.challenge(MODEL, 2, "second")
+
+    between(registry, monkeypatch, replace)
+    with pytest.raises(HistoryMovedError, match="the challenge of 1 was to end, and 2 runs now"):
+        registry.end_challenge(MODEL, "dropped", "it lost")
+    assert registry.challenger(MODEL) == 2
+
+
+def test_what_was_decided_on_an_older_history_is_not_done(registry):
+    served(registry, 2)
+    registry.register(MODEL, FILES, {}, "edge")
+    for act in (
+        lambda: registry.promote(MODEL, 3, "late", seen=4),
+        lambda: registry.rollback(MODEL, "late", seen=4),
+        lambda: registry.challenge(MODEL, 3, "late", seen=4),
+        lambda: registry.end_challenge(MODEL, "kept", "late", seen=4),
+    ):
+        with pytest.raises(HistoryMovedError, match="it was decided on revision 4, and 5 stands"):
+            act()
+    assert len(registry.history(MODEL)) == 5
+
+
+def test_the_first_with_an_edge_serves_and_one_that_comes_a_moment_later_does_not_replace_it(
+    registry, other, monkeypatch
+):
+    for number in range(2):
+        registry.register(MODEL, {"a": bytes([number])}, {}, "edge")
+    between(registry, monkeypatch, lambda: other.promote(MODEL, 2, "passed the gate"))
+    assert _first(registry, MODEL, 1) is False
+    assert registry.champion(MODEL) == 2
 
 
 @pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(b"other")])

@@ -156,3 +156,69 @@ def test_a_signal_that_turns_a_challenger_that_wins_and_a_champion_that_is_rolle
     assert "has lost its signal: the detector reached 1,000" in registry.history(MODEL)[-1].reason
     # The one that serves again is judged by what it does from now on.
     assert len(champion_ics(registry.history(MODEL), whole)) == 400 - (rolled_back + 1)
+
+
+@pytest.mark.parametrize(("ic", "step"), [(0.06, ("promoted", 1)), (-0.06, ("dropped", 1)), (0.0, ("kept", 1))])
+def test_two_updates_at_once_take_a_step_once(registry, clock, tmp_path, monkeypatch, ic, step):
+    registered(registry, 1)
+    registry.challenge(MODEL, 1, "trained")
+    settled = spans(clock, v1=np.full(260, ic))
+    pass_days(clock, 260)
+    other, theirs = Registry(Lake.open(str(tmp_path / "lake")), clock), []
+    plain = registry._commit
+
+    def commit(event):
+        if not theirs:
+            theirs.extend(advance(other, MODEL, settled))
+        return plain(event)
+
+    monkeypatch.setattr(registry, "_commit", commit)
+    assert advance(registry, MODEL, settled) == []
+    assert told(theirs) == [step]
+    assert [event.event for event in registry.history(MODEL)] == ["registered", "challenger", step[0]]
+
+
+def test_two_updates_at_once_roll_back_to_the_one_before_and_no_further(registry, clock, tmp_path, monkeypatch):
+    for number in (1, 2, 3):
+        registered(registry, number)
+        registry.promote(MODEL, number, "better")
+    turned = np.full(120, -0.1)
+    settled = spans(clock, v1=turned, v2=turned, v3=turned)
+    pass_days(clock, 120)
+    other, theirs = Registry(Lake.open(str(tmp_path / "lake")), clock), []
+    plain = registry._commit
+
+    def commit(event):
+        if not theirs:
+            theirs.extend(advance(other, MODEL, settled))
+        return plain(event)
+
+    monkeypatch.setattr(registry, "_commit", commit)
+    assert advance(registry, MODEL, settled) == []
+    assert told(theirs) == [("rolled_back", 2)]
+    assert registry.champion(MODEL) == 2
+
+
+def test_who_comes_second_does_not_challenge_and_does_not_fail(registry, tmp_path, clock, monkeypatch):
+    for number in (1, 2):
+        registered(registry, number)
+    other, plain = Registry(Lake.open(str(tmp_path / "lake")), clock), registry._commit
+
+    def commit(event):
+        other.challenge(MODEL, 2, "theirs")
+        return plain(event)
+
+    monkeypatch.setattr(registry, "_commit", commit)
+    assert not enter(registry, MODEL, 1, "trained")
+    assert registry.challenger(MODEL) == 2
+
+
+def test_a_challenger_whose_dataset_is_lost_is_dropped_with_the_reason(registry, clock):
+    facts = {"tables": {}, "events": "", "view": "repaired", "definition": {"features": {"set": "gone_v9"}}}
+    registry.register(MODEL, {"a": b"1"}, {"dataset": "0" * 64, "dataset_facts": facts}, "edge")
+    registry.challenge(MODEL, 1, "trained")
+    settled = spans(clock, v1=np.full(60, 0.06))
+    pass_days(clock, 60)
+    steps = advance(registry, MODEL, settled)
+    assert told(steps) == [("dropped", 1)]
+    assert "the dataset it learned from is not kept and cannot be made again" in steps[0].reason

@@ -1,5 +1,6 @@
 """Datasets: what is in them, and that an id stands for bytes."""
 
+import json
 import shutil
 import sys
 from dataclasses import replace
@@ -18,7 +19,7 @@ from hosu.errors import DatasetCorruptError, InputError, VersionGoneError
 from hosu.features.bars_of_lake import DayState
 from hosu.features.dataset import Dataset, UniverseKind, build
 from hosu.features.dataset_definition import Definition
-from hosu.features.dataset_files import encode, load, reproduce, save
+from hosu.features.dataset_files import encode, is_kept, load, reproduce, save
 from hosu.features.labels import Reason
 from hosu.features.panel import BarPanel
 from hosu.lake.lake import Lake
@@ -229,19 +230,37 @@ def test_files_that_were_removed_are_named_and_what_was_saved_is_still_there(lak
     lake.storage.delete(table.path(gone))
 
     with pytest.raises(VersionGoneError, match=r"version 1 of table processed_ohlcv .* has been removed"):
-        reproduce(lake, dataset.id, Closes(), CERTIFIED)
+        reproduce(lake, dataset.facts, Closes())
 
     assert encode(load(lake, dataset.id)) == encode(dataset)
 
 
-def test_a_saved_dataset_is_made_again_only_by_its_own_definition(lake: Lake) -> None:
-    dataset = made(lake)
-    save(lake, dataset)
+def test_a_dataset_is_made_again_from_its_facts_read_back_from_json(lake: Lake) -> None:
+    chosen = replace(CERTIFIED, symbols=("C", "A"), start=DAYS[21])
+    dataset = made(lake, chosen)
     bars(lake, DAYS[25], ("A", 1.0, 1))
 
-    assert encode(reproduce(lake, dataset.id, Closes(), CERTIFIED)) == encode(dataset)
-    with pytest.raises(InputError, match="by another definition"):
-        reproduce(lake, dataset.id, Closes(), Definition(horizon=2))
+    again = reproduce(lake, json.loads(json.dumps(dataset.facts)), Closes())
+
+    assert (again.id, encode(again)) == (dataset.id, encode(dataset))
+
+
+def test_a_dataset_is_not_made_again_by_other_code(lake: Lake) -> None:
+    changed = Closes()
+    changed.revision = "r2"
+
+    with pytest.raises(InputError, match="comes out as another one"):
+        reproduce(lake, made(lake).facts, changed)
+
+
+def test_whether_a_dataset_is_kept_is_told_and_a_damaged_one_is_not_kept(lake: Lake) -> None:
+    dataset = made(lake)
+    assert not is_kept(lake, dataset.id)
+    save(lake, dataset)
+    assert is_kept(lake, dataset.id)
+    lake.storage.put(f"ml/datasets/{dataset.id}/rows.parquet", b"other")
+    with pytest.raises(DatasetCorruptError):
+        is_kept(lake, dataset.id)
 
 
 @pytest.mark.parametrize("fault", ["changed", "gone", "facts"])
