@@ -9,7 +9,7 @@ COMPILE := echo "compiling kernels, once; a minute or two ..."; $(BIN)/python -m
   $(BIN)/python -m hosu.cli.kernels
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
-.PHONY: help demo test test-slow setup check bench soak crash nulls fuzz format lock clean
+.PHONY: help demo mlflow test test-slow setup check bench soak crash nulls fuzz format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,8 @@ test: $(VENV)/.dev ## the tests, but for the slow ones: a few minutes (ARGS="-k 
 
 test-slow: $(VENV)/.dev ## the slow ones: the whole program killed, cut off and crashed, days played, docs run
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m slow $(ARGS)
+
+mlflow: $(VENV)-mlflow/.done ## an MLflow server of its own in .venv-mlflow, for the tests of the mirror
 
 setup: $(VENV)/.dev ## install everything for running, testing and checking into .venv
 
@@ -54,11 +56,13 @@ lock: $(VENV)/.uv ## lock the dependencies again, with hashes
 	@echo uv | $(LOCK) --no-annotate -o requirements/bootstrap.txt -
 	@$(LOCK) pyproject.toml --group build -o requirements/base.txt
 	@$(LOCK) pyproject.toml --extra models --group build -o requirements/models.txt
-	@$(LOCK) pyproject.toml --extra models --group dev -o requirements/dev.txt
+	@$(LOCK) pyproject.toml --extra mlflow --group build -o requirements/mlflow.txt
+	@$(LOCK) pyproject.toml --extra models --extra mlflow --group dev -o requirements/dev.txt
+	@$(LOCK) --group mlflow-server -o requirements/mlflow-server.txt
 	@$(LOCK) --no-deps --group pykis -o requirements/pykis.txt
 
 clean: ## remove .venv and every cache
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-mlflow .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests benchmarks -name __pycache__ -type d -exec rm -rf {} +
 
 $(VENV)/.uv: requirements/bootstrap.txt
@@ -84,4 +88,11 @@ $(VENV)/.dev: requirements/dev.txt requirements/pykis.txt pyproject.toml | $(VEN
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --target $(VENV)/clients/pykis requirements/pykis.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@$(COMPILE)
+	@touch $@
+
+# The server has a set-up of its own: it pins what hosu uses too, and nobody who runs hosu needs it.
+$(VENV)-mlflow/.done: requirements/mlflow-server.txt | $(VENV)/.uv
+	@echo "setting up .venv-mlflow (once) ..."
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)-mlflow
+	@$(BIN)/uv pip sync --quiet --python $(VENV)-mlflow/bin/python --require-hashes requirements/mlflow-server.txt
 	@touch $@

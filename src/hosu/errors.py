@@ -46,6 +46,7 @@
         ├── PromotionRefusedError   a version that did not pass its gate
         ├── ChallengerRunsError     a challenger is named while another one runs
         ├── HistoryMovedError       (retryable) somebody else has changed who serves, or who challenges, meanwhile
+        ├── MirrorError             (retryable) the MLflow server does not take what is mirrored to it
         ├── DatasetLostError        what a version learned from is not kept, and cannot be made again
         └── ModelDamagedError       a model's file cannot be used, or does not answer as the model it was made of
 
@@ -459,6 +460,19 @@ class HistoryMovedError(ModelError):
         super().__init__(
             f"model {model} was changed by somebody else meanwhile ({cause}); look at `hosu models show {model}` and "
             "decide again"
+        )
+
+
+class MirrorError(ModelError):
+    """The MLflow server does not take what is mirrored to it. The registry in the lake is untouched by that."""
+
+    retryable = True
+
+    def __init__(self, address: str, cause: str) -> None:
+        self.address, self.cause = address, cause
+        super().__init__(
+            f"the MLflow server at {shown(address)} was not brought up to date ({shown(cause, 400)}); the registry in "
+            "the lake is whole: put the server right and run `hosu models mirror`"
         )
 
 

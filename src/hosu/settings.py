@@ -154,6 +154,23 @@ class CollectSettings(BaseSettings):
         return value.expanduser() if value is not None else None
 
 
+class MlflowSettings(BaseSettings):
+    """Where the registry is mirrored to."""
+
+    model_config = _CONFIG
+
+    uri: SecretStr | None = Field(
+        None,
+        validation_alias="HOSU_MLFLOW_URI",
+        description="MLflow server that the models' registry is mirrored to: http://user:password@host:5000",
+    )
+    name: str = Field(
+        "hosu",
+        validation_alias="HOSU_MLFLOW_NAME",
+        description="first part of the names there (hosu-day-1); two lakes on one server want two",
+    )
+
+
 class LogSettings(BaseSettings):
     """How much hosu says about itself."""
 
@@ -179,7 +196,7 @@ class LogSettings(BaseSettings):
         return value.strip().upper() if isinstance(value, str) else value
 
 
-ALL_SETTINGS: tuple[type[BaseSettings], ...] = (KisSettings, LakeSettings, CollectSettings, LogSettings)
+ALL_SETTINGS: tuple[type[BaseSettings], ...] = (KisSettings, LakeSettings, CollectSettings, MlflowSettings, LogSettings)
 
 Settings = TypeVar("Settings", bound=BaseSettings)
 

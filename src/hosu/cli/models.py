@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hosu.cli.mirroring import mirror_if_set, mirrored, say
 from hosu.cli.options import FormatOption, LakeOption, day_of, open_lake, sql_config
 from hosu.cli.output import Format, emit_json, emit_rows, note, progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from hosu.lake.lake import Lake
     from hosu.models.keeping import Kept
     from hosu.models.registry import Registry
     from hosu.models.training import Evaluated, Request
@@ -73,6 +75,7 @@ def train(
     with _telling() as tell:
         kept = keep(opened, registry, evaluated, threads=threads, auto=auto, progress=tell)
     _say(evaluated, format_, kept)
+    mirror_if_set(opened, registry)
 
 
 @app.command()
@@ -101,7 +104,7 @@ def list_(lake: LakeOption = None, format_: FormatOption = Format.table) -> None
     """Every version of every model, and who serves."""
     from hosu.models.registry import MODELS
 
-    registry = _registry(lake)
+    _, registry = _registry(lake)
     rows: list[dict[str, Any]] = []
     for model in MODELS:
         champion = registry.champion(model)
@@ -132,7 +135,7 @@ def show(
 
     from hosu.errors import InputError
 
-    registry = _registry(lake)
+    _, registry = _registry(lake)
     versions = registry.versions(model)
     if version is None and not versions:
         raise InputError(f"model {model}", "has no version but the prior", "train one with `hosu models train`")
@@ -155,22 +158,41 @@ def promote(
     lake: LakeOption = None,
 ) -> None:
     """Makes a version the champion; only one whose verdict is `edge`."""
-    _registry(lake).promote(model, version, override or reason, override=override is not None)
+    opened, registry = _registry(lake)
+    registry.promote(model, version, override or reason, override=override is not None)
     note(f"{model}: version {version} serves")
+    mirror_if_set(opened, registry)
 
 
 @app.command()
 def rollback(model: ModelArgument, reason: ReasonOption = "by hand", lake: LakeOption = None) -> None:
     """Puts the champion before this one back; in the end the prior."""
-    now = _registry(lake).rollback(model, reason)
+    opened, registry = _registry(lake)
+    now = registry.rollback(model, reason)
     note(f"{model}: {'the prior' if now == 0 else f'version {now}'} serves")
+    mirror_if_set(opened, registry)
 
 
-def _registry(lake: str | None) -> Registry:
+@app.command()
+def mirror(lake: LakeOption = None, format_: FormatOption = Format.table) -> None:
+    """Brings the MLflow server of HOSU_MLFLOW_URI up to date with the registry; again adds nothing.
+
+    Train, promote, rollback and score --update do so by themselves where the setting is there.
+    """
+    from dataclasses import asdict
+
+    done = mirrored(*_registry(lake))
+    say(done)
+    names = ("model", "versions", "added", "moved", "left_out")
+    emit_rows([asdict(each) for each in done], format_, columns=names)
+
+
+def _registry(lake: str | None) -> tuple[Lake, Registry]:
     from hosu.clock import SystemClock
     from hosu.models.registry import Registry
 
-    return Registry(open_lake(lake), SystemClock())
+    opened = open_lake(lake)
+    return opened, Registry(opened, SystemClock())
 
 
 def _request(

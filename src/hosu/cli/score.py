@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hosu.cli.mirroring import mirror_if_set
 from hosu.cli.options import FormatOption, LakeOption, open_lake, sql_config
 from hosu.cli.output import Format, emit_rows, note
 
@@ -41,6 +42,8 @@ def score(
     for model in MODELS if update else ():
         for step in update_model(opened, registry, model, config=settings):
             note(f"{model}: {step.event} {step.version}: {step.reason}")
+    if update:
+        mirror_if_set(opened, registry)
     found = records(opened, registry, config=settings)
     emit_rows(_by_day(found) if daily else as_rows(found), format_)
 

@@ -1,0 +1,56 @@
+"""The registry's mirror on an MLflow server, where HOSU_MLFLOW_URI names one."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from hosu.cli.output import note
+
+if TYPE_CHECKING:
+    from hosu.lake.lake import Lake
+    from hosu.models.mlflow_mirror import Mirrored
+    from hosu.models.registry import Registry
+
+
+def mirror_if_set(lake: Lake, registry: Registry) -> None:
+    """Mirrors after something has happened to a model; nothing where no server is named.
+
+    What has happened stands in the lake: a mirror that fails is a warning, and the next one catches up.
+    """
+    from hosu.errors import HosuError
+    from hosu.settings import MlflowSettings, load
+
+    try:
+        if load(MlflowSettings).uri is not None:
+            say(mirrored(lake, registry))
+    except HosuError as error:
+        note(f"warning: not mirrored: {error}")
+
+
+def mirrored(lake: Lake, registry: Registry) -> list[Mirrored]:
+    """Brings the server of HOSU_MLFLOW_URI up to date.
+
+    Raises:
+        SettingsError: it is not set.
+        LockedError: another process on this machine mirrors the same lake now.
+        InputError, MirrorError, NotInstalledError, LakeError: as ``mlflow_mirror.mirror``.
+    """
+    from hosu.locks import FileLock
+    from hosu.models.mlflow_mirror import Server, mirror
+    from hosu.settings import CollectSettings, MlflowSettings, load, require
+
+    settings = load(MlflowSettings)
+    server = Server.of(require(settings.uri, "HOSU_MLFLOW_URI"), settings.name)
+    key = sha256(lake.identity.encode()).hexdigest()[:12]
+    with FileLock(load(CollectSettings).cache / f"mlflow-{key}.lock", "the mirror of this lake"):
+        return mirror(registry, lake.identity, server, progress=lambda each: note(f"mirroring {each}"))
+
+
+def say(done: list[Mirrored]) -> None:
+    """What was done, in a line a model with news."""
+    for each in done:
+        if each.added or each.moved:
+            note(f"{each.model}: mirrored, {each.added} added, {each.moved} aliases moved")
+        for version, why in each.left_out.items():
+            note(f"warning: {each.model} {version} is not mirrored: {why}")
