@@ -56,7 +56,7 @@ def run(rows: int = 20_000_000) -> list[dict[str, Any]]:
         for _ in range(3):
             start = time.perf_counter()
             bars = bars_of(lake, table, DATE, table.files(), config)
-            minutes = bars.minutes(1)
+            minutes = bars.intervals(1)
             bars.days(1)
             ours.append(time.perf_counter() - start)
             start = time.perf_counter()

@@ -183,15 +183,23 @@ def _alone(state: Path) -> Iterator[list[Path]]:
 
 
 @app.command()
-def bars(date: DateOption = None, lake: LakeOption = None, format_: FormatOption = Format.table) -> None:
+def bars(
+    date: DateOption = None,
+    seconds: Annotated[
+        bool, typer.Option("--seconds", help="One-second bars too; many rows. Dates that have them keep them anyway.")
+    ] = False,
+    lake: LakeOption = None,
+    format_: FormatOption = Format.table,
+) -> None:
     """Builds one-minute and daily bars of the dates whose sources have changed, or of those named.
 
-    Sources are trades, the broker's and files' bars, and snapshots, in this order of preference.
+    Sources are trades, the broker's and files' bars, and snapshots, in this order of preference; of one-second bars
+    trades alone.
     """
     from hosu.lake.ohlcv import build
 
     with counting("building bars") as tell:
-        built = build(open_lake(lake), _dates(date), sort=sql_config(), progress=tell)
+        built = build(open_lake(lake), _dates(date), seconds=seconds, sort=sql_config(), progress=tell)
     emit_rows(
         [
             {
@@ -199,6 +207,7 @@ def bars(date: DateOption = None, lake: LakeOption = None, format_: FormatOption
                 "trades": report.trades,
                 "duplicates": report.duplicates,
                 "incomplete": report.incomplete,
+                "second_bars": report.second_bars,
                 "minute_bars": report.minute_bars,
                 "day_bars": report.day_bars,
                 "revision": report.revision,

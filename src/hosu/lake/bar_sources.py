@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from hosu.lake.lake import Lake
 
 MINUTE_BARS: Final = "processed_ohlcv_1m"
+SECOND_BARS: Final = "processed_ohlcv_1s"
 DAY_BARS: Final = "processed_ohlcv"
 COVERAGE: Final = "coverage_days"
 SOURCES: Final[dict[str, tuple[str, ...]]] = {
     MINUTE_BARS: ("trades", MINUTES, "snapshots", COVERAGE),
     DAY_BARS: ("trades", DAILY, "snapshots", COVERAGE),
+    # Nobody else has bars of a second, and polls are further apart.
+    SECOND_BARS: ("trades", COVERAGE),
 }
 """What each table of bars is made of, by the names of tables; one that this lake does not know is passed over."""
 
@@ -59,17 +62,27 @@ class BarSources:
         counts = {source: sum(file.rows for file in self.files(source, date)) for source in SOURCES[name]}
         return {f"hosu:{source}:{date}": count for source, count in counts.items() if count}
 
-    def stale(self) -> dict[str, list[str]]:
-        """The dates of which a source has changed since the bars were made, and which tables of bars that touches."""
+    def stale(self, *, seconds: bool) -> dict[str, list[str]]:
+        """The dates of which a source has changed since the bars were made, and which tables of bars that touches.
+
+        Args:
+            seconds: bars of a second of every date; else of the dates that have some.
+        """
         stale: dict[str, list[str]] = {}
         for name in SOURCES:
             table = self.table(name)
-            for date in self._dates(name):
+            for date in self._dates(name, seconds=seconds):
                 marks = self.marks(name, date).items()
                 if table is None or any(table.covered(mark) != count for mark, count in marks):
                     stale.setdefault(date, []).append(name)
         return dict(sorted(stale.items()))
 
-    def _dates(self, name: str) -> Iterator[str]:
+    def touched(self, date: str, *, seconds: bool) -> list[str]:
+        """The tables of bars that are made of a date, its bars of a second as in ``stale``."""
+        return [name for name in SOURCES if name != SECOND_BARS or seconds or self.files(name, date)]
+
+    def _dates(self, name: str, *, seconds: bool) -> Iterator[str]:
         sources = [self.tables[source][1] for source in SOURCES[name] if source in self.tables]
-        yield from sorted({date for by_date in sources for date in by_date})
+        for date in sorted({date for by_date in sources for date in by_date}):
+            if name in self.touched(date, seconds=seconds):
+                yield date

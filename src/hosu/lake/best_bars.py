@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from hosu.errors import MarketError
-from hosu.lake.bar_sources import COVERAGE, MINUTE_BARS, SOURCES
+from hosu.lake.bar_sources import COVERAGE, DAY_BARS, SOURCES
 from hosu.lake.poll_bars import POLL_DAYS, POLL_MINUTES
 from hosu.lake.sql import combine
 from hosu.lake.tables import TABLES
-from hosu.market.bars import BarSource
+from hosu.market.bars import DAILY, MINUTES, BarSource
 from hosu.market.calendar import instant_us, session_windows, sessions_on
 from hosu.market.day_plan import Scope
 
@@ -106,7 +106,7 @@ def best_bars(
 
     Args:
         lake: whose bars they are.
-        name: ``processed_ohlcv_1m`` or ``processed_ohlcv``.
+        name: ``processed_ohlcv``, ``processed_ohlcv_1m`` or ``processed_ohlcv_1s``.
         date: the business date.
         ours: the bars of the date's trades, in the columns of the table without ``date``.
         sources: the rest.
@@ -116,11 +116,11 @@ def best_bars(
     files, beside = _parts(sources, name, date)
     if not any(listed for _, listed in files.values()):
         return ours
-    minutes = name == MINUTE_BARS
+    days = name == DAY_BARS
     sql = _BEST.format(
-        polls=POLL_MINUTES if minutes else POLL_DAYS,
-        session="coalesce(windows.session, 'unclassified')" if minutes else "'regular'",
-        windows=_WINDOWS if minutes else "",
+        polls=POLL_DAYS if days else POLL_MINUTES,
+        session="'regular'" if days else "coalesce(windows.session, 'unclassified')",
+        windows="" if days else _WINDOWS,
         rank=_RANK,
         columns=_COLUMNS,
     )
@@ -137,11 +137,12 @@ def _parts(
 ) -> tuple[dict[str, tuple[Table, list[DataFile]]], dict[str, pa.Table]]:
     """What the query calls ``external``, ``snapshots``, ``coverage`` and ``before`` (what the table has now): files of
     the lake, and an empty table for what it does not have."""
-    places = {"external": SOURCES[name][1], "snapshots": "snapshots", "coverage": COVERAGE, "before": name}
+    external = DAILY if name == DAY_BARS else MINUTES
+    places = {"external": external, "snapshots": "snapshots", "coverage": COVERAGE, "before": name}
     files: dict[str, tuple[Table, list[DataFile]]] = {}
     absent: dict[str, pa.Table] = {}
     for role, place in places.items():
-        table = sources.table(place)
+        table = sources.table(place) if place in {*SOURCES[name], name} else None
         if table is not None:
             files[role] = (table, sources.files(place, date))
         else:

@@ -1,11 +1,12 @@
-"""Daily and one-minute bars, one date at a time, each date replaced as a whole.
+"""Bars of days, minutes and, where they are asked for, seconds; one date at a time, each replaced as a whole.
 
 They are made from trades; where there are none, from the next best source (``lake.best_bars``).
 
 A trade counts once, by its identity (date, scope, symbol, cumulative volume), whatever was received twice. Within a
 symbol and scope trades are ordered by cumulative volume: the first is the open, the last the close. Which session a
 trade belongs to is asked of the calendar; a trade outside all sessions is in ``session_set`` ``unclassified``.
-A minute bar holds the trades with ``ts <= ts_event < ts + 60 s``: the closing auction's lie in minute 15:30.
+A minute bar holds the trades with ``ts <= ts_event < ts + 60 s``: the closing auction's lie in minute 15:30. A bar of a
+second holds those of its second, and is made of trades alone.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hosu.errors import MarketError, TableCorruptError
-from hosu.lake.bar_sources import DAY_BARS, MINUTE_BARS, SOURCES, BarSources
+from hosu.lake.bar_sources import DAY_BARS, MINUTE_BARS, SECOND_BARS, BarSources
 from hosu.lake.best_bars import best_bars
 from hosu.lake.compact import is_compact
 from hosu.lake.derived import replace_date
@@ -50,6 +51,7 @@ _COLUMNS: Final = ("symbol", "scope", "cum_volume", "price", "size", "ts_event")
 _ORDER: Final = ("symbol", "scope", "cum_volume")
 _SESSIONS: Final = tuple(Session)
 _UNCLASSIFIED: Final = "unclassified"
+SECOND_US: Final = 1_000_000
 _READ_AHEAD: Final = 3  # row groups, about 15 MB each
 
 
@@ -57,8 +59,8 @@ _READ_AHEAD: Final = 3  # row groups, about 15 MB each
 class BarsBuilt:
     """What was built of one date. ``trades`` went into bars; ``duplicates`` and ``incomplete`` did not.
 
-    A trade is incomplete without price, size, time or cumulative volume. ``sources`` counts the bars, of minutes and
-    of the day, by where they come from; a table whose sources had not changed was left as it was and counts nothing.
+    A trade is incomplete without price, size, time or cumulative volume. ``sources`` counts the bars of all intervals
+    by where they come from; a table whose sources had not changed was left as it was and counts nothing.
     """
 
     date: str
@@ -69,17 +71,22 @@ class BarsBuilt:
     day_bars: int
     revision: int
     sources: dict[str, int] = field(default_factory=dict)
+    second_bars: int = 0
 
 
 def build(
     lake: Lake,
     dates: Iterable[str] | None = None,
     *,
+    seconds: bool = False,
     sort: SqlConfig | None = None,
     clock: Clock | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> list[BarsBuilt]:
     """Builds ``processed_ohlcv_1m`` and ``processed_ohlcv`` of these dates, or of all whose sources have changed.
+
+    Bars of a second (``processed_ohlcv_1s``) are up to sixty times as many rows, so they are made only with
+    ``seconds``. Of a date that has some they are kept up to date without it too: no table is left behind.
 
     Memory: the bars of one date, and the sort of its trades where they are not compacted yet (``sort``).
 
@@ -88,7 +95,10 @@ def build(
         TableCorruptError: a data file cannot be read.
     """
     sources = BarSources.open(lake)
-    chosen = sources.stale() if dates is None else {date: list(SOURCES) for date in sorted(set(dates))}
+    if dates is None:
+        chosen = sources.stale(seconds=seconds)
+    else:
+        chosen = {date: sources.touched(date, seconds=seconds) for date in sorted(set(dates))}
     job = _Job(lake, sources, sort or SqlConfig(), clock)
     built = []
     for date, names in chosen.items():
@@ -108,13 +118,13 @@ class _Job:
 
     def run(self, date: str, names: Sequence[str]) -> BarsBuilt:
         """Builds these tables' bars of a date."""
-        trades, files = self._sources.table("trades"), self._sources.files("trades", date)
-        bars = bars_of(self._lake, trades, date, files, self._sort) if trades is not None and files else Bars(date)
+        bars = self._bars(date, SECOND_US if names == [SECOND_BARS] else MINUTE_US)
         revision = 1 + max(self._sources.revision(name, date) for name in names)
         made: dict[str, int] = {}
         counts: Counter[str] = Counter()
         for name in names:
-            rows = self._rows(name, date, bars, revision)
+            finer = name == SECOND_BARS and bars.interval_us != SECOND_US
+            rows = self._rows(name, date, self._bars(date, SECOND_US) if finer else bars, revision)
             made[name] = rows.num_rows
             counts.update({row["values"]: row["counts"] for row in pc.value_counts(rows.column("source")).to_pylist()})
         return BarsBuilt(
@@ -126,10 +136,17 @@ class _Job:
             made.get(DAY_BARS, 0),
             revision=revision,
             sources=dict(counts),
+            second_bars=made.get(SECOND_BARS, 0),
         )
 
+    def _bars(self, date: str, interval_us: int) -> Bars:
+        trades, files = self._sources.table("trades"), self._sources.files("trades", date)
+        if trades is None or not files:
+            return Bars(date, interval_us)
+        return bars_of(self._lake, trades, date, files, self._sort, interval_us=interval_us)
+
     def _rows(self, name: str, date: str, bars: Bars, revision: int) -> pa.Table:
-        ours = bars.minutes(revision) if name == MINUTE_BARS else bars.days(revision)
+        ours = bars.days(revision) if name == DAY_BARS else bars.intervals(revision)
         sources, marks = self._sources, self._sources.marks(name, date)
         rows = best_bars(self._lake, name, date, ours, sources=sources, revision=revision, config=self._sort)
         if rows.num_rows or sources.files(name, date):
@@ -147,13 +164,15 @@ class _Job:
                 table.sync()
 
 
-def bars_of(lake: Lake, trades: Table, date: str, files: list[DataFile], sort: SqlConfig) -> Bars:
+def bars_of(
+    lake: Lake, trades: Table, date: str, files: list[DataFile], sort: SqlConfig, *, interval_us: int = MINUTE_US
+) -> Bars:
     """The bars of the trades in ``files``, all of ``date``."""
     if is_compact(files):
-        bars = Bars(date)
+        bars = Bars(date, interval_us)
         if bars.add_all(_in_file_order(lake, trades, files)):
             return bars
-    bars = Bars(date)
+    bars = Bars(date, interval_us)
     in_order = bars.add_all(sorted_batches(lake.storage, trades, files, columns=_COLUMNS, order=_ORDER, config=sort))
     assert in_order, "sorted trades are in order"
     return bars
@@ -195,12 +214,18 @@ def _named_if_damaged(address: str) -> Iterator[None]:
 
 
 class Bars:
-    """The bars of one date, filled with trades in order of (symbol, scope, cumulative volume)."""
+    """The bars of one date, filled with trades in order of (symbol, scope, cumulative volume).
 
-    def __init__(self, date: str) -> None:
+    Args:
+        date: the business date.
+        interval_us: of the bars shorter than a day.
+    """
+
+    def __init__(self, date: str, interval_us: int = MINUTE_US) -> None:
         from hosu.lake import bars_kernel as kernel
 
         self.incomplete = 0
+        self.interval_us = interval_us
         self._date = date
         self._kernel = kernel
         self._state = np.zeros(kernel.STATE, np.int64)
@@ -209,12 +234,12 @@ class Bars:
         self._windows, self._of_scope = _windows(date)
         self._of_series = np.zeros((0, 2), np.int64)
         self._closed = np.zeros(0, np.bool_)
-        self._minutes = np.zeros((0, kernel.WIDTH), np.int64)
+        self._intervals = np.zeros((0, kernel.WIDTH), np.int64)
         self._days = np.zeros((0, kernel.WIDTH), np.int64)
 
     @property
-    def n_minutes(self) -> int:
-        return int(self._state[self._kernel.N_MINUTE])
+    def n_intervals(self) -> int:
+        return int(self._state[self._kernel.N_SLOT])
 
     @property
     def n_days(self) -> int:
@@ -235,7 +260,7 @@ class Bars:
     def _add(self, batch: pa.RecordBatch) -> bool:
         rows = self._complete(batch)
         series = self._series_of(rows)
-        self._minutes = _with_room(self._minutes, self.n_minutes + len(rows))
+        self._intervals = _with_room(self._intervals, self.n_intervals + len(rows))
         self._days = _with_room(self._days, self.n_days + len(rows))
         broken_at = self._kernel.fill_bars(
             series,
@@ -247,7 +272,8 @@ class Bars:
             self._of_series,
             self._closed,
             self._state,
-            self._minutes,
+            self.interval_us,
+            self._intervals,
             self._days,
         )
         return bool(broken_at < 0)
@@ -280,12 +306,12 @@ class Bars:
             self._of_series = np.concatenate([self._of_series, np.array(fresh, np.int64)])
             self._closed = np.concatenate([self._closed, np.zeros(len(fresh), np.bool_)])
 
-    def minutes(self, revision: int) -> pa.Table:
-        """The minute bars as rows of ``processed_ohlcv_1m``, in its order."""
-        bars = self._minutes[: self.n_minutes]
-        if self._state[self._kernel.UNSORTED_MINUTES]:
-            bars = bars[np.lexsort((bars[:, self._kernel.MINUTE], bars[:, self._kernel.SERIES]))]
-        return self._table(bars, bars[:, self._kernel.MINUTE] * MINUTE_US, revision)
+    def intervals(self, revision: int) -> pa.Table:
+        """The bars of the interval as rows of ``processed_ohlcv_1m`` or ``_1s``, in its order."""
+        bars = self._intervals[: self.n_intervals]
+        if self._state[self._kernel.UNSORTED]:
+            bars = bars[np.lexsort((bars[:, self._kernel.SLOT], bars[:, self._kernel.SERIES]))]
+        return self._table(bars, bars[:, self._kernel.SLOT] * self.interval_us, revision)
 
     def days(self, revision: int) -> pa.Table:
         """The day bars as rows of ``processed_ohlcv``, in its order; ``ts`` is midnight in Seoul."""

@@ -237,3 +237,18 @@ def test_what_a_lost_source_gave_stays(lake: Lake, feed: Feeder) -> None:
     assert rows(lake) == [*before, ("005930", 2, 103.0, 8, 824.0, "rest")]
     with Session(lake) as session:
         assert session.query(f"SELECT DISTINCT revision FROM {MINUTES}").column(0).to_pylist() == [2]
+
+
+def test_bars_of_a_second_are_made_of_trades_alone_and_stay_when_these_are_gone(lake: Lake, feed: Feeder) -> None:
+    feed.trades(("005930", 0, 70_000.0, 3))
+    feed.bars("bars_1m_external", bar(0, 100.0, 5, symbol="000660"))
+    feed.polls(poll(30, 100.0, 7, symbol="035720"))
+    build(lake, seconds=True)
+
+    assert {row[0] for row in rows(lake)} == {"000660", "005930", "035720"}
+    kept = rows(lake, "processed_ohlcv_1s")
+    assert [row[0] for row in kept] == ["005930"]
+    trades = lake.table("trades")
+    trades.rewrite(trades.files(), [], data_change=True)
+    build(lake, [DAY], seconds=True)
+    assert rows(lake, "processed_ohlcv_1s") == kept

@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from hosu.lake.ohlcv import Bars
+from hosu.lake.ohlcv import SECOND_US, Bars
 from hosu.market.events import TIMESTAMP
 
 DATE = "2025-09-15"
@@ -23,19 +23,19 @@ def trades(*rows: tuple[Any, ...], symbol: str = "005930", scope: str = "KRX") -
             "cum_volume": pa.array([row[1] for row in rows], pa.int64()),
             "price": pa.array([row[2] for row in rows], pa.float64()),
             "size": pa.array([row[3] for row in rows], pa.int64()),
-            "ts_event": pa.array([NINE + row[0] * SECOND for row in rows], TIMESTAMP),
+            "ts_event": pa.array([NINE + round(row[0] * SECOND) for row in rows], TIMESTAMP),
         }
     )
 
 
-def built(*batches: pa.RecordBatch, date: str = DATE) -> Bars:
-    bars = Bars(date)
+def built(*batches: pa.RecordBatch, date: str = DATE, **how: int) -> Bars:
+    bars = Bars(date, **how)
     assert bars.add_all(batches)
     return bars
 
 
 def minutes(bars: Bars, *columns: str) -> list[tuple[Any, ...]]:
-    return [tuple(row[name] for name in columns) for row in bars.minutes(1).to_pylist()]
+    return [tuple(row[name] for name in columns) for row in bars.intervals(1).to_pylist()]
 
 
 def test_a_minute_has_open_high_low_close_volume_value_vwap_and_count() -> None:
@@ -64,7 +64,7 @@ def test_the_closing_auction_lies_in_the_minute_of_the_close_and_in_the_regular_
     late = 6 * 3600 + 30 * 60
     bars = built(trades((late - 601, 10, 100.0, 10), (late + 29, 30, 101.0, 20)))
 
-    rows = bars.minutes(1).to_pylist()
+    rows = bars.intervals(1).to_pylist()
     assert [row["ts"].timestamp() * SECOND for row in rows] == [CLOSE - 660 * SECOND, CLOSE]
     assert {row["session_set"] for row in rows} == {"regular"}
     assert bars.days(1).to_pylist()[0]["close"] == 101.0
@@ -116,9 +116,28 @@ def test_trades_out_of_order_are_noticed() -> None:
     assert not again.add_all(parts)
 
 
+def test_a_second_with_trades_has_a_bar_and_one_without_has_none() -> None:
+    rows = ((0, 10, 100.0, 10), (0, 15, 102.0, 5), (0.999999, 16, 101.0, 1), (1, 18, 99.0, 2), (61, 20, 98.0, 2))
+    bars = built(trades(*rows), interval_us=SECOND_US)
+
+    made = bars.intervals(1).to_pylist()
+    assert [round(row["ts"].timestamp()) - NINE // SECOND for row in made] == [0, 1, 61]
+    assert minutes(bars, "open", "high", "low", "close", "volume", "value", "data_points") == [
+        (100.0, 102.0, 100.0, 101.0, 16, 1_611.0, 3),
+        (99.0, 99.0, 99.0, 99.0, 2, 198.0, 1),
+        (98.0, 98.0, 98.0, 98.0, 2, 196.0, 1),
+    ]
+    assert bars.days(1).to_pylist() == built(trades(*rows)).days(1).to_pylist()
+
+
+def test_a_second_in_which_one_session_ends_has_its_trades_in_that_session() -> None:
+    bars = built(trades((29, 10, 99.0, 10), (30, 20, 100.0, 10), scope="NXT"), interval_us=SECOND_US)
+    assert minutes(bars, "session_set", "volume") == [("pre_market", 10), ("regular", 10)]
+
+
 def test_no_trades_make_no_bars() -> None:
     bars = built()
-    assert bars.minutes(1).num_rows == 0
+    assert bars.intervals(1).num_rows == 0
     assert bars.days(1).num_rows == 0
 
 

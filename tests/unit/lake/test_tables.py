@@ -28,4 +28,5 @@ def test_every_table_the_decoder_fills_is_an_event_table() -> None:
 def test_raw_tables_are_kept_three_years_and_instruments_for_good() -> None:
     assert TABLES["trades"].retention_days == 1095
     assert TABLES["processed_ohlcv_1m"].retention_days == 730
+    assert TABLES["processed_ohlcv_1s"].retention_days == 365  # many rows, and made again from trades at will
     assert TABLES["instruments"].retention_days is None
