@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from hosu.features.panel import BarPanel, LabelledRows
     from hosu.features.parity import ParityReport
+    from hosu.features.proofs import Lookahead
 
 app = typer.Typer(help="Proofs about features.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -28,12 +29,16 @@ def lookahead(
     lake: LakeOption = None,
     format_: FormatOption = Format.table,
 ) -> None:
-    """Computes everything again with the future cut off; nothing before may change by a bit."""
+    """Computes everything again with the future cut off; nothing before may change by a bit.
+
+    Of seconds the future is what was received after a random instant of a random date.
+    """
+    from hosu.features.definitions import SECOND
     from hosu.features.label_proof import lookahead as of_labels
-    from hosu.features.proofs import lookahead as run
     from hosu.models.registry import HORIZONS
 
-    parts = {"features": run(_loader(lake, interval), chosen_sets(set_), cuts=cuts, seed=seed)}
+    run = _of_seconds if interval == SECOND else _of_bars
+    parts = {"features": run(lake, interval, set_, cuts=cuts, seed=seed)}
     for horizon in [each for of, each in HORIZONS.values() if of == interval]:
         behind = horizon if interval == "day" else 0
         parts[f"labels {horizon}"] = of_labels(_labels(lake, interval, horizon), behind=behind, cuts=cuts, seed=seed)
@@ -66,7 +71,7 @@ def recursive(
     """Measures how many bars each feature needs until it no longer depends on where the history began."""
     from hosu.features.proofs import recursive as run
 
-    found = run(_loader(lake, interval)(None), chosen_sets(set_))
+    found = run(_loader(lake, interval)(None), chosen_sets(set_, interval))
     emit_rows(
         [
             {"feature": each.feature, "needed": each.needed, "declared": each.declared, "passes": each.passes}
@@ -122,6 +127,20 @@ def _told(report: ParityReport) -> dict[str, Any]:
         "repaired": report.repaired,
         "passes": report.passed and report.rows > 0,
     }
+
+
+def _of_bars(lake: str | None, interval: str, names: list[str] | None, *, cuts: int, seed: int) -> Lookahead:
+    from hosu.features.proofs import lookahead as run
+
+    return run(_loader(lake, interval), chosen_sets(names, interval), cuts=cuts, seed=seed)
+
+
+def _of_seconds(lake: str | None, interval: str, names: list[str] | None, *, cuts: int, seed: int) -> Lookahead:
+    from hosu.features.book_proof import lookahead as run
+
+    with counting("cutting") as tell:
+        sets = chosen_sets(names, interval)
+        return run(open_lake(lake), sets, cuts=cuts, seed=seed, config=sql_config(), progress=tell)
 
 
 def _loader(lake: str | None, interval: str) -> Callable[[int | None], BarPanel]:

@@ -10,13 +10,20 @@ from hosu.cli.options import FormatOption, LakeOption, open_lake, sql_config
 from hosu.cli.output import Format, counting, emit_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hosu.features.build import FeaturesBuilt
     from hosu.features.definitions import FeatureSet
+    from hosu.lake.lake import Lake
 
 app = typer.Typer(help="Indicators and features.", no_args_is_help=True, rich_markup_mode=None)
 
-IntervalOption = Annotated[str, typer.Option("--interval", metavar="day|minute", help="Which bars.")]
+IntervalOption = Annotated[
+    str,
+    typer.Option("--interval", metavar="day|minute|second", help="Which bars; of seconds, quotes and trades."),
+]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="A feature set; may be repeated. Default: every one.")
+    list[str] | None, typer.Option("--set", help="A feature set; may be repeated. Default: every one of the interval.")
 ]
 
 
@@ -30,15 +37,28 @@ def build(
     lake: LakeOption = None,
     format_: FormatOption = Format.table,
 ) -> None:
-    """Brings technical_indicators and ml_features up to date with the bars: what changed, and all behind it."""
+    """Brings technical_indicators and ml_features up to date with the bars: what changed, and all behind it.
+
+    Of seconds: ml_features_1s with quotes and trades, each date that changed.
+    """
     from dataclasses import asdict
 
-    from hosu.features.build import build as build_features
-
-    opened, sets = open_lake(lake), chosen_sets(set_)
+    opened, sets = open_lake(lake), chosen_sets(set_, interval)
     with counting("features") as tell:
-        done = build_features(opened, interval, sets, everything=everything, config=sql_config(), progress=tell)
+        done = _built(opened, interval, sets, everything=everything, tell=tell)
     emit_rows([asdict(done)], format_)
+
+
+def _built(
+    lake: Lake, interval: str, sets: list[FeatureSet], *, everything: bool, tell: Callable[[str], None]
+) -> FeaturesBuilt:
+    from hosu.features import book_build
+    from hosu.features import build as bar_build
+    from hosu.features.definitions import SECOND
+
+    if interval == SECOND:
+        return book_build.build(lake, sets, everything=everything, config=sql_config(), progress=tell)
+    return bar_build.build(lake, interval, sets, everything=everything, config=sql_config(), progress=tell)
 
 
 @app.command()
@@ -52,6 +72,7 @@ def sets(format_: FormatOption = Format.table) -> None:
                 "set": each.name,
                 "version": each.version,
                 "features": ", ".join(each.features),
+                "intervals": ", ".join(each.intervals),
                 "window": each.window,
                 "source": each.source,
                 "owner": each.owner,
@@ -62,8 +83,12 @@ def sets(format_: FormatOption = Format.table) -> None:
     )
 
 
-def chosen_sets(names: list[str] | None) -> list[FeatureSet]:
-    """The sets of these names, all without any."""
-    from hosu.features.definitions import FEATURE_SETS, feature_set
+def chosen_sets(names: list[str] | None, interval: str) -> list[FeatureSet]:
+    """The sets of these names, without any all that can be made of the interval, each once.
 
-    return list(FEATURE_SETS.values()) if names is None else [feature_set(name) for name in names]
+    Raises:
+        InputError: a set is unknown, or not made of the interval.
+    """
+    from hosu.features.definitions import feature_set, sets_of
+
+    return sets_of(interval) if names is None else [feature_set(name, interval) for name in dict.fromkeys(names)]

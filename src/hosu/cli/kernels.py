@@ -14,6 +14,7 @@ MODULES = (
     "hosu.collect.ledger_kernel",
     "hosu.lake.ohlcv",
     "hosu.features.kernel",
+    "hosu.features.book_kernel",
     "hosu.features.label_kernel",
     "hosu.features.online_bars",
     "hosu.kis.simulator.bars",

@@ -200,9 +200,10 @@ def _request(
 ) -> Request:
     from hosu.features.definitions import feature_set
     from hosu.models.estimators import Configuration
+    from hosu.models.registry import HORIZONS
     from hosu.models.training import Request
 
-    features = feature_set(set_)
+    features = feature_set(set_, HORIZONS[model][0] if model in HORIZONS else None)
     configuration = Configuration(_kind(kind), _params(param), seed, features.version)
     chosen = None if symbols is None else tuple(sorted({each.strip() for each in symbols.split(",") if each.strip()}))
     return Request(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hosu.errors import InputError
-from hosu.features import kernel
-from hosu.market.features import INDICATORS
+from hosu.features import book_kernel, kernel
+from hosu.market.features import BOOK_FEATURES, INDICATORS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
 
 
+SECOND: Final = "second"
+"""The interval of what is made of quotes and trades."""
+
+
 @dataclass(frozen=True, slots=True)
 class FeatureSet:
     """What is fixed about one set of features.
@@ -28,10 +32,13 @@ class FeatureSet:
         name: with its version behind it, since a change of meaning is another set.
         features: their names, in the order a model sees them.
         window: so many bars of one symbol before a value, itself included, it no longer depends on where the history
-            began: to a part in a million of the value (what has a finite window: exactly).
-        source: what the bars are made of.
+            began: to a part in a million of the value (what has a finite window: exactly). Of the interval ``second``,
+            so many seconds.
+        source: what the bars are made of; of the interval ``second`` the tables of events.
         owner: who answers for it.
-        make: from the kernel's outputs (n, OUTPUTS) and closes (n,) in won, the features (n, k).
+        make: from the kernel's outputs (n, OUTPUTS) and closes (n,) in won, of seconds the middle of the book, the
+            features (n, k).
+        intervals: of what it can be made: of bars of a ``day`` or ``minute``, or of the events of each ``second``.
     """
 
     name: str
@@ -41,11 +48,12 @@ class FeatureSet:
     owner: str
     make: Callable[[Floats, Floats], Floats]
     dtype: str = "float64"
+    intervals: tuple[str, ...] = ("day", "minute")
 
     @property
     def version(self) -> str:
-        """Name and kernel version: equal versions give equal bits from equal bars."""
-        return f"{self.name}/{kernel.VERSION}"
+        """Name and kernel version: equal versions give equal bits from equal bars, or events."""
+        return f"{self.name}/{book_kernel.VERSION if SECOND in self.intervals else kernel.VERSION}"
 
 
 _SPEC: Final = (
@@ -95,12 +103,33 @@ SCALE_FREE_V1: Final = FeatureSet(
     _scale_free,
 )
 
-FEATURE_SETS: Final[dict[str, FeatureSet]] = {each.name: each for each in (SPEC_V1, SCALE_FREE_V1)}
+
+def _as_they_are(outputs: Floats, close: Floats) -> Floats:
+    del close
+    return outputs
+
+
+BOOK_V1: Final = FeatureSet("book_v1", BOOK_FEATURES, 61, "quotes, trades", "hosu", _as_they_are, intervals=(SECOND,))
+
+FEATURE_SETS: Final[dict[str, FeatureSet]] = {each.name: each for each in (SPEC_V1, SCALE_FREE_V1, BOOK_V1)}
 """Every set by name."""
 
 
-def feature_set(name: str) -> FeatureSet:
-    """The set of that name; an unknown one is an ``InputError``."""
+def sets_of(interval: str) -> list[FeatureSet]:
+    """Every set that can be made of an interval; of an unknown one none."""
+    return [each for each in FEATURE_SETS.values() if interval in each.intervals]
+
+
+def feature_set(name: str, interval: str | None = None) -> FeatureSet:
+    """The set of that name; one that is unknown, or is not made of ``interval``, is an ``InputError``."""
     if name not in FEATURE_SETS:
         raise InputError(f"feature set {name!r}", "does not exist", f"choose one of {', '.join(FEATURE_SETS)}")
-    return FEATURE_SETS[name]
+    found = FEATURE_SETS[name]
+    if interval is not None and interval not in found.intervals:
+        fitting = ", ".join(each.name for each in sets_of(interval)) or "another interval"
+        raise InputError(
+            f"feature set {name!r}",
+            f"is made of a {' or '.join(found.intervals)}, not of a {interval}",
+            f"choose {fitting}",
+        )
+    return found

@@ -272,6 +272,30 @@ def combine(
         files: tables of the lake, and which of their files.
         beside: tables in memory.
     """
+    with _parts_by_name(storage, files, beside, config) as duck:
+        return duck.sql(sql).to_arrow_table()
+
+
+def combined_batches(
+    storage: Storage,
+    sql: str,
+    *,
+    files: Mapping[str, tuple[Table, Sequence[DataFile]]],
+    beside: Mapping[str, pa.Table],
+    config: SqlConfig,
+) -> Iterator[pa.RecordBatch]:
+    """The result of ``combine``, batch by batch; a sort that needs more than ``config.memory_mib`` goes on on disk."""
+    with _parts_by_name(storage, files, beside, config) as duck:
+        yield from _read(duck.sql(sql).to_arrow_reader(BATCH_ROWS))
+
+
+@contextmanager
+def _parts_by_name(
+    storage: Storage,
+    files: Mapping[str, tuple[Table, Sequence[DataFile]]],
+    beside: Mapping[str, pa.Table],
+    config: SqlConfig,
+) -> Iterator[DuckDBPyConnection]:
     with tempfile.TemporaryDirectory(prefix="hosu-sql-", dir=config.temp_dir) as temp:
         duck = connect(config, temp)
         try:
@@ -287,7 +311,7 @@ def combine(
             for name, rows in beside.items():
                 duck.register(name, rows)
             with _as_combine_error(temp):
-                return duck.sql(sql).to_arrow_table()
+                yield duck
         finally:
             duck.close()
 

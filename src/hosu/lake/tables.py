@@ -190,6 +190,7 @@ _SPECS: Final = (
     _features("feature_state", "processed/feature_state", 90, ("symbol", "scope", "revision")),
     _features("ml_features", "ml/features", 1825, ("symbol", "scope", "ts", "feature_set")),
     _features("ml_features_1m", "ml/features_1m", 1825, ("symbol", "scope", "ts", "feature_set")),
+    _features("ml_features_1s", "ml/features_1s", 365, ("symbol", "scope", "ts", "feature_set")),
     _features("features_served_1m", "ml/features_served_1m", 1825, ("symbol", "scope", "ts", "lsn")),
     _journal("predictions", 1825, ("symbol", "scope", "ts", "model", "model_version")),
     _journal("outcomes", 1825, ("symbol", "scope", "ts", "model", "model_version")),

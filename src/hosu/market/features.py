@@ -25,6 +25,18 @@ INDICATORS: Final = (
 )
 """The indicators, in the kernel's order; defined in docs/reference/indicators.md. Null while warming up."""
 
+BOOK_FEATURES: Final = (
+    "spread_bp",
+    "imbalance_1",
+    "imbalance_5",
+    "microprice_bp",
+    "flow_10",
+    "flow_60",
+    "ofi_10",
+    "ofi_60",
+)
+"""The features of the order book, in the order of its kernel; defined in docs/reference/indicators.md."""
+
 _KEY: Final = (
     pa.field("date", pa.string()),
     pa.field("symbol", pa.string()),
@@ -52,6 +64,17 @@ _FEATURE_ROWS: Final = pa.schema(
         pa.field("volume_ma_ratio", pa.float64()),
         pa.field("volatility", pa.float64()),
         pa.field("source", pa.string()),
+        pa.field("revision", pa.int64()),
+    ]
+)
+_BOOK_ROWS: Final = pa.schema(
+    [
+        *_KEY,  # ts: start of the second; its values are known at its end
+        pa.field("feature_set", pa.string()),  # name/kernel version
+        pa.field("features", pa.list_(pa.float64())),  # in the set's order; null while one of them is
+        pa.field("mid", pa.float64()),  # won, half of best bid + best ask; null unless the book has two sides
+        pa.field("quotes", pa.int64()),  # events of this second
+        pa.field("trades", pa.int64()),
         pa.field("revision", pa.int64()),
     ]
 )
@@ -83,6 +106,7 @@ FEATURE_SCHEMAS: Final[dict[str, pa.Schema]] = {
     "technical_indicators_1m": _INDICATOR_ROWS,
     "ml_features": _FEATURE_ROWS,
     "ml_features_1m": _FEATURE_ROWS,
+    "ml_features_1s": _BOOK_ROWS,
     "features_served_1m": _SERVED,
     "feature_state": _STATES,
 }

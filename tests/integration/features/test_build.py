@@ -10,7 +10,7 @@ from feature_cases import bits, panel, random_closes
 from hosu.errors import InputError
 from hosu.features.batch import indicators
 from hosu.features.build import build
-from hosu.features.definitions import FEATURE_SETS, SCALE_FREE_V1
+from hosu.features.definitions import SCALE_FREE_V1, sets_of
 from hosu.features.states import load_states
 from hosu.lake.derived import replace_date, replace_dates
 from hosu.lake.lake import Lake
@@ -21,7 +21,7 @@ from hosu.market.features import INDICATORS
 
 DAYS = [day.isoformat() for day in sessions_between(dt.date(2025, 9, 1), dt.date(2026, 1, 1))][:70]
 SYMBOLS = ("000660", "005930", "035720")
-SETS = list(FEATURE_SETS.values())
+SETS = sets_of("day")
 
 
 def closes(change=None):

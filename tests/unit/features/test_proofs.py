@@ -8,13 +8,13 @@ import pytest
 from feature_cases import panel, random_closes
 from hosu.errors import InputError
 from hosu.features.batch import indicators
-from hosu.features.definitions import FEATURE_SETS, SCALE_FREE_V1, SPEC_V1
+from hosu.features.definitions import SCALE_FREE_V1, SPEC_V1, sets_of
 from hosu.features.panel import select
 from hosu.features.proofs import lookahead, recursive
 from hosu.market.features import INDICATORS
 
 BARS = 420
-ALL = list(FEATURE_SETS.values())
+ALL = sets_of("day")
 
 
 @pytest.fixture(scope="module")
