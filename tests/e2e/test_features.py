@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from program import Collector, rows_of, simulator
+from program import Collector, hosu, rows_of, simulator
 
 from hosu.features.definitions import SCALE_FREE_V1
 from hosu.features.parity import parity
@@ -79,3 +79,48 @@ def test_without_features_none_are_served(tmp_path: Path):
             running.kill()
     assert ended.code == 0, ended.err
     assert not (tmp_path / "lake" / "ml").exists()
+
+
+@pytest.mark.slow
+def test_books_and_trades_of_a_simulated_day_become_features_of_seconds(tmp_path: Path):
+    market = ("--synthetic", "--date", DAY, "--symbols", SYMBOLS, "--records", 20_000, "--speed", "max", "--expect", 6)
+    with simulator(tmp_path, *market) as broker:
+        options = ("--symbols", SYMBOLS, "--feeds", "trades,quotes", "--lake", tmp_path / "lake")
+        running = Collector(tmp_path, "collector", broker, *options)
+        try:
+            ended = running.finish()
+        finally:
+            running.kill()
+    assert ended.code == 0, ended.err
+    at = ("--lake", "lake", "--format", "json")
+    built = hosu(tmp_path, "features", "build", "--interval", "second", "--set", "book_v1", *at)
+    assert built.code == 0, built
+    (told,) = built.json()
+    assert (told["interval"], told["first"], told["dates"], told["symbols"]) == ("second", DAY, 1, 3)
+
+    lake = tmp_path / "lake"
+    (whole,) = rows_of(lake, "SELECT count(*) AS n, sum(quotes) AS quotes, sum(trades) AS trades FROM ml_features_1s")
+    assert whole["n"] == told["rows"]
+    kst = "(ts_event AT TIME ZONE 'Asia/Seoul')::TIME"
+    hours = f"{kst} >= TIME '09:00:00' AND {kst} < TIME '15:20:00'"
+    for table in ("quotes", "trades_unique"):
+        (came,) = rows_of(lake, f"SELECT count(*) AS n FROM {table} WHERE {hours}")
+        assert came["n"] == whole[table.removesuffix("_unique")] > 1_000
+    (made,) = rows_of(
+        lake,
+        "SELECT count(features) AS n, min(features[1]) AS narrowest, max(abs(features[2])) AS most_uneven,"
+        " max(abs(features[5])) AS one_way, max(abs(features[4] - features[1] * features[2] / 2)) AS off"
+        " FROM ml_features_1s",
+    )
+    assert made["n"] > whole["n"] / 2
+    assert made["narrowest"] > 0
+    assert max(made["most_uneven"], made["one_way"]) <= 1
+    assert made["off"] < 1e-12
+
+    proof = hosu(tmp_path, "check", "lookahead", "--interval", "second", "--cuts", 3, *at)
+    assert (proof.code, [row["passes"] for row in proof.json()]) == (0, [True]), proof
+    again = hosu(tmp_path, "features", "build", "--interval", "second", *at)
+    assert again.json()[0]["dates"] == 0
+    refused = hosu(tmp_path, "features", "build", "--interval", "second", "--set", "spec_v1", *at)
+    assert refused.code != 0
+    assert "is made of a day or minute, not of a second; choose book_v1" in refused.err

@@ -20,7 +20,7 @@ def events(draw):
     them."""
     second, cum, made = 0, 0, []
     for _ in range(draw(st.integers(0, 40))):
-        second += draw(st.sampled_from([0, 0, 0, 1, 1, 3, 9, 11, 61]))
+        second += draw(st.sampled_from([0, 0, 0, 1, 1, 3, 9, 11, 61, 119]))
         at = max(0, second - draw(st.sampled_from([0, 0, 0, 0, 2, 70])))
         if draw(st.booleans()):
             bid = draw(st.sampled_from([0, *range(97, 103)]))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hosu.cli.features import IntervalOption, SetOption, chosen_sets
+from hosu.cli.features import BarsOption, IntervalOption, SetOption, chosen_sets
 from hosu.cli.options import FormatOption, LakeOption, day_of, open_lake, sql_config
 from hosu.cli.output import Format, counting, emit_rows, note
 
@@ -63,7 +63,7 @@ def lookahead(
 
 @app.command()
 def recursive(
-    interval: IntervalOption = "day",
+    interval: BarsOption = "day",
     set_: SetOption = None,
     lake: LakeOption = None,
     format_: FormatOption = Format.table,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Indicators and features.", no_args_is_help=True, rich_markup_mode=None)
 
+BarsOption = Annotated[str, typer.Option("--interval", metavar="day|minute", help="Which bars.")]
 IntervalOption = Annotated[
     str,
     typer.Option("--interval", metavar="day|minute|second", help="Which bars; of seconds, quotes and trades."),

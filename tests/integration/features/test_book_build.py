@@ -1,5 +1,6 @@
 """Features of the order book in a lake: which events they are made of, in which order, and when they are made again."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from book_cases import NINE, quote, run, trade
 from hosu.collect.sinks import EventBatch
-from hosu.errors import InputError
+from hosu.errors import InputError, QueryError, TableCorruptError
 from hosu.features import book_kernel as kernel
 from hosu.features.book_build import build, seconds_of
 from hosu.features.book_proof import lookahead
@@ -205,6 +206,25 @@ def test_formulas_of_another_version_make_every_date_anew(lake, feed, monkeypatc
     monkeypatch.setattr(kernel, "VERSION", 2)
     assert build(lake, [BOOK_V1]).dates == 1
     assert {row["feature_set"] for row in stored(lake)} == {"book_v1/2"}
+
+
+def test_a_damaged_file_is_named_and_the_features_stay_as_they_were(lake, feed):
+    minute(feed)
+    feed.flush()
+    build(lake, [BOOK_V1])
+    before = made_of(lake)
+    table = lake.table("quotes")
+    victim = Path(lake.root) / table.path(table.files()[0])
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[:4] + b"\0" * (len(whole) - 8) + whole[-4:])
+    feed.quote(200, 99, 101)
+    feed.flush()
+
+    with pytest.raises((QueryError, TableCorruptError), match=victim.name):
+        build(lake, [BOOK_V1])
+    victim.write_bytes(whole)
+    assert made_of(lake) == before
+    assert build(lake, [BOOK_V1]).rows == 71
 
 
 def test_without_quotes_there_is_nothing_to_build_and_it_says_so(lake, feed):

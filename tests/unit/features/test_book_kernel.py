@@ -169,6 +169,12 @@ def test_a_second_without_an_event_has_no_row_and_an_open_one_only_at_the_end():
     assert last(events)["ofi_60"] == 0.0  # nothing is left in the ring of what happened 500 seconds ago
 
 
+def test_after_a_silence_of_any_length_nothing_is_left_of_what_was_before_the_window():
+    for silence in range(1, 190):
+        made = last([*calm(70), trade(70, 101, 5, side=1), quote(70 + silence, 99, 101)])
+        assert (made["flow_10"], made["flow_60"]) == (float(silence < 10), float(silence < 60)), silence
+
+
 def test_symbols_do_not_touch_each_other():
     chance = np.random.default_rng(5)
     mine = [quote(int(at), 99, 101, tuple(chance.integers(1, 9, 2))) for at in range(80)]
