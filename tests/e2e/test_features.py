@@ -1,6 +1,7 @@
 """Features served while collecting, through kills, are those of the replayed log and of the bars built afterwards."""
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,38 @@ from hosu.models.predictor import feature_hash
 
 DAY = "2026-09-15"
 SYMBOLS = "005930,000660,035420"
+
+
+def kept_anew(state: Path) -> Callable[[], bool]:
+    """Whether the state has been laid down since now."""
+    before = state.stat().st_ino
+    return lambda: state.stat().st_ino != before
+
+
+@pytest.mark.slow
+def test_killed_when_its_state_is_laid_down_it_has_predicted_every_close_once(tmp_path: Path):
+    """A restart goes on behind the state, so what it has closed and not predicted yet would never be."""
+    market = ("--synthetic", "--date", DAY, "--symbols", SYMBOLS, "--records", 40_000, "--rate", 2_000, "--seed", 3)
+    options = ("--symbols", SYMBOLS, "--feeds", "trades,quotes", "--no-poll", "--lake", tmp_path / "lake", "--predict")
+    state = tmp_path / "lake" / ".hosu" / "features.state"
+    with simulator(tmp_path, *market, "--expect", 6, "--away", "hold", "--token-interval", 0) as broker:
+        reached = 0
+        for number in range(3):
+            running = Collector(tmp_path, f"collector-{number}", broker, *options)
+            try:
+                received = reached + 2_000
+                running.until(lambda: running.durable_lsn >= received and state.exists(), "trades came again")  # noqa: B023
+                running.until(kept_anew(state), "the state was laid down")
+            finally:
+                running.kill()
+            reached = running.last_durable()
+        last = Collector(tmp_path, "collector-3", broker, *options)
+        try:
+            ended = last.finish()
+        finally:
+            last.kill()
+    assert ended.json()["reason"] == "every feed has ended", ended.err
+    predicted_once_from_what_was_served(tmp_path / "lake")
 
 
 @pytest.mark.slow
@@ -51,10 +84,19 @@ def test_killed_in_the_middle_it_serves_the_bits_of_replay_and_batch(tmp_path: P
 
 
 def predicted_once_from_what_was_served(lake: Path):
-    """The journal names the bits of the features that were served, and each bar, model and version once."""
+    """The journal names the bits of the features that were served, and every bar that was, once of each seat."""
     keys = "SELECT count(*) AS n, count(DISTINCT (symbol, ts, model, model_version)) AS keys FROM predictions"
     (count,) = rows_of(lake, keys)
     assert count["n"] == count["keys"] > 2 * 300
+    missing = (
+        "SELECT model, count(*) AS bars, count(p.lsn) AS predicted FROM features_served_1m f"
+        " CROSS JOIN (SELECT DISTINCT model FROM predictions) seats"
+        " LEFT JOIN predictions p USING (symbol, ts, model) GROUP BY model"
+    )
+    for seat in rows_of(lake, missing):
+        assert seat["predicted"] == seat["bars"], seat
+    closes = "SELECT count(DISTINCT lsn) AS n FROM {table}"
+    assert rows_of(lake, closes.format(table="predictions")) == rows_of(lake, closes.format(table="features_served_1m"))
     names = ", ".join(f"f.{name}" for name in INDICATORS)
     told = rows_of(
         lake,

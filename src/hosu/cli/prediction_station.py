@@ -31,6 +31,7 @@ def live_of(plan: Plan, lake: Lake, features: FeatureSink, ledger: LedgerSink, c
     holes = _holes(ledger, plan.scope)
     live = Live(seats, LiveJournal(lake), SCALE_FREE_V1, clock=clock, market_us=market_us, holes=holes)
     features.on_close.append(live.on_close)
+    features.before_keep.append(live.settle)
     return live
 
 

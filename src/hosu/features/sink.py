@@ -55,6 +55,9 @@ class FeatureSink:
         on_close: called with every ``Closed``, in the sink's thread, before it is written anywhere. After a restart
             some come again (``again``).
         on_day: called with (date, what it began with, states) when a day begins.
+        before_keep: called, in the sink's thread, each time the state is about to be laid down: what was closed so far
+            will not be closed again after a restart, so whoever was told of it returns once it needs no second telling,
+            or raises a ``LakeError``; then nothing is laid down, and the next ``flush`` tries again.
         market_us: the latest time of a trade so far, UTC microseconds; 0 for none. May be read from any thread.
         commits, rows, bytes_written: what was added to the table since the start.
     """
@@ -89,6 +92,7 @@ class FeatureSink:
         self._config, self._clock = config or FeatureConfig(), clock or SystemClock()
         self.on_close: list[Callable[[Closed], object]] = []
         self.on_day: list[Callable[[str, str, States], object]] = []
+        self.before_keep: list[Callable[[], object]] = []
         self._kept = Kept("")
         self._names: tuple[str, ...] = ()
         self._allowed: frozenset[str] | None = None
@@ -101,7 +105,7 @@ class FeatureSink:
         self._held: list[Closed] = []
         self._held_since: float | None = None
         self._kept_at = self._clock.monotonic()
-        self._in_doubt = False
+        self._in_doubt = self._owes_state = False
         self.market_us = self.commits = self.rows = self.bytes_written = 0
 
     # --- as a sink ----------------------------------------------------------------------------------------------
@@ -141,16 +145,19 @@ class FeatureSink:
             many = sum(map(len, self._held)) >= self._config.flush_rows
             if many or now - self._held_since >= self._config.flush_after_s:
                 return True
+        if self._owes_state:
+            return True
         return self._kept.lsn > self._saved_lsn and now - self._kept_at >= self._config.keep_every_s
 
     def flush(self) -> int:
         """Commits the rows held, and lays down the state if there were any or its time has come; returns the LSN up to
         which it is laid down.
 
-        What cannot be committed stays in memory, and ``flush`` may be called again.
+        What cannot be committed stays in memory, and ``flush`` may be called again; so may it after a state could not
+        be laid down.
         """
         old = self._clock.monotonic() - self._kept_at >= self._config.keep_every_s
-        if self._held or old:
+        if self._held or old or self._owes_state:
             self._lay_down()
         return self._saved_lsn
 
@@ -204,10 +211,15 @@ class FeatureSink:
     def _lay_down(self) -> None:
         """Rows first, then the state: what is read again finds its rows, and what is not read again has them."""
         self._commit()
-        self._kept_at = self._clock.monotonic()
-        if self._kept.lsn <= self._saved_lsn:
-            return
-        self._store.sync()
+        self._owes_state = self._kept.lsn > self._saved_lsn
+        if self._owes_state:
+            self._store.sync()
+            for ready in self.before_keep:
+                ready()
+            self._keep_state()
+        self._owes_state, self._kept_at = False, self._clock.monotonic()
+
+    def _keep_state(self) -> None:
         if self._path is not None:
             try:
                 replace_file(self._path, self.remembered())

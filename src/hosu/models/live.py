@@ -2,23 +2,24 @@
 
 The sink's thread only hands over; one thread of its own predicts and journals, another looks after the registry, so
 that neither reading the broker nor a bar waits for a model to be loaded. The queue between never drops: where it is
-full the sink waits, lags, and reads on from the log.
+full the sink waits, lags, and reads on from the log. Before the sink lays its state down it asks ``settle``: what it
+has closed by then is not closed again after a kill, so it must be in the journal for good.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import structlog
 
 from hosu.collect.latency import Histogram
-from hosu.errors import HosuError
+from hosu.errors import HosuError, LakeUnreachableError
 from hosu.market.bars import MINUTE_US, BarSource
-from hosu.models.journal import Answered, Close
+from hosu.models.journal import TABLE, Answered, Close
 from hosu.models.predictor import BarFacts, predict
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _log = structlog.get_logger(__name__)
 LATE_US: Final = 30_000_000
 """A minute whose close is longer ago is stale: what could be entered then is over."""
 _QUEUE: Final = 1_000
+_LOOK_S: Final = 0.5  # between looks whether the thread that is waited for lives
 _TOGETHER: Final = 20
 """Closes in one commit at most, where they come faster than the lake takes them: a market in quick motion."""
 
@@ -49,14 +51,23 @@ class _Handed:
     at: float  # monotonic seconds
 
 
+@dataclass(slots=True)
+class _Settling:
+    """Asks the predicting thread to journal all that was handed over before; ``error``: what kept it from doing so."""
+
+    done: threading.Event = field(default_factory=threading.Event)
+    error: Exception | None = None
+
+
 class Live:
-    """Predicts with every seat at every close. ``on_close`` goes into ``FeatureSink.on_close``.
+    """Predicts with every seat at every close. ``on_close`` goes into ``FeatureSink.on_close``, ``settle`` into its
+    ``before_keep``.
 
     Attributes:
         latency: from a close being handed over to its predictions being made, microseconds; one a close.
         rows: predictions journaled.
         failed: how often a model did not answer, or the lake did not take what was answered; the latter are held and
-            tried again at the next close.
+            tried again at the next close, and before the sink lays its state down.
         on_rows: called with (date, rows of ``predictions``) after they are made, in the predicting thread.
     """
 
@@ -85,10 +96,11 @@ class Live:
         """
         self._seats, self._journal, self._features, self._clock, self._holes = seats, journal, features, clock, holes
         self._market_us = market_us or clock.now_us
-        self._waiting: queue.Queue[_Handed | None] = queue.Queue(size)
+        self._waiting: queue.Queue[_Handed | _Settling | None] = queue.Queue(size)
         self._changed = threading.Semaphore(0)
         self._ending = False
         self._held: list[Close] = []
+        self._synced = True
         self._threads: list[threading.Thread] = []
         self.latency = Histogram()
         self.on_rows: list[Callable[[str, pa.Table], object]] = []
@@ -97,6 +109,26 @@ class Live:
     def on_close(self, closed: Closed) -> None:
         """Takes over what was closed; waits only where ``size`` closes wait already."""
         self._waiting.put(_Handed(closed, self._clock.monotonic()))
+
+    def settle(self) -> None:
+        """Returns when everything that was handed over is predicted and would survive a power cut. For the thread that
+        hands over.
+
+        Raises:
+            LakeError: the lake does not take what was predicted, which is held: call again. Or nobody predicts, before
+                ``start`` and after ``stop``: what was handed over must be handed over again.
+        """
+        asked = _Settling()
+        self._waiting.put(asked)
+        while not asked.done.wait(_LOOK_S):
+            if not self._predicts:
+                raise LakeUnreachableError(TABLE, "nobody predicts any more")
+        if asked.error is not None:
+            raise asked.error
+
+    @property
+    def _predicts(self) -> bool:
+        return any(thread.is_alive() for thread in self._threads[:1])
 
     def start(self) -> None:
         """Begins to predict, with whoever the registry seats now."""
@@ -119,12 +151,23 @@ class Live:
 
     def _run(self) -> None:
         while (handed := self._waiting.get()) is not None:
+            if isinstance(handed, _Settling):
+                self._settle(handed)
+                continue
             try:
                 self.take(handed.closed, handed.at)
             except Exception:  # noqa: BLE001  the thread's last door: the next bar must not wait for ever
                 self.failed += 1
                 _log.exception("a close was not predicted", lsn=handed.closed.lsn)
             self._changed.release()  # between bars
+
+    def _settle(self, asked: _Settling) -> None:
+        try:
+            self._journaled()
+        except Exception as error:  # noqa: BLE001  whoever asked waits for an answer, and raises it
+            self.failed += 1
+            asked.error = error
+        asked.done.set()
 
     def _look(self) -> None:
         while not self._ending:
@@ -175,16 +218,22 @@ class Live:
         return Answered(model, version, rows)
 
     def _keep(self) -> None:
-        """Journals what is held, in one commit. What the lake does not take now is held for the next close."""
-        if not self._held:
-            return
+        """Journals what is held. What the lake does not take now is held for the next close."""
         try:
-            self.rows += self._journal.add(self._held)
-            self._held.clear()
-            self._journal.sync()
+            self._journaled()
         except HosuError as error:
             self.failed += 1
             _log.error("predictions cannot be journaled now", closes=len(self._held), error=str(error))
+
+    def _journaled(self) -> None:
+        """Journals what is held, in one commit, and syncs what was not synced yet."""
+        if self._held:
+            self._synced = False
+            self.rows += self._journal.add(self._held)
+            self._held.clear()
+        if not self._synced:
+            self._journal.sync()
+            self._synced = True
 
 
 def bars_of(closed: Closed, now_us: int, holes: Mapping[str, str]) -> BarFacts:

@@ -4,14 +4,19 @@ import asyncio
 import threading
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from hosu.clock import SimulatedClock
+from hosu.collect.sinks import EventBatch
 from hosu.errors import LakeUnreachableError
 from hosu.features.definitions import FeatureSet
 from hosu.features.served import Closed
+from hosu.features.sink import FeatureSink
+from hosu.features.store import LakeFeatureStore
 from hosu.lake.lake import Lake
 from hosu.lake.sql import Session
+from hosu.market.events import EVENT_SCHEMAS, in_memory
 from hosu.models.journal import LiveJournal
 from hosu.models.live import Live
 from hosu.models.registry import PRIOR, Registry
@@ -24,6 +29,7 @@ pytest.importorskip("sklearn")
 
 MINUTE = 60_000_000
 NINE = 1_767_312_000_000_000  # 2026-01-02 09:00 in Seoul
+TEN = NINE + 60 * MINUTE  # the year's first session begins an hour late
 LETTERS = FeatureSet("letters_v1", NAMES, 1, "none", "tests", lambda outputs, close: outputs[:, :3].copy())
 MODELS = ("minute-10", "minute-30")
 
@@ -233,3 +239,99 @@ def test_its_own_threads_predict_all_that_was_handed_over_and_none_is_missed_whi
     ]
     assert live.latency.count == 12
     assert live.rows == 48
+
+
+def test_settled_is_what_was_handed_over_before_and_only_once_the_lake_has_it(live, lake, monkeypatch):
+    whole, synced, refused = live._journal.add, [], []
+
+    def full(*_):
+        refused.append(1)
+        raise LakeUnreachableError("disk", "gone for now")
+
+    monkeypatch.setattr(live._journal, "sync", lambda: synced.append(1))
+    live.start()
+    try:
+        live.settle()  # nothing was handed over
+        monkeypatch.setattr(live._journal, "add", full)
+        live.on_close(closed(0))
+        with pytest.raises(LakeUnreachableError):
+            live.settle()
+        assert refused
+        assert not synced
+        monkeypatch.setattr(live._journal, "add", whole)
+        live.settle()
+        assert synced == [1]
+        assert rows(lake, "lsn, count(*)") == [(100, 4)]
+    finally:
+        live.stop()
+
+
+def test_what_is_committed_and_not_synced_is_synced_before_it_counts_as_settled(live, lake, monkeypatch):
+    synced = []
+
+    def sync():
+        raise LakeUnreachableError("disk", "gone for now")
+
+    monkeypatch.setattr(live._journal, "sync", sync)
+    live.start()
+    try:
+        live.on_close(closed(0))
+        with pytest.raises(LakeUnreachableError):
+            live.settle()
+        monkeypatch.setattr(live._journal, "sync", lambda: synced.append(1))
+        live.settle()
+        live.settle()
+        assert synced == [1]
+        assert rows(lake, "lsn, count(*)") == [(100, 4)]
+    finally:
+        live.stop()
+
+
+def test_where_nobody_predicts_nothing_is_called_settled(live):
+    with pytest.raises(LakeUnreachableError, match="nobody predicts"):
+        live.settle()
+    live.start()
+    live.stop()
+    with pytest.raises(LakeUnreachableError, match="nobody predicts"):
+        live.settle()
+
+
+def test_no_state_is_laid_down_ahead_of_the_predictions_of_what_it_has_closed(live, lake, tmp_path):
+    """Predictions begin only while the state is about to be laid down; killed right behind it, none may be missing."""
+    keep, may_begin = tmp_path / "features.state", threading.Event()
+    sink = FeatureSink(LakeFeatureStore(lake), keep=keep)
+
+    def held_up(*given):
+        may_begin.wait()
+        return LETTERS.make(*given)
+
+    live._features = FeatureSet("letters_v1", NAMES, 1, "none", "tests", held_up)
+    sink.on_close.append(live.on_close)
+    sink.before_keep += [may_begin.set, live.settle]
+    live.start()
+    try:
+        sink.write(traded_and_closed("log", minutes=3))
+        sink.sync()
+        as_killed = keep.read_bytes(), rows(lake, "lsn, count(*)")
+    finally:
+        live.stop()
+    keep.write_bytes(as_killed[0])
+    assert FeatureSink(LakeFeatureStore(lake), keep=keep).resume_after("log") == 5
+    assert as_killed[1] == [(1, 2), (3, 2), (5, 2)]
+
+
+def traded_and_closed(wal_id, minutes):
+    """A trade and a close of each minute, a record each."""
+    schema = EVENT_SCHEMAS["trades"]
+    told = [
+        {
+            "wal_id": wal_id, "lsn": 2 * minute, "record_no": 0, "date": "2026-01-02", "scope": "KRX", "source": "ws",
+            "symbol": "005930", "cum_volume": minute + 1, "size": 1, "price": 100.0, "ts_recv": 0,
+            "ts_event": TEN + minute * MINUTE,
+        }
+        for minute in range(minutes)
+    ]  # fmt: skip
+    whole = [{name: row.get(name) for name in schema.names} for row in told]
+    trades = pa.RecordBatch.from_pylist(whole, schema=schema).cast(in_memory(schema))
+    closes = tuple((2 * minute + 1, TEN + (minute + 1) * MINUTE) for minute in range(minutes))
+    return EventBatch(wal_id, 0, 2 * minutes - 1, {"trades": trades}, minutes, bar_closes=closes)

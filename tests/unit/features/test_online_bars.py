@@ -8,7 +8,7 @@ import pytest
 from feature_parts import DAY, MemoryFeatureStore, at, events, poll, rows_of, short, trade
 
 from hosu.collect.sinks import EventBatch
-from hosu.errors import LakeFullError, LogGapError
+from hosu.errors import LakeFullError, LakeUnreachableError, LogGapError
 from hosu.features import bar_kernel
 from hosu.features.batch import States
 from hosu.features.sink import FeatureConfig, FeatureSink
@@ -395,6 +395,40 @@ def test_a_state_that_the_disk_refuses_is_laid_down_later(tmp_path: Path, monkey
             sink.sync()
     sink.sync()
     assert FeatureSink(MemoryFeatureStore(), keep=tmp_path / "features.state").resume_after("w1") == 0
+
+
+def test_the_state_waits_for_whoever_was_told_of_the_bars_and_is_tried_again_at_the_next_flush(tmp_path: Path):
+    """A bar that was handed over is closed again only by who resumes before it: no state may run ahead of it."""
+    keep, store = tmp_path / "features.state", MemoryFeatureStore()
+    sink, asked = FeatureSink(store, keep=keep, config=FeatureConfig(flush_after_s=0.0, keep_every_s=1e9)), []
+
+    def not_yet() -> None:
+        asked.append(len(store.closed))
+        if len(asked) < 3:
+            raise LakeUnreachableError("predictions", "gone for now")
+
+    sink.before_keep.append(not_yet)
+    sink.write(events(trade("09:00:01", 1), at("09:01:00")))
+    for _ in range(2):
+        with pytest.raises(LakeUnreachableError):
+            sink.flush()
+        assert not keep.exists()
+        assert sink.due()
+        assert sink.resume_after("w1") == -1
+    assert sink.flush() == 1
+    assert not sink.due()
+    assert asked == [1, 1, 1]  # the rows were added once, before
+    assert FeatureSink(store, keep=keep).resume_after("w1") == 1
+
+
+def test_nobody_is_asked_where_there_is_no_state_to_lay_down():
+    sink, asked = FeatureSink(MemoryFeatureStore()), []
+    sink.before_keep.append(lambda: asked.append(1))
+    sink.sync()
+    sink.write(events(trade("09:00:01", 1)))
+    sink.sync()
+    sink.sync()
+    assert asked == [1]
 
 
 def test_who_begins_in_mid_log_does_not_say_that_it_began_with_the_day():
