@@ -13,6 +13,7 @@ from hosu.cli.output import Format, counting, emit_rows, note
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hosu.features.labels_of_lake import LabelsOfLake
     from hosu.features.panel import BarPanel, LabelledRows
     from hosu.features.parity import ParityReport
     from hosu.features.proofs import Lookahead
@@ -34,14 +35,12 @@ def lookahead(
     Of seconds the future is what was received after a random instant of a random date.
     """
     from hosu.features.definitions import SECOND
-    from hosu.features.label_proof import lookahead as of_labels
-    from hosu.models.registry import HORIZONS
 
-    run = _of_seconds if interval == SECOND else _of_bars
-    parts = {"features": run(lake, interval, set_, cuts=cuts, seed=seed)}
-    for horizon in [each for of, each in HORIZONS.values() if of == interval]:
-        behind = horizon if interval == "day" else 0
-        parts[f"labels {horizon}"] = of_labels(_labels(lake, interval, horizon), behind=behind, cuts=cuts, seed=seed)
+    if interval == SECOND:
+        parts = {"features": _of_seconds(lake, interval, set_, cuts=cuts, seed=seed)}
+    else:
+        parts = {"features": _of_bars(lake, interval, set_, cuts=cuts, seed=seed)}
+        parts |= _of_labels(lake, interval, cuts=cuts, seed=seed)
     emit_rows(
         [
             {
@@ -143,6 +142,20 @@ def _of_seconds(lake: str | None, interval: str, names: list[str] | None, *, cut
         return run(open_lake(lake), sets, cuts=cuts, seed=seed, config=sql_config(), progress=tell)
 
 
+def _of_labels(lake: str | None, interval: str, *, cuts: int, seed: int) -> dict[str, Lookahead]:
+    from hosu.features.label_proof import lookahead as run
+    from hosu.features.labels_of_lake import LabelsOfLake
+    from hosu.models.registry import HORIZONS
+
+    # A date's events are read once: of that date's files alone, whatever is cut off behind it.
+    labels = LabelsOfLake(open_lake(lake), interval, remember=True, config=sql_config())
+    found = {}
+    for horizon in [each for of, each in HORIZONS.values() if of == interval]:
+        behind = horizon if interval == "day" else 0
+        found[f"labels {horizon}"] = run(_labels(labels, horizon), behind=behind, cuts=cuts, seed=seed)
+    return found
+
+
 def _loader(lake: str | None, interval: str) -> Callable[[int | None], BarPanel]:
     from hosu.features.bars_of_lake import panel
     from hosu.features.grid import filled
@@ -156,19 +169,14 @@ def _loader(lake: str | None, interval: str) -> Callable[[int | None], BarPanel]
     return load
 
 
-def _labels(lake: str | None, interval: str, horizon: int) -> Callable[[int | None], LabelledRows]:
-    import numpy as np
-
-    from hosu.features.bars_of_lake import panel
-    from hosu.features.labels import Beside, labelled_rows
-
-    opened, config = open_lake(lake), sql_config()
+def _labels(labels: LabelsOfLake, horizon: int) -> Callable[[int | None], LabelledRows]:
+    from hosu.errors import InputError
 
     def load(end: int | None) -> LabelledRows:
-        loaded = panel(opened, interval, end=_text(end), config=config)
-        beside = Beside(listings=loaded.listings, base=loaded.base, adjusted=loaded.adjusted)
-        nothing = np.zeros((len(loaded.bars), 0))
-        return labelled_rows(loaded.bars, nothing, (), horizon, interval=interval, beside=beside)
+        found = labels.rows(horizon, end=_text(end))
+        if found is None:
+            raise InputError("the bars", f"are too few for labels of horizon {horizon}", "collect or import more days")
+        return found
 
     return load
 

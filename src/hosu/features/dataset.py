@@ -3,8 +3,8 @@
 The id is the SHA-256 of canonical JSON of what decides the bytes: the Delta version of each table read, ``as_served``
 or ``repaired``, and the definition (features, labels, span, universe, days, code revisions). Every table is read at
 one version, so what is appended meanwhile changes nothing; the next dataset has other versions and another id.
-Tables that the collector fills (polls, of which base prices are read, and trades) have thousands of versions a day,
-kept for hours: of these the id has a hash of what was taken from them instead.
+Tables that the collector fills (polls, of which base prices are read, trades, books, messages) have thousands of
+versions a day, kept for hours: of these the id has a hash of what was taken from them instead.
 
 *Universe*: on days of which ``instruments`` has a list, the symbols of that list; on others every symbol with a bar,
 and the dataset says which days those are. *Days*: certified ones unless told otherwise; without a ledger nothing can
@@ -27,8 +27,11 @@ import pyarrow.compute as pc
 from hosu.errors import InputError
 from hosu.features.bars_of_lake import panel, tables_of
 from hosu.features.dataset_definition import ALLOWED, Definition, FeatureSource
-from hosu.features.labels import REVISION, Beside, labelled_rows
+from hosu.features.facts_of_lake import TABLES_OF, FactsOfLake
+from hosu.features.label_facts import beside, digest
+from hosu.features.labels import REVISION, labelled_rows
 from hosu.features.lake_versions import Pinned
+from hosu.lake.tables import EVENT_TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,13 +39,12 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from hosu.features.bars_of_lake import LakePanel
+    from hosu.features.labels import Beside
     from hosu.features.panel import BarPanel, Flags, LabelledRows
     from hosu.lake.lake import Lake
     from hosu.lake.sql import SqlConfig
 
     Codes = npt.NDArray[np.uint8]
-
-_EVENT_TABLES: Final = ("snapshots", "trades")
 
 _UNIVERSE: Final = "SELECT replace(date, '-', '')::BIGINT AS date, symbol FROM instruments"
 
@@ -113,8 +115,8 @@ def build(
         TableCorruptError, QueryError, LakeFullError: as ``bars_of_lake.panel``.
     """
     served = definition.view == "as_served"
-    names = tables_of(definition.interval, repaired=served)
-    now = [name for name in names if name in _EVENT_TABLES]
+    names = dict.fromkeys((*tables_of(definition.interval, repaired=served), *TABLES_OF[definition.interval]))
+    now = [name for name in names if name in EVENT_TABLES]
     held = Pinned.now(lake, names) if versions is None else Pinned.at(lake, versions, now)
     loaded = panel(
         lake,
@@ -128,7 +130,15 @@ def build(
         config=config,
     )
     usable = _usable(loaded, definition)
-    beside = Beside(listings=loaded.listings, base=loaded.base, adjusted=loaded.adjusted, certified=usable)
+    facts = FactsOfLake(
+        held,
+        definition.interval,
+        definition.scope,
+        symbols=definition.symbols,
+        latency_us=definition.latency_us,
+        config=config,
+    )
+    known = beside(loaded, facts, since=definition.start, certified=usable)
     rows = labelled_rows(
         loaded.bars,
         source.compute(loaded.bars),
@@ -136,22 +146,23 @@ def build(
         definition.horizon,
         interval=definition.interval,
         scope=definition.scope,
-        beside=beside,
+        beside=known,
         latency_us=definition.latency_us,
     )
-    return _chosen(loaded, rows, usable, _facts(loaded, source, definition), definition)
+    return _chosen(loaded, rows, usable, _facts(loaded, known, source, definition), definition)
 
 
-def _facts(loaded: LakePanel, source: FeatureSource, definition: Definition) -> dict[str, Any]:
+def _facts(loaded: LakePanel, known: Beside, source: FeatureSource, definition: Definition) -> dict[str, Any]:
     asked = asdict(definition)
     view = asked.pop("view")
     asked["symbols"] = None if definition.symbols is None else sorted(set(definition.symbols))
     features = {"set": source.name, "version": source.version, "names": list(source.names), "code": source.revision}
     taken = (loaded.bars.factor, loaded.bars.masked, loaded.base, loaded.repaired)
-    versions = {name: at for name, at in sorted(loaded.pinned.versions.items()) if name not in _EVENT_TABLES}
+    events = hashlib.sha256(b"".join(column.tobytes() for column in taken) + digest(known)).hexdigest()
+    versions = {name: at for name, at in sorted(loaded.pinned.versions.items()) if name not in EVENT_TABLES}
     return {
         "tables": versions,
-        "events": hashlib.sha256(b"".join(column.tobytes() for column in taken)).hexdigest(),
+        "events": events,
         "view": view,
         "definition": {**asked, "features": features, "labels": REVISION},
     }

@@ -1,6 +1,6 @@
 """Labels of minutes: decided at the bar's close, entered at the first trade after t + latency, left so at t + n.
 
-From bars alone the open of the next bar that has a trade stands for that first trade. Decision, entry and exit lie in
+Where the trades of a bar are not known, its open stands for its first trade. Decision, entry and exit lie in
 the continuous trading of one day; nothing crosses an auction, a known interruption, or two whole minutes without a
 trade (a volatility interruption lasts two minutes, and bars alone do not tell it from silence). P(t + n) is the close
 of the last bar that has ended by then.
@@ -20,10 +20,11 @@ from hosu.market.bars import MINUTE_US
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hosu.features.label_parts import Decisions, Interruption, Trades
+    from hosu.features.label_parts import Beside, Decisions, Interruption, Trades
     from hosu.features.panel import BarPanel, Flags, Ints
 
 _SILENCE_US = 3 * MINUTE_US
+_DAY_US = 1440 * MINUTE_US
 
 
 class _Fills(NamedTuple):
@@ -48,8 +49,8 @@ def outcomes(made: Decisions, latency_us: int) -> Outcome:
     begin, end = at.open[place], at.end[place]
     t = panel.ts + MINUTE_US
     until = t + horizon * MINUTE_US
-    enter = _first_trades(panel, beside.trades, t, latency_us)
-    leave = _first_trades(panel, beside.trades, until, latency_us)
+    enter = _first_trades(panel, beside, t, latency_us)
+    leave = _first_trades(panel, beside, until, latency_us)
     entered, left = (_same_day(panel, fills.row) & (fills.ts < end) for fills in (enter, leave))
     there = np.flatnonzero(entered & left)
     e, x = enter.row[there], leave.row[there]
@@ -67,7 +68,8 @@ def outcomes(made: Decisions, latency_us: int) -> Outcome:
         {
             Reason.OUT_OF_SESSION: (panel.ts < begin) | (t > end) | (until + latency_us >= end),
             Reason.WARM_UP: np.isnan(known.volatility),
-            Reason.NOT_MATURED: ~left & (until > panel.ts.max(initial=0)),
+            # In the last bar there may be no trade behind the latency; the next one is yet to come.
+            Reason.NOT_MATURED: ~left & (until >= panel.ts.max(initial=0)),
             Reason.NO_ENTRY_BAR: ~entered,
             Reason.NO_EXIT_BAR: ~left,
             Reason.HALTED: (panel.volume <= 0) | _interrupted(panel, beside.interruptions, t, t1),
@@ -91,13 +93,23 @@ def _minutes(panel: BarPanel, times: Ints) -> tuple[Ints, Ints]:
     return symbol + (panel.ts - first) // MINUTE_US, symbol + -(-(times - first) // MINUTE_US)
 
 
-def _first_trades(panel: BarPanel, trades: Trades | None, since: Ints, latency_us: int) -> _Fills:
-    """The first trade of each row's symbol at or after ``since`` + latency; by bars, the first bar from ``since``."""
-    if trades is not None:
-        return _trades_at(panel, trades, since + latency_us)
+def _first_trades(panel: BarPanel, beside: Beside, since: Ints, latency_us: int) -> _Fills:
+    """The first trade of each row's symbol at or after ``since`` + latency; of bars whose trades are not known the
+    open of the first from ``since`` on, if that is earlier."""
+    untold = panel.volume > 0
+    if beside.trades is None:
+        return _bars_at(panel, untold, since, latency_us)
+    told = _trades_at(panel, beside.trades, since + latency_us)
+    if beside.traded is None:
+        return told
+    bars = _bars_at(panel, untold & ~beside.traded, since, latency_us)
+    sooner = (bars.row >= 0) & ((told.row < 0) | (bars.ts < told.ts))
+    return _Fills(*(np.where(sooner, mine, other) for mine, other in zip(bars, told, strict=True)))
+
+
+def _bars_at(panel: BarPanel, usable: Flags, since: Ints, latency_us: int) -> _Fills:
     n = len(panel)
-    rows = np.arange(n)
-    coming = np.where(panel.volume > 0, rows, n)
+    coming = np.where(usable, np.arange(n), n)
     coming = np.append(np.minimum.accumulate(coming[::-1])[::-1], n)
     keys, wanted = _minutes(panel, since)
     found = coming[np.searchsorted(keys, wanted)]
@@ -143,6 +155,8 @@ def _interrupted(panel: BarPanel, known: Sequence[Interruption], t: Ints, t1: In
     """(n,) whether a known interruption of the row's symbol overlaps [t, t1]."""
     found = np.zeros(len(t), np.bool_)
     for one in known:
-        mine = slice(panel.starts[one.symbol], panel.starts[one.symbol + 1])
-        found[mine] |= (t[mine] < one.end_us) & (t1[mine] >= one.start_us)
+        begin, end = panel.starts[one.symbol : one.symbol + 2]
+        # No label is longer than its day: of the rows in question most need not be looked at.
+        first, behind = begin + np.searchsorted(t[begin:end], (one.start_us - _DAY_US, one.end_us))
+        found[first:behind] |= t1[first:behind] >= one.start_us
     return found

@@ -91,7 +91,9 @@ class Beside:
         adjusted: (n,) whether prices were adjusted by whoever made them, so that they lie on no grid.
         certified: (n,) whether the bar's day may be learned from; None: every day.
         half_spread: (n,) measured, as a share of the price; NaN and None: half a tick.
-        trades: of the same symbols and days; None: a bar's open stands for the first trade.
+        trades: of the same symbols and days, of minutes all or those that can be a first one; None: of no bar.
+        traded: (n,) which bars' trades are among ``trades``; of others the open stands for the first trade. None: of
+            all if there are ``trades``.
         interruptions: known halts and VIs, of minutes.
     """
 
@@ -101,6 +103,7 @@ class Beside:
     certified: Flags | None = None
     half_spread: Floats | None = None
     trades: Trades | None = None
+    traded: Flags | None = None
     interruptions: Sequence[Interruption] = ()
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["REVISION", "Beside", "Interruption", "Reason", "Trades", "labelled_rows"]
 
-REVISION = 1
+REVISION = 2
 """Of factors, masks and labels; part of every dataset's definition. One more with each change that moves a number: a
 test holds the numbers of a fixed panel against it."""
 

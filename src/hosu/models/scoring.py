@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 
 from hosu.clock import SystemClock
 from hosu.errors import InputError
-from hosu.features.bars_of_lake import panel
 from hosu.features.dated_rules import hours
-from hosu.features.labels import Beside, Reason, labelled_rows
+from hosu.features.labels import Reason
+from hosu.features.labels_of_lake import LabelsOfLake
 from hosu.lake.sql import SqlConfig, combine
 from hosu.market.bars import MINUTE_US
 from hosu.market.events import TIMESTAMP
@@ -87,10 +87,10 @@ def score(lake: Lake, interval: str = "day", *, clock: Clock | None = None, conf
     waiting = unscored(lake, interval, settings)
     if not waiting.num_rows:
         return Scored(interval, 0, 0, 0)
-    made = []
+    made, labelled = [], LabelsOfLake(lake, interval, config=settings)
     for horizon in sorted(set(waiting.column("horizon").to_pylist())):
         mine = waiting.filter(pc.equal(waiting.column("horizon"), horizon))
-        labels = labels_of(lake, interval, horizon, _since(mine, interval), settings)
+        labels = labelled.rows(horizon, start=_start(mine, interval), since=pc.min(mine.column("date")).as_py())
         made += [_outcomes(mine, labels, now)] if labels is not None else []
     rows = pa.concat_tables([PREDICTION_SCHEMAS[OUTCOMES].empty_table(), *made])
     by_date = {
@@ -98,8 +98,8 @@ def score(lake: Lake, interval: str = "day", *, clock: Clock | None = None, conf
         for day in pc.unique(rows.column("date")).to_pylist()
     }
     added = add_new(lake, OUTCOMES, by_date)
-    labelled = rows.num_rows - rows.column("direction").null_count
-    return Scored(interval, added, labelled, waiting.num_rows - rows.num_rows)
+    told = rows.num_rows - rows.column("direction").null_count
+    return Scored(interval, added, told, waiting.num_rows - rows.num_rows)
 
 
 def unscored(lake: Lake, interval: str, config: SqlConfig) -> pa.Table:
@@ -112,19 +112,9 @@ def unscored(lake: Lake, interval: str, config: SqlConfig) -> pa.Table:
     return combine(lake.storage, sql, files=files, beside=beside, config=config)
 
 
-def _since(waiting: pa.Table, interval: str) -> str:
+def _start(waiting: pa.Table, interval: str) -> str:
     first = Date.fromisoformat(pc.min(waiting.column("date")).as_py())
     return (first - timedelta(WARM_UP_DAYS[interval])).isoformat()
-
-
-def labels_of(lake: Lake, interval: str, horizon: int, start: str, config: SqlConfig) -> LabelledRows | None:
-    """Labels of all bars from ``start`` on, as training has them; None where there are too few bars for any."""
-    loaded = panel(lake, interval, start=start, config=config)
-    bars = loaded.bars
-    beside = Beside(listings=loaded.listings, base=loaded.base, adjusted=loaded.adjusted)
-    if not len(bars) or (interval == "day" and horizon >= len(np.unique(bars.date))):
-        return None
-    return labelled_rows(bars, np.empty((len(bars), 0)), (), horizon, interval=interval, beside=beside)
 
 
 def _outcomes(waiting: pa.Table, labels: LabelledRows, now_us: int) -> pa.Table:

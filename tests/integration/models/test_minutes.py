@@ -11,6 +11,7 @@ from hosu.features.definitions import FeatureSet
 from hosu.features.served import Closed
 from hosu.lake.derived import replace_dates
 from hosu.lake.lake import Lake
+from hosu.lake.parquet import encode, sorted_name
 from hosu.lake.sql import Session
 from hosu.lake.tables import TABLES
 from hosu.market.calendar import instant_us
@@ -151,3 +152,55 @@ def test_what_two_logs_predicted_of_the_same_bar_counts_once_as_it_was_said_firs
     (found,) = matured(lake, "minute-10")
     assert found.rows.t.tolist() == [NINE + 41 * MINUTE] * 2 + [NINE + 46 * MINUTE] * 2
     assert found.answered.tolist() == [True, True, False, False]
+
+
+def add(lake, name, *rows):
+    """Adds rows of one symbol to a table of events."""
+    table = lake.table(name)
+    schema = table.spec.file_schema
+    fixed = {"wal_id": "log", "record_no": 0, "scope": "KRX", "symbol": "005930", "source": "ws"}
+    whole = [{**fixed, "lsn": lsn, **row} for lsn, row in enumerate(rows)]
+    made = pa.Table.from_pylist([{each: row.get(each) for each in schema.names} for row in whole], schema=schema)
+    table.append([table.store(DAY, sorted_name("added", 0), encode(table.spec, made))], {})
+
+
+def test_the_outcome_has_the_prices_that_were_paid_and_the_spread_that_was_quoted(lake):
+    clock = SimulatedClock(start_us=NINE + 41 * MINUTE)
+    seats = Seats(lake, Registry(lake, clock), ("minute-10",), LETTERS)
+    Live(seats, LiveJournal(lake), LETTERS, clock=clock).take(close_of(40))
+    put(lake)
+    entered, left = NINE + 41 * MINUTE + 3_000_000, NINE + 51 * MINUTE + 2_000_000
+    add(
+        lake,
+        "trades",
+        {"ts_event": entered, "price": 50_700.0, "cum_volume": 1},
+        {"ts_event": left, "price": 51_200.0, "cum_volume": 2},
+    )
+    book = {"ask_prices": [50_800.0] * 10, "bid_prices": [50_400.0] * 10, "hour_code": "0"}
+    add(lake, "quotes", {"ts_event": NINE + 41 * MINUTE - 1_000_000, **book})
+
+    assert score(lake, "minute", clock=clock).labelled == 2
+
+    (found,) = matured(lake, "minute-10")
+    theirs, ours = (found.rows.symbol == found.rows.symbols.index(symbol) for symbol in SYMBOLS)
+    assert (found.rows.t0[ours], found.rows.t1[ours]) == ([entered], [left])
+    assert found.rows.ret_ex[ours] == [51_200 / 50_700 - 1]
+    assert found.rows.half_spread[ours] == [400 / 101_200]
+    # Of the other symbol neither is known: the bar's open, and half a tick.
+    assert found.rows.t0[theirs] == [NINE + 41 * MINUTE + 1_000_000]
+    assert found.rows.half_spread[theirs] == [pytest.approx(25 / price("000660", 40))]
+
+
+def test_what_an_interruption_ends_is_scored_as_halted(lake):
+    clock = SimulatedClock(start_us=NINE + 41 * MINUTE)
+    seats = Seats(lake, Registry(lake, clock), ("minute-10",), LETTERS)
+    Live(seats, LiveJournal(lake), LETTERS, clock=clock).take(close_of(40))
+    put(lake)
+    add(lake, "market_events", {"ts_recv": NINE + 45 * MINUTE, "vi_code": "Y"})
+
+    done = score(lake, "minute", clock=clock)
+
+    assert (done.scored, done.labelled) == (2, 1)
+    with Session(lake) as session:
+        told = session.query("SELECT symbol, reason FROM outcomes ORDER BY symbol").to_pylist()
+    assert told == [{"symbol": "000660", "reason": None}, {"symbol": "005930", "reason": "halted"}]

@@ -99,3 +99,61 @@ def polls(lake: Lake, day: str, *rows: tuple[str, float]) -> None:
     at = _midnight(day)
     made = [{"scope": "KRX", "symbol": symbol, "base_price": base, "ts_recv": at} for symbol, base in rows]
     _rows(lake, "snapshots", day, made)
+
+
+# --- minutes and their events ----------------------------------------------------------------------------------------
+
+
+def clock(day: str, text: str) -> int:
+    """UTC microseconds of a time of the day in Seoul, ``HH:MM:SS``."""
+    hours, minutes, seconds = map(int, text.split(":"))
+    return instant_us(date.fromisoformat(day), hours * 3600 + minutes * 60 + seconds)
+
+
+def minute_bars(lake: Lake, day: str, symbols: dict[str, dict[int, float]], **more: Any) -> None:
+    """Bars of one price by symbol and the minute after nine; ``more`` differs from a bar made of trades."""
+    made = []
+    for symbol, prices in sorted(symbols.items()):
+        for minute, price in sorted(prices.items()):
+            fixed = dict.fromkeys(("open", "high", "low", "close"), price) | {"volume": 10, "value": 10 * price}
+            ts = clock(day, "09:00:00") + minute * 60_000_000
+            made.append({"symbol": symbol, "scope": "KRX", "session_set": "regular", "ts": ts, **fixed,
+                         "source": "trades", "revision": 1, **more})  # fmt: skip
+    _rows(lake, "processed_ohlcv_1m", day, made)
+
+
+def _told(day: str, *rows: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    at = {"wal_id": "log", "record_no": 0, "scope": "KRX", "symbol": "A"}
+    return {day: [{**at, "lsn": lsn, **row} for lsn, row in enumerate(rows)]}
+
+
+def trades(lake: Lake, day: str, *rows: tuple[Any, ...]) -> None:
+    """Adds trades: (HH:MM:SS, price, cum_volume, what differs from a streamed trade of A in session)."""
+    made = []
+    for when, price, cum, *more in rows:
+        at = clock(day, when)
+        made.append({"ts_event": at, "ts_recv": at + 300_000, "price": price, "size": 1, "cum_volume": cum,
+                     "mkop_code": "20", "hour_code": "0", "source": "ws", **(more[0] if more else {})})  # fmt: skip
+    _commit(lake, "trades", _told(day, *made))
+
+
+def books(lake: Lake, day: str, *rows: tuple[Any, ...]) -> None:
+    """Adds books: (HH:MM:SS, best ask, best bid, what differs from a book of A in session)."""
+    made = []
+    for when, ask, bid, *more in rows:
+        at = clock(day, when)
+        prices = {"ask_prices": [ask] + [0.0] * 9, "bid_prices": [bid] + [0.0] * 9}
+        made.append({"ts_event": at, "ts_recv": at + 300_000, **prices, "hour_code": "0", **(more[0] if more else {})})
+    _commit(lake, "quotes", _told(day, *made))
+
+
+def matches(lake: Lake, day: str, *rows: tuple[str, str]) -> None:
+    """Adds expected matches: (HH:MM:SS, symbol)."""
+    made = [{"ts_event": clock(day, when), "symbol": symbol, "hour_code": "C"} for when, symbol in rows]
+    _commit(lake, "expected", _told(day, *made))
+
+
+def messages(lake: Lake, day: str, *rows: tuple[str, dict[str, Any]]) -> None:
+    """Adds messages about the market's operation: (HH:MM:SS it came, what differs from an ordinary one about A)."""
+    calm = {"halted": False, "vi_code": "N", "mkop_code": None}
+    _commit(lake, "market_events", _told(day, *({"ts_recv": clock(day, when), **calm, **more} for when, more in rows)))
