@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from hosu.features.label_parts import MINUTE_US, Beside, Interruption, Trades
+from hosu.features.label_parts import Beside, Interruption, Trades
+from hosu.market.bars import MINUTE_US
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
