@@ -1,5 +1,6 @@
 """Features of the order book in a lake: which events they are made of, in which order, and when they are made again."""
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,16 @@ def test_auctions_and_what_lies_beside_the_session_are_left_out(lake, feed):
         ("005930", "KRX", CLOSING - 1, 100.0),
         ("005930", "NXT", 30, 100.0),
     ]
+
+
+def test_on_a_day_that_opens_late_the_hour_before_is_left_out(lake, feed):
+    exam = "2025-11-13"
+    days = (date.fromisoformat(exam) - date.fromisoformat(DAY)).days * 86_400
+    feed.quote(days + 3_599, 99, 101, date=exam)
+    feed.quote(days + 3_600, 99, 101, date=exam)
+    feed.flush()
+    build(lake, [BOOK_V1])
+    assert [row["ts"].timestamp() - NINE - days for row in stored(lake)] == [3_600]
 
 
 def test_a_trade_that_was_asked_for_later_or_was_a_block_has_no_part_in_it(lake, feed):
