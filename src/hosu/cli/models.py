@@ -174,6 +174,22 @@ def rollback(model: ModelArgument, reason: ReasonOption = "by hand", lake: LakeO
 
 
 @app.command()
+def drift(
+    model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="Default: every model.")] = None,
+    sessions: Annotated[int, typer.Option("--sessions", min=5, help="So many of the newest for inputs.")] = 20,
+    lake: LakeOption = None,
+    format_: FormatOption = Format.table,
+) -> None:
+    """Which features, and whether the errors, of champion and challenger have moved away from training, since when."""
+    from hosu.models.live_drift import as_rows, drift_of
+    from hosu.models.registry import MODELS
+
+    opened, registry = _registry(lake)
+    found = drift_of(opened, registry, MODELS if model is None else [model], sessions=sessions, config=sql_config())
+    emit_rows(as_rows(found), format_)
+
+
+@app.command()
 def mirror(lake: LakeOption = None, format_: FormatOption = Format.table) -> None:
     """Brings the MLflow server of HOSU_MLFLOW_URI up to date with the registry; again adds nothing.
 

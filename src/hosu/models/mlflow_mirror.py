@@ -127,12 +127,14 @@ def mirror(
         NotInstalledError: the extra ``mlflow`` is missing.
         LakeError: the registry cannot be read.
     """
-    with _environment(server), extra("mlflow"), _told(server):
-        from mlflow import MlflowClient
-
-        client = MlflowClient(tracking_uri=server.address, registry_uri=server.address)
-        found = [_Side(client, server, registry, lake, model, registry.history(model), progress) for model in MODELS]
-        return [side.bring_up_to_date() for side in found if side.history]
+    with _environment(server):
+        with extra("mlflow"):
+            from mlflow import MlflowClient
+        with _told(server):
+            client = MlflowClient(tracking_uri=server.address, registry_uri=server.address)
+            told = {model: registry.history(model) for model in MODELS}
+            sides = [_Side(client, server, registry, lake, model, told[model], progress) for model in MODELS]
+            return [side.bring_up_to_date() for side in sides if side.history]
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,7 @@ def test_the_commands_are_these():
         "ledger repair",
         "ledger rules",
         "ledger show",
+        "models drift",
         "models evaluate",
         "models list",
         "models mirror",

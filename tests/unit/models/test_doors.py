@@ -11,10 +11,11 @@ from hosu.models import bootstrap, onnx
 from hosu.models.estimators import Configuration, Kind
 
 ROOMS = (
+    "drift history learned_from live_drift mlflow_mirror run_facts",
     "baselines bootstrap bundle checks estimators gate linear money nulls onnx",
     "predictor registry report splits training trees trials walk worlds",
 )
-HEAVY = "{'lightgbm', 'sklearn', 'arch', 'onnx', 'onnxruntime'}"
+HEAVY = "{'lightgbm', 'sklearn', 'arch', 'onnx', 'onnxruntime', 'river', 'mlflow'}"
 
 
 def test_reading_the_modules_loads_no_heavy_library():

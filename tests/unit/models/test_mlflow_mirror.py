@@ -3,13 +3,14 @@
 import base64
 import json
 import os
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from hosu.clock import SimulatedClock
-from hosu.errors import InputError, MirrorError
+from hosu.errors import InputError, MirrorError, NotInstalledError
 from hosu.lake.lake import Lake
 from hosu.models.mlflow_mirror import Server, mirror
 from hosu.models.registry import Registry
@@ -128,6 +129,12 @@ def test_a_server_that_hangs_up_and_one_that_is_not_there_cannot_be_reached(answ
     with pytest.raises(MirrorError, match="it cannot be reached"):
         mirror(registry, "lake", at(answers))
     with pytest.raises(MirrorError, match="it cannot be reached"):
+        mirror(registry, "lake", Server.of("http://127.0.0.1:1"))
+
+
+def test_without_the_client_it_says_how_to_get_it(registry, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    with pytest.raises(NotInstalledError, match=r"pip install 'hosu\[mlflow\]'"):
         mirror(registry, "lake", Server.of("http://127.0.0.1:1"))
 
 
