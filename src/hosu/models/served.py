@@ -86,11 +86,6 @@ class Served:
         )
         return cls(facts, None, None)
 
-    @property
-    def is_prior(self) -> bool:
-        """Whether it is version 0, which looks at no feature."""
-        return self._direction is None
-
     def direction(self, features: Floats) -> Floats:
         """(n, 3) of the bare direction model; the features are complete."""
         return np.tile(self._prior, (len(features), 1)) if self._direction is None else self._direction.run(features)

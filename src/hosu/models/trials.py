@@ -10,16 +10,8 @@ before has been seen by nobody.
 
 from __future__ import annotations
 
-import json
-import os
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Protocol
-
-from hosu.errors import InputError
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from dataclasses import dataclass, field
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,74 +63,3 @@ class TrialsInMemory:
     def history(self, market: str, horizon: str) -> tuple[Trial, ...]:
         """As ``Trials.history``."""
         return tuple(trial for trial in self._kept.values() if (trial.market, trial.horizon) == (market, horizon))
-
-
-class TrialsFile:
-    """One JSON object a line. Nothing is ever rewritten.
-
-    A line that cannot be read (a write was cut off, somebody edited it) counts as one trial of whatever market and
-    horizon is asked for: damage can make the gate stricter, never easier.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def record(self, trial: Trial) -> None:
-        """Appends the trial and syncs it to disk, unless it is there.
-
-        Raises:
-            InputError: the file cannot be read or written.
-        """
-        if any(trial.key == kept.key for kept in self.history(trial.market, trial.horizon)):
-            return
-        line = json.dumps(asdict(trial), sort_keys=True, allow_nan=False).encode()
-        try:
-            self._append(line)
-        except OSError as error:
-            raise InputError(str(self.path), str(error), "free or repair the disk and train again") from error
-
-    def _append(self, line: bytes) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            size = os.fstat(descriptor).st_size
-            # What a cut-off write left gets a line of its own.
-            torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-            os.write(descriptor, (b"\n" if torn else b"") + line + b"\n")
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # the file's name too, the first time
-        finally:
-            os.close(folder)
-
-    def history(self, market: str, horizon: str) -> tuple[Trial, ...]:
-        """As ``Trials.history``; empty where there is no file.
-
-        Raises:
-            InputError: the file cannot be read.
-        """
-        try:
-            content = self.path.read_bytes()
-        except FileNotFoundError:
-            return ()
-        except OSError as error:
-            raise InputError(str(self.path), str(error), "give a file that can be read") from error
-        kept: dict[tuple[str, str, str, str], Trial] = {}
-        for number, line in enumerate(content.splitlines()):
-            trial = _parsed(line) or Trial(market, horizon, "unreadable", f"line {number + 1}")
-            if (trial.market, trial.horizon) == (market, horizon):
-                kept.setdefault(trial.key, trial)
-        return tuple(kept.values())
-
-
-def _parsed(line: bytes) -> Trial | None:
-    with suppress(ValueError, TypeError, KeyError):
-        told = json.loads(line)
-        texts = [told[name] for name in ("market", "horizon", "configuration", "dataset")]
-        if all(isinstance(text, str) for text in texts):
-            sharpe = told["sharpe"]
-            return Trial(texts[0], texts[1], texts[2], texts[3], None if sharpe is None else float(sharpe))
-    return None

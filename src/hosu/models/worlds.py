@@ -167,12 +167,6 @@ def flip_labels(rows: LabelledRows, seed: int, horizon: int = 1) -> LabelledRows
     )
 
 
-def some_symbols(rows: LabelledRows, share: float, seed: int) -> LabelledRows:
-    """The rows of a random share of the symbols, as a quarter of the market."""
-    kept = np.random.default_rng(seed).random(len(rows.symbols)) < share
-    return rows.where(kept[rows.symbol])
-
-
 # --- prices walked anew -------------------------------------------------------------------------------------------
 
 

@@ -1,16 +1,22 @@
-"""The log of trials: what counts once, what counts again, and that damage makes it stricter."""
+"""The log of trials, in memory and in a lake: what counts once, and what counts again."""
 
 import pytest
 
-from hosu.errors import InputError
-from hosu.models.trials import Trial, TrialsFile, TrialsInMemory
+from hosu.clock import SimulatedClock
+from hosu.lake.lake import Lake
+from hosu.models.lake_trials import LakeTrials
+from hosu.models.trials import Trial, TrialsInMemory
 
 ONE = Trial("KRX", "1d", "aa", "data-1", 0.1)
 
 
-@pytest.fixture(params=["memory", "file"])
+@pytest.fixture(params=["memory", "lake"])
 def trials(request, tmp_path):
-    return TrialsInMemory() if request.param == "memory" else TrialsFile(tmp_path / "kept" / "trials.jsonl")
+    return TrialsInMemory() if request.param == "memory" else of_lake(tmp_path)
+
+
+def of_lake(folder):
+    return LakeTrials(Lake.open(str(folder / "lake")), SimulatedClock())
 
 
 def test_the_same_configuration_on_the_same_data_is_one_trial(trials):
@@ -35,33 +41,20 @@ def test_another_horizon_or_market_is_counted_apart(trials):
 
 
 def test_what_one_process_wrote_the_next_one_reads(tmp_path):
-    TrialsFile(tmp_path / "t").record(ONE)
-    assert TrialsFile(tmp_path / "t").history("KRX", "1d") == (ONE,)
+    of_lake(tmp_path).record(ONE)
+    assert of_lake(tmp_path).history("KRX", "1d") == (ONE,)
 
 
-def test_a_line_cut_off_counts_as_a_trial_and_the_next_one_stays_whole(tmp_path):
-    log = TrialsFile(tmp_path / "t")
-    log.record(ONE)
-    content = log.path.read_bytes()
-    log.path.write_bytes(content + content[:30])
-    after = Trial("KRX", "1d", "bb", "data-1", 0.2)
-    log.record(after)
-    history = log.history("KRX", "1d")
-    assert len(history) == 3
-    assert (history[0], history[2]) == (ONE, after)
-    assert (history[1].configuration, history[1].sharpe) == ("unreadable", None)
+def test_two_who_try_at_once_are_both_counted(tmp_path, monkeypatch):
+    first, second, begun = of_lake(tmp_path), of_lake(tmp_path), []
+    other, plain = Trial("KRX", "1d", "bb", "data-1", 0.2), first._lake.table
 
+    def meanwhile(name):
+        table = plain(name)
+        if not begun:  # the first has looked at the table, and has not written yet
+            begun.append(second.record(other))
+        return table
 
-@pytest.mark.parametrize("line", [b"[1]", b"{}", b'"x"', b"\xff\xfe", b'{"market": 1}', b"null", b""])
-def test_any_other_damage_counts_too(tmp_path, line):
-    log = TrialsFile(tmp_path / "t")
-    log.record(ONE)
-    with log.path.open("ab") as file:
-        file.write(line + b"\n")
-    assert len(log.history("KRX", "1d")) == 2
-    assert len(log.history("KRX", "5d")) == 1
-
-
-def test_a_folder_where_the_file_should_be_is_told(tmp_path):
-    with pytest.raises(InputError, match="can be read"):
-        TrialsFile(tmp_path).history("KRX", "1d")
+    monkeypatch.setattr(first._lake, "table", meanwhile)
+    first.record(ONE)
+    assert second.history("KRX", "1d") == (other, ONE)

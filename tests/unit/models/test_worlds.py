@@ -151,11 +151,3 @@ def test_turning_labels_keeps_their_size_and_features(make_rows, seed):
     assert after.features is rows.features
     signs = np.sign(after.ret_ex * rows.ret_ex).reshape(30, 3)[:29]
     assert (signs == signs[:, :1]).all()
-
-
-def test_a_share_of_the_symbols_keeps_all_of_their_rows(make_rows):
-    rows = make_rows(symbols=40, sessions=30)
-    some = worlds.some_symbols(rows, 0.25, seed=1)
-    counts = np.bincount(some.symbol, minlength=40)
-    assert set(counts) == {0, 30}
-    assert 4 <= (counts > 0).sum() <= 16
