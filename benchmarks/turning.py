@@ -48,7 +48,10 @@ JOURNALED = """
     SELECT DISTINCT symbol, epoch_us(ts) AS ts, feature_hash AS told FROM predictions
     WHERE date = '{date}' AND feature_hash IS NOT NULL
 """
-BATCH = "SELECT symbol, epoch_us(ts) AS ts, features FROM ml_features_1m WHERE date = '{date}' AND features IS NOT NULL"
+BATCH = """
+    SELECT symbol, epoch_us(ts) AS ts, features FROM ml_features_1m
+    WHERE date = '{date}' AND features IS NOT NULL AND feature_set = '{set}'
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +104,8 @@ def _write(parts: list[Any], file: Path) -> None:
 
 
 class Run:
-    def __init__(self, place: Path, speed: str) -> None:
-        self.place, self.lake, self.speed = place, place / "lake", speed
+    def __init__(self, place: Path, rate: float) -> None:
+        self.place, self.lake, self.rate = place, place / "lake", rate
 
     def prepare(self, market: Market) -> str:
         """History, features and a challenger; what the gate said."""
@@ -118,7 +121,7 @@ class Run:
         """One session through the wire, with an update while it runs."""
         began_s = time.monotonic()
         report = self.place / f"sent-{day}.json"
-        words = f"simulator --bars {market.live} --date {day} --speed {self.speed} --slots {SYMBOLS} --expect {SYMBOLS}"
+        words = f"simulator --bars {market.live} --date {day} --rate {self.rate} --slots {SYMBOLS} --expect {SYMBOLS}"
         simulator = self.start(f"{words} --token-interval 0 --report {report}", "simulator", day)
         collector = None
         try:
@@ -179,11 +182,12 @@ class Run:
         return sum(batch.get((row["symbol"], row["ts"])) != row["told"] for row in self.ask(JOURNALED, day))
 
     def ask(self, query: str, day: str) -> list[dict[str, Any]]:
+        from hosu.features.definitions import SCALE_FREE_V1
         from hosu.lake.lake import Lake
         from hosu.lake.sql import Session
 
         with Session(Lake.open(str(self.lake), create=False)) as session:
-            found: list[dict[str, Any]] = session.query(query.format(date=day, model=MODEL)).to_pylist()
+            found: list[dict[str, Any]] = session.query(query.format(date=day, model=MODEL, set=SCALE_FREE_V1.version)).to_pylist()
             return found
 
     def hosu(self, words: str, *, errors: bool = False) -> str:
@@ -285,13 +289,13 @@ def main() -> int:
     options = argparse.ArgumentParser(prog="python -m benchmarks.turning", description=(__doc__ or "").split("\n")[0])
     options.add_argument("--place", type=Path, help="folder of lake and progress, kept; default: a new one")
     options.add_argument("--sessions", type=int, default=8, help="on the stream; half of them with the signal turned")
-    options.add_argument("--speed", default="600", help="market seconds in a real one")
+    options.add_argument("--rate", type=float, default=6_000, help="records a second")
     options.add_argument("--report", type=Path, help="where the result goes; default: only printed")
     wish = options.parse_args()
     place = wish.place or Path(tempfile.mkdtemp(prefix="hosu-turning-"))
     place.mkdir(parents=True, exist_ok=True)
     print(f"lake and progress: {place}", flush=True)
-    market, run = Market(place, wish.sessions), Run(place, wish.speed)
+    market, run = Market(place, wish.sessions), Run(place, wish.rate)
     verdict = run.prepare(market)
     print(f"{MODEL}: {verdict}", flush=True)
     days = days_of(run, market)
