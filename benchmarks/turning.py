@@ -187,7 +187,8 @@ class Run:
         from hosu.lake.sql import Session
 
         with Session(Lake.open(str(self.lake), create=False)) as session:
-            found: list[dict[str, Any]] = session.query(query.format(date=day, model=MODEL, set=SCALE_FREE_V1.version)).to_pylist()
+            words = query.format(date=day, model=MODEL, set=SCALE_FREE_V1.version)
+            found: list[dict[str, Any]] = session.query(words).to_pylist()
             return found
 
     def hosu(self, words: str, *, errors: bool = False) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from hosu.cli.output import note
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hosu.lake.lake import Lake
     from hosu.models.mlflow_mirror import Mirrored
     from hosu.models.registry import Registry
@@ -34,17 +37,38 @@ def mirrored(lake: Lake, registry: Registry) -> list[Mirrored]:
     Raises:
         SettingsError: it is not set.
         LockedError: another process on this machine mirrors the same lake now.
-        InputError, MirrorError, NotInstalledError, LakeError: as ``mlflow_mirror.mirror``.
+        InputError: HOSU_CACHE cannot be written; or as ``mlflow_mirror.mirror``.
+        MirrorError, NotInstalledError, LakeError: as that.
     """
-    from hosu.locks import FileLock
     from hosu.models.mlflow_mirror import Server, mirror
-    from hosu.settings import CollectSettings, MlflowSettings, load, require
+    from hosu.settings import MlflowSettings, load, require
 
     settings = load(MlflowSettings)
     server = Server.of(require(settings.uri, "HOSU_MLFLOW_URI"), settings.name)
-    key = sha256(lake.identity.encode()).hexdigest()[:12]
-    with FileLock(load(CollectSettings).cache / f"mlflow-{key}.lock", "the mirror of this lake"):
+    with _alone(lake):
         return mirror(registry, lake.identity, server, progress=lambda each: note(f"mirroring {each}"))
+
+
+@contextmanager
+def _alone(lake: Lake) -> Iterator[None]:
+    from hosu.errors import InputError, LockedError
+    from hosu.locks import FileLock
+    from hosu.settings import CollectSettings, load
+
+    cache = load(CollectSettings).cache
+    lock = FileLock(cache / f"mlflow-{sha256(lake.identity.encode()).hexdigest()[:12]}.lock", "the mirror of this lake")
+    try:
+        lock.acquire()
+    except LockedError as error:
+        raise LockedError(error.what, error.holder, "run `hosu models mirror` when that has ended") from None
+    except OSError as error:
+        raise InputError(
+            f"HOSU_CACHE {cache}", f"takes no lock ({error})", "name a folder that can be written"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def say(done: list[Mirrored]) -> None:

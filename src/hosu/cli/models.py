@@ -2,101 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hosu.cli.mirroring import mirror_if_set, mirrored, say
-from hosu.cli.options import FormatOption, LakeOption, day_of, open_lake, sql_config
-from hosu.cli.output import Format, emit_json, emit_rows, note, progress
+from hosu.cli.models_train import ModelArgument, evaluate, train
+from hosu.cli.options import FormatOption, LakeOption, open_lake, sql_config
+from hosu.cli.output import Format, emit_json, emit_rows, note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from hosu.lake.lake import Lake
-    from hosu.models.keeping import Kept
     from hosu.models.registry import Registry
-    from hosu.models.training import Evaluated, Request
 
 app = typer.Typer(help="Models: trained, judged, kept, chosen.", no_args_is_help=True, rich_markup_mode=None)
+app.command()(train)
+app.command()(evaluate)
 
-ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="day-1, day-5, minute-10 or minute-30.")]
-KindOption = Annotated[str, typer.Option("--kind", metavar="gbdt|rf|forest|linear", help="What is learned.")]
-ParamOption = Annotated[list[str] | None, typer.Option("--param", metavar="NAME=NUMBER", help="May be repeated.")]
-SeedOption = Annotated[
-    int, typer.Option("--seed", min=0, help="Of what is drawn while learning; another is a new trial.")
-]
-SetOption = Annotated[str, typer.Option("--set", help="The feature set.")]
-FromOption = Annotated[str | None, typer.Option("--from", metavar="YYYY-MM-DD", help="The first day of rows.")]
-ToOption = Annotated[str | None, typer.Option("--to", metavar="YYYY-MM-DD", help="The last day.")]
-DaysOption = Annotated[
-    str, typer.Option("--days", metavar="certified|assumed|all", help="Which days may be learned from.")
-]
-ViewOption = Annotated[
-    str, typer.Option("--view", metavar="repaired|as_served", help="Bars as they are now, or days as they were served.")
-]
-SymbolsOption = Annotated[str | None, typer.Option("--symbols", metavar="A,B", help="Default: the day's universe.")]
-ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Of the libraries.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept in the history.")]
-
-
-@app.command()
-def train(
-    model: ModelArgument,
-    kind: KindOption = "gbdt",
-    set_: SetOption = "scale_free_v1",
-    param: ParamOption = None,
-    seed: SeedOption = 0,
-    from_: FromOption = None,
-    to: ToOption = None,
-    days: DaysOption = "certified",
-    view: ViewOption = "repaired",
-    symbols: SymbolsOption = None,
-    threads: ThreadsOption = 2,
-    auto: Annotated[
-        bool, typer.Option("--auto", help="For a schedule: it challenges whoever serves, and the journal decides.")
-    ] = False,
-    lake: LakeOption = None,
-    format_: FormatOption = Format.table,
-) -> None:
-    """Walks the model through history, judges it, and keeps it as a version.
-
-    One whose verdict is `edge` serves where the prior did; where a champion serves, it runs beside that one.
-    """
-    from hosu.clock import SystemClock
-    from hosu.models.keeping import keep
-    from hosu.models.registry import Registry
-
-    opened = open_lake(lake)
-    request = _request(model, kind, set_, param, seed, from_=from_, to=to, days=days, view=view, symbols=symbols)
-    evaluated = _evaluated(opened, request, threads)
-    registry = Registry(opened, SystemClock())
-    with _telling() as tell:
-        kept = keep(opened, registry, evaluated, threads=threads, auto=auto, progress=tell)
-    _say(evaluated, format_, kept)
-    mirror_if_set(opened, registry)
-
-
-@app.command()
-def evaluate(
-    model: ModelArgument,
-    kind: KindOption = "gbdt",
-    set_: SetOption = "scale_free_v1",
-    param: ParamOption = None,
-    seed: SeedOption = 0,
-    from_: FromOption = None,
-    to: ToOption = None,
-    days: DaysOption = "certified",
-    view: ViewOption = "repaired",
-    symbols: SymbolsOption = None,
-    threads: ThreadsOption = 2,
-    lake: LakeOption = None,
-    format_: FormatOption = Format.table,
-) -> None:
-    """Walks and judges like `train`, and keeps nothing but the trial."""
-    request = _request(model, kind, set_, param, seed, from_=from_, to=to, days=days, view=view, symbols=symbols)
-    _say(_evaluated(open_lake(lake), request, threads), format_)
 
 
 @app.command("list")
@@ -209,89 +132,3 @@ def _registry(lake: str | None) -> tuple[Lake, Registry]:
 
     opened = open_lake(lake)
     return opened, Registry(opened, SystemClock())
-
-
-def _request(
-    model: str, kind: str, set_: str, param: list[str] | None, seed: int, *, symbols: str | None, **span: Any
-) -> Request:
-    from hosu.features.definitions import feature_set
-    from hosu.models.estimators import Configuration
-    from hosu.models.registry import HORIZONS
-    from hosu.models.training import Request
-
-    features = feature_set(set_, HORIZONS[model][0] if model in HORIZONS else None)
-    configuration = Configuration(_kind(kind), _params(param), seed, features.version)
-    chosen = None if symbols is None else tuple(sorted({each.strip() for each in symbols.split(",") if each.strip()}))
-    return Request(
-        model,
-        configuration,
-        features,
-        start=None if span["from_"] is None else day_of(span["from_"]).isoformat(),
-        end=None if span["to"] is None else day_of(span["to"]).isoformat(),
-        days=span["days"],
-        view=span["view"],
-        symbols=chosen,
-    )
-
-
-def _kind(text: str) -> Any:
-    from hosu.errors import InputError
-    from hosu.models.estimators import Kind
-
-    if text not in {each.value for each in Kind}:
-        raise InputError(f"--kind {text}", "is unknown", f"choose one of {', '.join(each.value for each in Kind)}")
-    return Kind(text)
-
-
-def _params(texts: list[str] | None) -> dict[str, float]:
-    from math import inf, nan
-
-    from hosu.errors import InputError
-
-    found = {}
-    for text in texts or ():
-        name, _, value = text.partition("=")
-        try:
-            number = float(value)
-        except ValueError:
-            number = nan
-        if not 0 < number < inf:
-            raise InputError(f"--param {text}", "is not NAME=NUMBER above 0", "write it as rounds=50")
-        found[name] = int(number) if number.is_integer() else number
-    return found
-
-
-def _evaluated(lake: Any, request: Request, threads: int) -> Evaluated:
-    from hosu.clock import SystemClock
-    from hosu.models.lake_trials import LakeTrials
-    from hosu.models.training import evaluate as run
-
-    with _telling() as tell:
-        return run(lake, request, LakeTrials(lake, SystemClock()), threads=threads, config=sql_config(), progress=tell)
-
-
-@contextmanager
-def _telling() -> Iterator[Callable[[str, int, int], None]]:
-    with progress() as shown:
-        task = shown.add_task("dataset", total=None)
-        yield lambda what, number, count: shown.update(task, description=what, completed=number, total=count)
-
-
-def _say(evaluated: Evaluated, format_: Format, kept: Kept | None = None) -> None:
-    from dataclasses import asdict
-
-    from hosu.models.keeping import about_of
-    from hosu.models.report import figures
-
-    judgement = evaluated.judgement
-    note(judgement.sentence)
-    if kept is not None:
-        seat = "serves now" if kept.promoted else "runs beside the champion" if kept.challenges else "does not serve"
-        note(f"{evaluated.request.model}: kept as version {kept.version}, {seat}")
-    if format_ is Format.json:
-        told = {"version": None, "promoted": False, "challenges": False} if kept is None else asdict(kept)
-        emit_json({**figures(judgement, evaluated.walked, about_of(evaluated)), **told})
-        return
-    emit_rows(
-        [{"check": each.name, "passed": each.passed, "says": each.sentence} for each in judgement.checks], format_
-    )
