@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hosu.cli.options import FormatOption, LakeOption, open_lake, sql_config
-from hosu.cli.output import Format, counting, emit_rows
+from hosu.cli.options import FormatOption, LakeOption, day_of, open_lake, sql_config
+from hosu.cli.output import Format, counting, emit_rows, note
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +60,31 @@ def _built(
     if interval == SECOND:
         return book_build.build(lake, sets, everything=everything, config=sql_config(), progress=tell)
     return bar_build.build(lake, interval, sets, everything=everything, config=sql_config(), progress=tell)
+
+
+@app.command()
+def scale(
+    until: Annotated[str, typer.Option("--until", metavar="YYYY-MM-DD", help="The last date it may look at.")],
+    interval: IntervalOption = "day",
+    set_: Annotated[str, typer.Option("--set", help="The feature set.")] = "scale_free_v1",
+    from_: Annotated[str | None, typer.Option("--from", metavar="YYYY-MM-DD", help="The first date.")] = None,
+    lake: LakeOption = None,
+    format_: FormatOption = Format.table,
+) -> None:
+    """Fits a scaler on the features up to a date and keeps it; `features build` then scales the dates behind it."""
+    from hosu.features.definitions import feature_set
+    from hosu.features.scalers import fit_scaler
+
+    last, first = day_of(until).isoformat(), None if from_ is None else day_of(from_).isoformat()
+    opened, chosen = open_lake(lake), feature_set(set_)
+    with counting("features") as tell:
+        made = fit_scaler(opened, interval, chosen, last, first, progress=tell)
+    rows = [
+        {"feature": name, "mean": mean, "deviation": deviation}
+        for name, mean, deviation in zip(chosen.features, made.means, made.deviations, strict=True)
+    ]
+    note(f"{made.name}: {made.rows:,} rows from {made.first} to {made.last}")
+    emit_rows(rows, format_)
 
 
 @app.command()

@@ -18,9 +18,11 @@ from hosu.errors import InputError
 from hosu.features import kernel
 from hosu.features.bars_of_lake import panel, tables_of
 from hosu.features.batch import States, indicators
+from hosu.features.dated_rules import day_of
 from hosu.features.grid import fill
 from hosu.features.panel import keys, select
 from hosu.features.rows import Rows
+from hosu.features.scalers import load_scalers
 from hosu.features.states import load_states, save_states
 from hosu.lake.derived import replace_dates
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from hosu.clock import Clock
     from hosu.features.definitions import FeatureSet
     from hosu.features.panel import BarPanel
+    from hosu.features.scalers import Scaler
     from hosu.lake.lake import Lake
     from hosu.lake.sql import SqlConfig
 
@@ -114,6 +117,7 @@ class _Job:
         self._lake, self._interval, self._sets, self._clock = lake, interval, sets, clock
         self._config, self._progress = config, progress
         self._indicators, self._features = TABLES_OF[interval]
+        self._scalers = load_scalers(lake, interval, config)
 
     def run(self, *, everything: bool) -> FeaturesBuilt:
         wanted = self._fingerprints()
@@ -158,7 +162,7 @@ class _Job:
     # --- what has changed -----------------------------------------------------------------------------------------
 
     def _fingerprints(self) -> dict[str, int]:
-        """Of each date with bars, a number that changes with them, with the formulas and with the sets."""
+        """Of each date with bars, a number that changes with them, with the formulas, the sets and what scales them."""
         made_of: dict[str, list[tuple[str, int, int]]] = {}
         for name in tables_of(self._interval)[:2]:
             table = self._lake.find(name)
@@ -167,7 +171,9 @@ class _Job:
                 made_of.setdefault(file.date, []).append((name, revision, file.rows))
         made_by = [kernel.VERSION, sorted(each.version for each in self._sets)]
         return {
-            date: zlib.crc32(json.dumps([sorted(parts), made_by]).encode()) for date, parts in sorted(made_of.items())
+            # A date that nothing scales has the number that it had before there were scalers.
+            date: zlib.crc32(json.dumps([sorted(parts), made_by, *self._scalers.names(date, self._sets)]).encode())
+            for date, parts in sorted(made_of.items())
         }
 
     def _stale(self, wanted: dict[str, int]) -> list[str]:
@@ -197,7 +203,10 @@ class _Job:
                 counts[name] += table.num_rows
                 yield date, table
 
-        features = made(self._features, lambda date: rows.features(self._features, date, self._sets, revision))
+        features = made(
+            self._features,
+            lambda date: rows.features(self._features, date, self._sets, revision, self._scaling(date)),
+        )
         replace_dates(self._lake, self._features, features, clock=self._clock)
         indicators_ = made(self._indicators, lambda date: rows.indicators(self._indicators, date, revision))
         covers = {_mark(date): (revision << 32) | wanted[date] for date in dates}
@@ -208,6 +217,9 @@ class _Job:
             bars=done.bars + counts[self._indicators],
             rows=done.rows + sum(counts.values()),
         )
+
+    def _scaling(self, date: int) -> list[Scaler | None]:
+        return [self._scalers.at(day_of(date).isoformat(), each.version) for each in self._sets]
 
     def _revisions(self, dates: Sequence[str]) -> Iterator[int]:
         table = self._lake.find(self._indicators)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from hosu.features.definitions import FeatureSet
     from hosu.features.panel import BarPanel, Floats, Ints
+    from hosu.features.scalers import Scaler
 
 _SOURCES: Final = {
     Origin.CERTIFIED: BarSource.CERTIFIED.value,
@@ -72,38 +73,42 @@ class Rows:
         }
         return _table(name, columns)
 
-    def features(self, name: str, date: int, sets: Sequence[FeatureSet], revision: int) -> pa.Table:
-        """Rows of ``ml_features`` or its ``_1m`` form: of each bar one for each set."""
+    def features(
+        self, name: str, date: int, sets: Sequence[FeatureSet], revision: int, scalers: Sequence[Scaler | None] = ()
+    ) -> pa.Table:
+        """Rows of ``ml_features`` or its ``_1m`` form: of each bar one for each set, scaled by the set's scaler (None,
+        and none at all: not scaled)."""
         at = np.repeat(self.of(date), len(sets))
         which = np.tile(np.arange(len(sets)), len(at) // max(1, len(sets)))
+        by = list(scalers) or [None] * len(sets)
+        values = self._values(at, which, sets)
+        scaled = np.full_like(values, np.nan)
+        for place, scaler in enumerate(by):
+            if scaler is not None:
+                scaled[which == place] = scaler.scaled(values[which == place])
         columns = {
             **self._key(at),
             "feature_set": pa.DictionaryArray.from_arrays(
                 pa.array(which.astype(np.int32)), pa.array([each.version for each in sets], pa.string())
             ).cast(pa.string()),
-            "features": self._vectors(at, which, sets),
-            "scaled_features": pa.nulls(len(at), pa.list_(pa.float64())),
-            "scaler": pa.nulls(len(at), pa.string()),
+            "features": _vectors(values),
+            "scaled_features": _vectors(scaled),
+            "scaler": pa.array([None if each is None else each.name for each in by], pa.string()).take(pa.array(which)),
             **{each: _nullable(self._outputs[at, INDICATORS.index(each)]) for each in _BESIDE},
             "source": self._source(at),
             "revision": pa.array(np.full(len(at), revision, np.int64)),
         }
         return _table(name, columns)
 
-    def _vectors(self, at: Ints, which: Ints, sets: Sequence[FeatureSet]) -> pa.Array:
-        """Rows of several sets, interleaved; null where one feature is."""
+    def _values(self, at: Ints, which: Ints, sets: Sequence[FeatureSet]) -> Floats:
+        """(n, k) features of rows of several sets, interleaved."""
         width = {len(each.features) for each in sets}
         assert len(width) == 1, "sets of one table are of one width"
         values = np.empty((len(at), width.pop()))
         for place, each in enumerate(sets):
             mine = which == place
             values[mine] = each.make(self._outputs[at[mine]], self._bars.close[at[mine]] / 100.0)
-        null = np.isnan(values).any(axis=1)
-        lengths = np.where(null, 0, values.shape[1])
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-        return pa.ListArray.from_arrays(
-            pa.array(offsets), pa.array(values[~null].reshape(-1)), mask=pa.array(null) if null.any() else None
-        )
+        return values
 
     def _key(self, at: Ints) -> dict[str, pa.Array]:
         count = len(at)
@@ -118,6 +123,14 @@ class Rows:
         names = pa.array([_SOURCES[each] for each in Origin], pa.string())
         idle = self._bars.volume[at] == 0
         return names.take(pa.array(self._origin[at].astype(np.int32), mask=idle))
+
+
+def _vectors(values: Floats) -> pa.Array:
+    """A list a row; null where one of its values is."""
+    null = np.isnan(values).any(axis=1)
+    offsets = np.concatenate([[0], np.cumsum(np.where(null, 0, values.shape[1]))]).astype(np.int32)
+    mask = pa.array(null) if null.any() else None
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values[~null].reshape(-1)), mask=mask)
 
 
 def _nullable(values: Floats) -> pa.Array:

@@ -111,7 +111,9 @@ def _external(name: str) -> TableSpec:
     )
 
 
-def _features(name: str, location: str, days: int, order: tuple[str, ...] = ("symbol", "scope", "ts")) -> TableSpec:
+def _features(
+    name: str, location: str, days: int | None, order: tuple[str, ...] = ("symbol", "scope", "ts")
+) -> TableSpec:
     return TableSpec(
         name=name,
         location=location,
@@ -192,6 +194,7 @@ _SPECS: Final = (
     _features("ml_features_1m", "ml/features_1m", 1825, ("symbol", "scope", "ts", "feature_set")),
     _features("ml_features_1s", "ml/features_1s", 365, ("symbol", "scope", "ts", "feature_set")),
     _features("features_served_1m", "ml/features_served_1m", 1825, ("symbol", "scope", "ts", "lsn")),
+    _features("scalers", "ml/scalers", None, ("feature_set", "interval", "version")),
     _journal("predictions", 1825, ("symbol", "scope", "ts", "model", "model_version")),
     _journal("outcomes", 1825, ("symbol", "scope", "ts", "model", "model_version")),
     _journal("model_events", None, ("model", "revision")),

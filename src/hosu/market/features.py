@@ -100,6 +100,20 @@ _STATES: Final = pa.schema(
         pa.field("revision", pa.int64()),  # the highest counts
     ]
 )
+_SCALERS: Final = pa.schema(
+    [
+        pa.field("date", pa.string()),  # the last one it was fitted on
+        pa.field("scaler", pa.string()),  # feature_set/interval/version
+        pa.field("feature_set", pa.string()),  # name/kernel version
+        pa.field("interval", pa.string()),  # day, minute
+        pa.field("version", pa.int64()),  # 1, 2, … of the set and interval
+        pa.field("first_date", pa.string()),
+        pa.field("rows", pa.int64()),
+        pa.field("means", pa.list_(pa.float64())),  # in the set's order
+        pa.field("deviations", pa.list_(pa.float64())),
+        pa.field("at", TIMESTAMP),
+    ]
+)
 
 FEATURE_SCHEMAS: Final[dict[str, pa.Schema]] = {
     "technical_indicators": _INDICATOR_ROWS,
@@ -109,5 +123,6 @@ FEATURE_SCHEMAS: Final[dict[str, pa.Schema]] = {
     "ml_features_1s": _BOOK_ROWS,
     "features_served_1m": _SERVED,
     "feature_state": _STATES,
+    "scalers": _SCALERS,
 }
 """By the names of the tables."""

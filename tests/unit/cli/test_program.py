@@ -65,6 +65,7 @@ def test_the_commands_are_these():
         "demo",
         "doctor",
         "features build",
+        "features scale",
         "features sets",
         "instruments list",
         "instruments sync",
