@@ -25,7 +25,8 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for seed, day in enumerate(DAYS, 30):  # on the first one symbol moves by a tenth
         market = ("--synthetic", "--date", day, "--symbols", SYMBOLS, "--records", 40_000, "--seed", seed)
         with simulator(folder, *market, "--speed", "max", "--expect", 12, "--token-interval", 0) as broker:
-            options = ("--symbols", SYMBOLS, "--lake", folder / "lake", "--no-features")
+            feeds = ("--feeds", "trades,quotes,expected,market_events")
+            options = ("--symbols", SYMBOLS, *feeds, "--lake", folder / "lake", "--no-features")
             running = Collector(folder, f"collector-{day}", broker, *options)
             try:
                 ended = running.finish()
