@@ -8,8 +8,9 @@ versions a day, kept for hours: of these the id has a hash of what was taken fro
 
 *Universe*: on days of which ``instruments`` has a list, the symbols of that list; on others every symbol with a bar,
 and the dataset says which days those are. *Days*: certified ones unless told otherwise; without a ledger nothing can
-be certified, so imports are refused until they are allowed by name. ``as_served`` leaves out each symbol's day to
-which a repair has added trades, since nobody was served those.
+be certified, so imports are refused until they are allowed by name. *As served*: of days it leaves out each symbol's
+day to which a repair has added trades, since nobody was served those; minutes have the features that were served when
+they closed, and those of which none were are left out.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from hosu.features.facts_of_lake import TABLES_OF, FactsOfLake
 from hosu.features.label_facts import beside, digest
 from hosu.features.labels import REVISION, labelled_rows
 from hosu.features.lake_versions import Pinned
+from hosu.features.served import TABLE as SERVED
+from hosu.features.served_features import is_served, served_features
 from hosu.lake.tables import EVENT_TABLES
 
 if TYPE_CHECKING:
@@ -114,8 +117,9 @@ def build(
         VersionGoneError: a version cannot be read any more.
         TableCorruptError, QueryError, LakeFullError: as ``bars_of_lake.panel``.
     """
-    served = definition.view == "as_served"
-    names = dict.fromkeys((*tables_of(definition.interval, repaired=served), *TABLES_OF[definition.interval]))
+    served, mended = is_served(definition), definition.view == "as_served" and not is_served(definition)
+    names = dict.fromkeys((*tables_of(definition.interval, repaired=mended), *TABLES_OF[definition.interval]))
+    names |= {SERVED: None} if served else {}
     now = [name for name in names if name in EVENT_TABLES]
     held = Pinned.now(lake, names) if versions is None else Pinned.at(lake, versions, now)
     loaded = panel(
@@ -126,7 +130,7 @@ def build(
         end=definition.end,
         scope=definition.scope,
         pinned=held,
-        repaired=served,
+        repaired=mended,
         config=config,
     )
     usable = _usable(loaded, definition)
@@ -139,9 +143,13 @@ def build(
         config=config,
     )
     known = beside(loaded, facts, since=definition.start, certified=usable)
+    if served:
+        features, there = served_features(held, loaded.bars, source, definition, config)
+    else:
+        features, there = source.compute(loaded.bars), np.ones(len(loaded.bars), np.bool_)
     rows = labelled_rows(
         loaded.bars,
-        source.compute(loaded.bars),
+        features,
         source.names,
         definition.horizon,
         interval=definition.interval,
@@ -149,7 +157,7 @@ def build(
         beside=known,
         latency_us=definition.latency_us,
     )
-    return _chosen(loaded, rows, usable, _facts(loaded, known, source, definition), definition)
+    return _chosen(loaded, rows, usable, there, _facts(loaded, known, source, definition), definition)
 
 
 def _facts(loaded: LakePanel, known: Beside, source: FeatureSource, definition: Definition) -> dict[str, Any]:
@@ -180,7 +188,7 @@ def _usable(loaded: LakePanel, definition: Definition) -> Flags:
             "allow them with --days all, or leave them out with --from",
         )
     usable = np.isin(loaded.state, ALLOWED[definition.days])
-    return usable & ~loaded.repaired if definition.view == "as_served" else usable
+    return usable & ~loaded.repaired
 
 
 def _span(bars: BarPanel, definition: Definition) -> Flags:
@@ -189,15 +197,22 @@ def _span(bars: BarPanel, definition: Definition) -> Flags:
     return within
 
 
-def _chosen(
-    loaded: LakePanel, rows: LabelledRows, usable: Flags, facts: dict[str, Any], definition: Definition
+def _chosen(  # noqa: PLR0917 - what there is, and what may be taken of it
+    loaded: LakePanel,
+    rows: LabelledRows,
+    usable: Flags,
+    there: Flags,
+    facts: dict[str, Any],
+    definition: Definition,
 ) -> Dataset:
     bars = loaded.bars
     order = np.lexsort((bars.symbol, bars.ts))  # t rises with ts, so this is the rows' order
-    span, usable = _span(bars, definition)[order], usable[order]
+    span, usable, there = _span(bars, definition)[order], usable[order], there[order]
     listed, universe = _universe(loaded, rows)
-    kept = span & usable & listed
+    allowed = span & usable & listed
+    kept = allowed & there
     left_out = {"days": int((span & ~usable).sum()), "universe": int((span & usable & ~listed).sum())}
+    left_out |= {"not_served": int((allowed & ~there).sum())} if is_served(definition) else {}
     chosen = rows.where(kept)
     _require_sense(chosen, definition, left_out)
     return Dataset(
@@ -223,8 +238,9 @@ def _universe(loaded: LakePanel, rows: LabelledRows) -> tuple[Flags, Codes]:
 def _require_sense(rows: LabelledRows, definition: Definition, left_out: dict[str, int]) -> None:
     if not len(rows):
         fault = f"is empty ({left_out['days']:,} rows on other days than {definition.days}, {left_out['universe']:,} "
+        never = f", {left_out['not_served']:,} that were never served" if is_served(definition) else ""
         raise InputError(
-            "the dataset", f"{fault}outside of the universe)", "load bars, certify days, or say --days all"
+            "the dataset", f"{fault}outside of the universe{never})", "load bars, certify days, or say --days all"
         )
     empty = np.flatnonzero(np.isnan(rows.features[rows.labelled]).all(axis=0))
     if rows.labelled.any() and len(empty):

@@ -44,6 +44,10 @@ class FeatureSource(Protocol):
         """(n, k) features of the panel's rows; NaN is null. A row's depend on it and the rows before it only."""
         ...
 
+    def of_outputs(self, outputs: Floats, close: Floats) -> Floats:
+        """(n, k) features of what the kernel gave, (n, ``kernel.OUTPUTS``), at closes in won."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:

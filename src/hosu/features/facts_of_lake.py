@@ -102,7 +102,7 @@ class FactsOfLake:
 
     def knows(self, date: int) -> bool:
         """Whether the lake has any event of a date (yyyymmdd)."""
-        return any(_text(date) in dates for dates in self._dates.values())
+        return any(day_of(date).isoformat() in dates for dates in self._dates.values())
 
     def day(self, date: int) -> DayFacts:
         """The facts of a date, yyyymmdd.
@@ -152,11 +152,11 @@ class FactsOfLake:
         return self._ask(facts_sql.MESSAGES.format(clock=clock.format(**facts), **listed, **facts), roles, date)
 
     def _has(self, name: str, date: int) -> bool:
-        return _text(date) in self._dates.get(name, ())
+        return day_of(date).isoformat() in self._dates.get(name, ())
 
     def _ask(self, sql: str, roles: dict[str, str], date: int) -> pa.Table:
         beside = {} if self._wanted is None else {"wanted": self._wanted}
-        text = _text(date)
+        text = day_of(date).isoformat()
         return self._pinned.query(sql, roles, start=text, end=text, beside=beside, config=self._config)
 
 
@@ -169,10 +169,6 @@ _NOTHING: Final = pa.table(
     | {name: pa.array([], pa.bool_()) for name in _FLAGS}
 )
 """What any of the queries finds where there is nothing."""
-
-
-def _text(date: int) -> str:
-    return f"{date // 10_000:04d}-{date // 100 % 100:02d}-{date % 100:02d}"
 
 
 def _names(*found: pa.Table) -> pa.Array:

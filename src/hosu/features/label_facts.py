@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from hosu.features.label_parts import Beside, Interruption, Trades
+from hosu.features.panel import rows_at
 from hosu.market.bars import MINUTE_US
 
 if TYPE_CHECKING:
@@ -127,22 +128,13 @@ def _trades(bars: BarPanel, told: Sequence[_Told]) -> tuple[Trades | None, Flags
     symbol, ts, price = (np.concatenate(columns) for columns in zip(*told, strict=True))
     order = np.lexsort((ts, symbol))
     symbol, ts, price = symbol[order], ts[order], price[order]
-    row = _rows_of(bars, symbol, ts // MINUTE_US * MINUTE_US)
+    row = rows_at(bars, symbol, ts // MINUTE_US * MINUTE_US)
     held = row >= 0
     traded = np.zeros(len(bars), np.bool_)
     traded[row[held]] = True
     symbol = symbol[held]
     starts = np.searchsorted(symbol, np.arange(len(bars.symbols) + 1)).astype(np.int64)
     return Trades(starts, ts[held], price[held]), traded
-
-
-def _rows_of(bars: BarPanel, symbol: Ints, ts: Ints) -> Ints:
-    """(m,) the rows of these symbols' bars that start then; -1 without one."""
-    first = int(bars.ts.min())
-    width = int(max(bars.ts.max(), ts.max())) - first + 1
-    ours, wanted = bars.symbol * width + bars.ts - first, symbol * width + ts - first
-    at = np.minimum(np.searchsorted(ours, wanted), len(ours) - 1)
-    return np.where((ours[at] == wanted) & (ts >= first), at, -1)
 
 
 # --- spreads ---------------------------------------------------------------------------------------------------------

@@ -73,6 +73,17 @@ def keys(panel: BarPanel) -> npt.NDArray[np.void]:
     return keys
 
 
+def rows_at(panel: BarPanel, symbol: Ints, ts: Ints) -> Ints:
+    """(m,) the rows of the bars of these symbols (places in ``panel.symbols``) that start then; -1 without one."""
+    if not len(panel) or not len(ts):
+        return np.full(len(ts), -1, np.int64)
+    first, last = int(min(panel.ts.min(), ts.min())), int(max(panel.ts.max(), ts.max()))
+    width = last - first + 1
+    ours, wanted = panel.symbol * width + panel.ts - first, symbol * width + ts - first
+    at = np.minimum(np.searchsorted(ours, wanted), len(ours) - 1)
+    return np.where(ours[at] == wanted, at, -1)
+
+
 @dataclass(frozen=True, slots=True)
 class LabelledRows:
     """What a model learns from and is judged by: one row a symbol and decision, in order of (t, symbol); ``n`` rows.

@@ -48,3 +48,7 @@ class KernelSource:
             return self.features.make(indicators(panel), panel.close / 100.0)
         bars, places = filled(panel, self.scope)
         return self.features.make(indicators(bars)[places], panel.close / 100.0)
+
+    def of_outputs(self, outputs: Floats, close: Floats) -> Floats:
+        """(n, k) features of what the kernel gave, at closes in won."""
+        return self.features.make(outputs, close)

@@ -6,11 +6,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from hosu.features import kernel
 from hosu.lake.derived import replace_date
 from hosu.lake.instruments import write_universe
 from hosu.lake.lake import Lake
 from hosu.lake.parquet import encode, sorted_name
 from hosu.market.calendar import instant_us, sessions_between
+from hosu.market.features import INDICATORS
 
 DAYS = [day.isoformat() for day in sessions_between(date(2025, 9, 15), date(2026, 6, 1))]
 
@@ -157,3 +159,14 @@ def messages(lake: Lake, day: str, *rows: tuple[str, dict[str, Any]]) -> None:
     """Adds messages about the market's operation: (HH:MM:SS it came, what differs from an ordinary one about A)."""
     calm = {"halted": False, "vi_code": "N", "mkop_code": None}
     _commit(lake, "market_events", _told(day, *({"ts_recv": clock(day, when), **calm, **more} for when, more in rows)))
+
+
+def served(lake: Lake, day: str, *rows: tuple[Any, ...], wal_id: str = "log") -> None:
+    """Adds served minutes: (symbol, minute after nine, close, rsi, what differs from one with all indicators)."""
+    made = []
+    for symbol, minute, close, rsi, *more in rows:
+        indicators = dict.fromkeys(INDICATORS, 1.0) | {"rsi": rsi}
+        made.append({"symbol": symbol, "session_set": "regular", "ts": clock(day, "09:00:00") + minute * 60_000_000,
+                     "close": close, "volume": 1, **indicators, "source": "trades", "kernel": kernel.VERSION,
+                     "began": "new", "wal_id": wal_id, **(more[0] if more else {})})  # fmt: skip
+    _commit(lake, "features_served_1m", _told(day, *made))

@@ -40,6 +40,11 @@ class Closes:
     def compute(self, panel: BarPanel) -> np.ndarray[Any, np.dtype[np.float64]]:
         return panel.close[:, None] / 100.0
 
+    def of_outputs(
+        self, outputs: np.ndarray[Any, np.dtype[np.float64]], close: np.ndarray[Any, np.dtype[np.float64]]
+    ) -> np.ndarray[Any, np.dtype[np.float64]]:
+        return close[:, None].copy()
+
 
 class Nothing(Closes):
     def compute(self, panel: BarPanel) -> np.ndarray[Any, np.dtype[np.float64]]:
