@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from hosu.features.labels_of_lake import LabelsOfLake
     from hosu.features.panel import BarPanel, LabelledRows
-    from hosu.features.parity import ParityReport
+    from hosu.features.parity import LateAction, ParityReport
     from hosu.features.proofs import Lookahead
 
 app = typer.Typer(help="Proofs about features.", no_args_is_help=True, rich_markup_mode=None)
@@ -111,6 +111,8 @@ def parity(
                 f"{report.date}: {each.feature} of {each.symbol} at {each.ts}: {each.served} served, {each.other} "
                 f"in {each.against}"
             )
+        for action in report.actions:
+            note(f"{report.date}: {_late(action)}")
     _leave(passes=all(report.passed and report.rows for report in found))
 
 
@@ -154,6 +156,17 @@ def _of_labels(lake: str | None, interval: str, *, cuts: int, seed: int) -> dict
         behind = horizon if interval == "day" else 0
         found[f"labels {horizon}"] = run(_labels(labels, horizon), behind=behind, cuts=cuts, seed=seed)
     return found
+
+
+def _late(action: LateAction) -> str:
+    """A corporate action that was not known when the day began, as a sentence."""
+    from math import isnan
+
+    served, batch = ("a begin anew" if isnan(each) else f"factor {each:g}" for each in (action.served, action.batch))
+    return (
+        f"a corporate action of {action.symbol} became known after the day had begun, or otherwise than it was known "
+        f"then: at {action.ts} served with {served}, in batch with {batch}; what follows counts as repaired"
+    )
 
 
 def _loader(lake: str | None, interval: str) -> Callable[[int | None], BarPanel]:

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -53,6 +53,13 @@ class Explained(IntEnum):
     RATIO = 2  # the broker's split ratio
     CASH = 3  # the broker's code says that the base does not move
     IMPORT = 4  # adjusted by whoever made the file
+
+
+class LastTrade(NamedTuple):
+    """What is remembered of a symbol's last bar: close in hundredths of a won, and date, yyyymmdd; 0 unknown."""
+
+    close: int
+    date: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ bars of ``bars_daily_external`` (``bars_1m_external``) that somebody else adjust
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,7 +20,8 @@ from hosu.features.adjust import Known, Traded, adjustment, previous_trade
 from hosu.features.bars_sql import LISTINGS, MENDED, NEVER, ROWS
 from hosu.features.dated_rules import DatedRules, Listing, day_of, previous_sessions
 from hosu.features.lake_versions import Pinned
-from hosu.features.panel import BarPanel
+from hosu.features.openings import LONG_AGO
+from hosu.features.panel import BarPanel, select
 from hosu.lake.bar_sources import COVERAGE, DAY_BARS, MINUTE_BARS
 from hosu.market.bars import DAILY, MINUTES
 from hosu.market.calendar import session_windows
@@ -28,10 +29,11 @@ from hosu.market.day_plan import Scope, Session
 from hosu.market.instruments import InstrumentType, Market
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
+    from hosu.features.adjust import LastTrade
     from hosu.features.panel import Flags, Ints
     from hosu.lake.lake import Lake
     from hosu.lake.sql import SqlConfig
@@ -61,6 +63,8 @@ class DayState(IntEnum):
     POLLED = 5
 
 
+_REMEMBERED: Final = 0
+"""The time of a bar that is only remembered: before all others."""
 _TABLES: Final = {"day": (DAY_BARS, DAILY), "minute": (MINUTE_BARS, MINUTES)}
 
 
@@ -119,6 +123,7 @@ def panel(
     *,
     start: str | None = None,
     end: str | None = None,
+    last: Mapping[str, LastTrade] | None = None,
     scope: str = "KRX",
     pinned: Pinned | None = None,
     repaired: bool = False,
@@ -132,6 +137,8 @@ def panel(
         symbols: which; None: all.
         start: first date, ``YYYY-MM-DD``; None: from the oldest.
         end: last date; None: to the newest.
+        last: what is remembered of bars before ``start``, by symbol: what a price is worth after a corporate action is
+            told beside the last one. None: the bars read are all there are.
         scope: KRX, NXT or UN.
         pinned: tables at versions; None: as they are now.
         repaired: whether to ask which days were repaired (reads ``trades``).
@@ -156,7 +163,32 @@ def panel(
     rows = held.query(sql, roles, start=start, end=end, beside=beside, config=config)
     if interval == "minute":
         rows = _regular(rows, Scope(scope))
-    return _built(rows, _listings(held, end), held)
+    if not last:
+        return _built(rows, _listings(held, end), held)
+    loaded = _built(_behind(rows, last), _listings(held, end), held)
+    return _only(loaded, loaded.bars.ts != _REMEMBERED)
+
+
+def _behind(rows: pa.Table, last: Mapping[str, LastTrade]) -> pa.Table:
+    """The rows, and before each symbol's first one what is remembered of an earlier bar; in order."""
+    firsts = rows.group_by("symbol").aggregate([("date", "min")])
+    begins = dict(zip(firsts.column("symbol").to_pylist(), firsts.column("date_min").to_pylist(), strict=True))
+    added = [
+        {**dict.fromkeys(("open", "high", "low", "close"), last[symbol].close), "symbol": symbol, "volume": 1}
+        | {"date": last[symbol].date or LONG_AGO, "ts": _REMEMBERED, "origin": "trades", "state": "no_ledger"}
+        | {"base": 0, "repaired": False, "halted": False}
+        for symbol, date in begins.items()
+        if symbol in last and last[symbol].date < date
+    ]
+    whole = [{name: row.get(name) for name in rows.column_names} for row in added]
+    joined = pa.concat_tables([rows, pa.Table.from_pylist(whole, schema=rows.schema)])
+    return joined.sort_by([("symbol", "ascending"), ("ts", "ascending")])
+
+
+def _only(loaded: LakePanel, mask: Flags) -> LakePanel:
+    """Those rows of it."""
+    told = {name: getattr(loaded, name)[mask] for name in ("origin", "state", "base", "explained", "repaired")}
+    return replace(loaded, bars=select(loaded.bars, mask), **told)
 
 
 def _sessions(held: Pinned, names: tuple[str, ...]) -> pa.Table:

@@ -25,17 +25,22 @@ _PARTS_A_CORE = 4  # symbols differ in length; more parts than cores keep the la
 
 @dataclass(frozen=True, slots=True)
 class States:
-    """What the kernel remembers of several symbols, one row each; written to by whoever steps it."""
+    """What the kernel remembers of several symbols, one row each; written to by whoever steps it.
+
+    ``dates``, beside it, are those of each one's last bar that was not only carried on, yyyymmdd; 0 unknown.
+    """
 
     symbols: tuple[str, ...]
     ints: Ints
     floats: Floats
+    dates: Ints
 
     @classmethod
     def new(cls, symbols: tuple[str, ...]) -> Self:
         """Nothing remembered yet."""
         count = len(symbols)
-        return cls(symbols, np.zeros((count, kernel.INTS), np.int64), np.zeros((count, kernel.FLOATS)))
+        zeros = np.zeros((count, kernel.INTS), np.int64), np.zeros((count, kernel.FLOATS)), np.zeros(count, np.int64)
+        return cls(symbols, *zeros)
 
     def of(self, symbols: tuple[str, ...]) -> Self:
         """A copy for these symbols, in their order; of those not known here nothing is remembered."""
@@ -44,7 +49,7 @@ class States:
         known = [(to, place[symbol]) for to, symbol in enumerate(symbols) if symbol in place]
         if known:
             to, at = np.array(known).T
-            fresh.ints[to], fresh.floats[to] = self.ints[at], self.floats[at]
+            fresh.ints[to], fresh.floats[to], fresh.dates[to] = self.ints[at], self.floats[at], self.dates[at]
         return fresh
 
 

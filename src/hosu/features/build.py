@@ -1,4 +1,4 @@
-"""Builds the tables of indicators and features: dates whose bars changed, and all after them.
+"""Builds the tables of indicators and features: dates whose bars or base prices changed, and all after them.
 
 An exponential mean never forgets, so a bar that was repaired changes every day behind it. What lies before it stays:
 the kernel goes on from the state it had after the close of the last day that still holds.
@@ -19,7 +19,9 @@ from hosu.features import kernel
 from hosu.features.bars_of_lake import panel, tables_of
 from hosu.features.batch import States, indicators
 from hosu.features.dated_rules import day_of
+from hosu.features.day_facts import day_facts
 from hosu.features.grid import fill
+from hosu.features.openings import last_trades
 from hosu.features.panel import keys, select
 from hosu.features.rows import Rows
 from hosu.features.scalers import load_scalers
@@ -27,7 +29,7 @@ from hosu.features.states import load_states, save_states
 from hosu.lake.derived import replace_dates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import numpy.typing as npt
     import pyarrow as pa
@@ -130,39 +132,43 @@ class _Job:
         stepped = [date for date in wanted if since is None or date > since]
         done = FeaturesBuilt(self._interval, stale[0], stale[-1], len(stale), 0, 0, 0, began)
         for dates in [stepped] if self._interval == "day" else [[date] for date in stepped]:
-            bars, origin = self._bars(dates, states, [*wanted])
+            bars, origin, traded = self._bars(dates, states, [*wanted])
             resumed = states.of(bars.symbols)
             rows = Rows(bars, origin, indicators(bars, resumed))
-            states = merged(states, resumed)
+            states = dated(merged(states, resumed), traded)
             done = self._written(done, rows, [date for date in dates if date >= stale[0]], wanted)
             if dates[-1] >= stale[0]:
                 held = _held(wanted)[dates[-1]]
                 save_states(self._lake, self._interval, dates[-1], states, bars=held, revision=self._clock.now_us())
         return done
 
-    def _bars(self, dates: Sequence[str], states: States, known: list[str]) -> tuple[BarPanel, Codes]:
-        """The bars of these dates as the kernel takes them, and where each comes from.
+    def _bars(self, dates: Sequence[str], states: States, known: list[str]) -> tuple[BarPanel, Codes, dict[str, int]]:
+        """The bars of these dates as the kernel takes them, where each comes from, and each symbol's last date.
 
-        Days before them are read too: what a price is worth after a corporate action is told beside the last close.
+        What a price is worth after a corporate action is told beside the last one, which may be long ago: of days all
+        are read, of minutes the state knows it. A few dates before are read all the same, for bars that somebody else
+        adjusted stand in only before a symbol's first own one.
         """
         at = known.index(dates[0])
         start = None if self._interval == "day" else known[max(0, at - _LOOK_BACK)]
-        loaded = panel(self._lake, self._interval, start=start, end=dates[-1], config=self._config)
+        last = None if self._interval == "day" else last_trades(states)
+        loaded = panel(self._lake, self._interval, start=start, end=dates[-1], last=last, config=self._config)
         mine = loaded.bars.date >= _number(dates[0])
         bars = select(loaded.bars, mine)
+        ends = zip(bars.symbols, bars.starts[:-1].tolist(), bars.starts[1:].tolist(), strict=True)
+        traded = {symbol: int(bars.date[end - 1]) for symbol, first, end in ends if end > first}
         if self._interval == "day":
-            return bars, loaded.origin[mine]
-        closes = kernel.last_closes(states.ints).tolist()
-        carried = {symbol: close for symbol, close in zip(states.symbols, closes, strict=True) if close > 0}
-        filled = fill(bars, carried, dates[0])
+            return bars, loaded.origin[mine], traded
+        filled = fill(bars, {symbol: each.close for symbol, each in (last or {}).items()}, dates[0])
         origin = np.zeros(len(filled), np.uint8)
         origin[np.searchsorted(keys(filled), keys(bars))] = loaded.origin[mine]
-        return filled, origin
+        return filled, origin, traded
 
     # --- what has changed -----------------------------------------------------------------------------------------
 
     def _fingerprints(self) -> dict[str, int]:
-        """Of each date with bars, a number that changes with them, with the formulas, the sets and what scales them."""
+        """Of each date with bars, a number that changes with them, with what is known beside them of corporate actions,
+        with the formulas, the sets and what scales them."""
         made_of: dict[str, list[tuple[str, int, int]]] = {}
         for name in tables_of(self._interval)[:2]:
             table = self._lake.find(name)
@@ -170,10 +176,11 @@ class _Job:
                 revision = int(file.greatest.get("revision", 0))
                 made_of.setdefault(file.date, []).append((name, revision, file.rows))
         made_by = [kernel.VERSION, sorted(each.version for each in self._sets)]
+        facts = day_facts(self._lake, made_of, config=self._config)
+        told = {date: [sorted(parts), made_by, facts.get(date, 0)] for date, parts in sorted(made_of.items())}
         return {
-            # A date that nothing scales has the number that it had before there were scalers.
-            date: zlib.crc32(json.dumps([sorted(parts), made_by, *self._scalers.names(date, self._sets)]).encode())
-            for date, parts in sorted(made_of.items())
+            date: zlib.crc32(json.dumps([*parts, *self._scalers.names(date, self._sets)]).encode())
+            for date, parts in told.items()
         }
 
     def _stale(self, wanted: dict[str, int]) -> list[str]:
@@ -233,8 +240,14 @@ def merged(before: States, after: States) -> States:
     symbols = tuple(sorted({*before.symbols, *after.symbols}))
     both = before.of(symbols)
     at = np.searchsorted(symbols, after.symbols)
-    both.ints[at], both.floats[at] = after.ints, after.floats
+    both.ints[at], both.floats[at], both.dates[at] = after.ints, after.floats, after.dates
     return both
+
+
+def dated(states: States, traded: Mapping[str, int]) -> States:
+    """``states``, with the dates (yyyymmdd) of these symbols' last bars."""
+    known = [traded.get(symbol, date) for symbol, date in zip(states.symbols, states.dates.tolist(), strict=True)]
+    return replace(states, dates=np.array(known, np.int64))
 
 
 def _held(wanted: dict[str, int]) -> dict[str, int]:

@@ -19,7 +19,7 @@ from hosu.errors import InputError, LogCorruptError
 from hosu.features import kernel
 from hosu.features.online_bars import OnlineBars
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 _MAGIC: Final = b"HOSUFEA"
 _HEAD: Final = struct.Struct("<7sBIII")
 
@@ -29,7 +29,8 @@ class Kept:
     """All that is remembered of one log up to the record ``lsn``, and of the day at hand.
 
     ``base`` is what was begun with: ``new``, ``new@LSN`` where the log had no record up to that one any more, or
-    date/revision of a ``feature_state``; ``since`` the day on which that was. ``market_us`` is the latest time of a
+    date/revision of a ``feature_state``; ``since`` the day on which that was. ``known`` names what was known of the day
+    at hand when it began; empty for nothing. ``market_us`` is the latest time of a
     trade, UTC microseconds; 0 for none. ``streamed`` are symbols that were to be polled and have traded on the day.
     """
 
@@ -37,14 +38,17 @@ class Kept:
     lsn: int = -1
     base: str = "new"
     since: str = ""
+    known: str = ""
     market_us: int = 0
     streamed: set[str] = field(default_factory=set)
     bars: OnlineBars = field(default_factory=OnlineBars)
 
     @property
     def began(self) -> str:
-        """What the day at hand began with; behind a plus the day since which this has been carried on."""
-        return self.base if self.since == self.bars.date else f"{self.base}+{self.since}"
+        """What the day at hand began with; behind a plus the day since which this has been carried on, behind a star
+        what was known of the day."""
+        base = self.base if self.since == self.bars.date else f"{self.base}+{self.since}"
+        return f"{base}*{self.known}" if self.known else base
 
 
 def pack(kept: Kept) -> bytes:
@@ -55,6 +59,7 @@ def pack(kept: Kept) -> bytes:
         "lsn": kept.lsn,
         "base": kept.base,
         "since": kept.since,
+        "known": kept.known,
         "market_us": kept.market_us,
         "streamed": sorted(kept.streamed),
         "date": kept.bars.date,
@@ -89,4 +94,5 @@ def unpack(content: bytes, source: object) -> Kept:
         at += arrays[name].nbytes
     bars = OnlineBars.restored(facts["date"], facts["symbols"], arrays)
     streamed = set(facts["streamed"])
-    return Kept(facts["wal_id"], facts["lsn"], facts["base"], facts["since"], facts["market_us"], streamed, bars)
+    told = {name: facts[name] for name in ("wal_id", "lsn", "base", "since", "known", "market_us")}
+    return Kept(**told, streamed=streamed, bars=bars)

@@ -74,7 +74,8 @@ def fill(panel: BarPanel, last_close: Mapping[str, int], date: str, scope: str =
     """The bars of one date with its empty minutes: bars at the last close, with volume 0.
 
     A symbol's begin with its first bar of the day, or with the day where its close before it is known; a symbol of
-    which only that is known has a whole day of them. A factor takes effect on the day's first bar, empty or not.
+    which only that is known has a whole day of them. A factor takes effect on the day's first trade: before it nobody
+    knows whether there will be one.
 
     Args:
         panel: minutes with trades, all of ``date``.
@@ -89,16 +90,12 @@ def fill(panel: BarPanel, last_close: Mapping[str, int], date: str, scope: str =
     grid = minutes_of(date, scope)
     minutes = np.unique(np.concatenate([grid, panel.ts]))
     rows = _rows(panel, symbols, minutes)
-    factor = _day_factors(panel, symbols)
     before = np.array([last_close.get(symbol, 0) for symbol in symbols], np.int64)
     behind = np.maximum.accumulate(rows, axis=1)  # the last row at or before each minute; -1 where there was none yet
     empty = (rows < 0) & np.isin(minutes, grid) & ((behind >= 0) | (before > 0)[:, None])
     at, minute = np.nonzero((rows >= 0) | empty)
     row, last = rows[at, minute], behind[at, minute]
-    carried = np.rint(before * factor).astype(np.int64)
-    flat = _chosen(panel.close, last, carried[at])
-    begins = np.diff(at, prepend=-1) > 0
-    later = np.where(np.isin(row, panel.starts), 1.0, _chosen(panel.factor, row, 1.0))
+    flat = _chosen(panel.close, last, before[at])
     return BarPanel(
         symbols,
         starts=np.searchsorted(at, np.arange(len(symbols) + 1)).astype(np.int64),
@@ -110,7 +107,7 @@ def fill(panel: BarPanel, last_close: Mapping[str, int], date: str, scope: str =
         close=_chosen(panel.close, row, flat),
         volume=_chosen(panel.volume, row, 0),
         value=_chosen(panel.value, row, 0.0),
-        factor=np.where(begins, factor[at], later),
+        factor=_chosen(panel.factor, row, 1.0),
         masked=_chosen(panel.masked, row, False),
     )
 
@@ -162,16 +159,6 @@ def _chosen(values: npt.NDArray[Any], rows: Ints, otherwise: Any) -> npt.NDArray
     padded = np.append(values, np.zeros(1, values.dtype))
     chosen: npt.NDArray[Any] = np.where(rows >= 0, padded[rows], otherwise).astype(values.dtype)
     return chosen
-
-
-def _day_factors(panel: BarPanel, symbols: tuple[str, ...]) -> npt.NDArray[np.float64]:
-    """(symbols,) the factor of each one's first bar of the day; 1.0 without a bar."""
-    first = {
-        symbol: panel.factor[panel.starts[at]]
-        for at, symbol in enumerate(panel.symbols)
-        if panel.starts[at] < panel.starts[at + 1]
-    }
-    return np.array([first.get(symbol, 1.0) for symbol in symbols])
 
 
 def _rows(panel: BarPanel, symbols: tuple[str, ...], minutes: Ints) -> Ints:

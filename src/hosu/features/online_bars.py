@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from hosu.features import bar_kernel, kernel
 from hosu.features.batch import States
 from hosu.features.grid import minutes_of, window_of
+from hosu.features.openings import Opening
 from hosu.market.bars import MINUTE_US
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -62,14 +63,16 @@ class OnlineBars:
         self._start_us = self._closed = self._ahead = 0  # minutes: closed so far, and those that trades have reached
         self._grid = np.zeros(0, np.bool_)
         self._ints, self._floats = np.zeros((0, kernel.INTS), np.int64), np.zeros((0, kernel.FLOATS))
-        self._last_cum = self._late = self._last_close = np.zeros(0, np.int64)
+        self._last_cum = self._late = self._last_close = self._dates = np.zeros(0, np.int64)
+        self._factor, self._masked = np.ones(0), np.zeros(0, np.bool_)  # of the first trade of the day, until it came
         self._close = self._volume = np.zeros((0, 0), np.int64)
 
     @property
     def states(self) -> States:
         """A copy of what the kernel remembers."""
         count = len(self.symbols)
-        return States(tuple(self.symbols), self._ints[:count].copy(), self._floats[:count].copy())
+        kept = self._ints[:count].copy(), self._floats[:count].copy(), self._dates[:count].copy()
+        return States(tuple(self.symbols), *kept)
 
     @property
     def closed_us(self) -> int:
@@ -82,8 +85,13 @@ class OnlineBars:
         found = np.flatnonzero(self._late[: len(self.symbols)])
         return {self.symbols[at]: int(self._late[at]) for at in found.tolist()}
 
-    def begin(self, date: str, states: States) -> None:
+    def begin(self, date: str, states: States, opening: Opening | None = None) -> None:
         """Begins a day with what is remembered; what stood open of the day before is let go.
+
+        Args:
+            date: business date, ``YYYY-MM-DD``.
+            states: what is remembered.
+            opening: what the day does to it at each symbol's first trade; None for nothing.
 
         Raises:
             NoSessionError, CalendarRangeError: the calendar knows no session of that day.
@@ -97,7 +105,11 @@ class OnlineBars:
         count, room = len(states.symbols), max(_ROOM, 2 * len(states.symbols))
         self._ints, self._floats = np.zeros((room, kernel.INTS), np.int64), np.zeros((room, kernel.FLOATS))
         self._ints[:count], self._floats[:count] = states.ints, states.floats
-        self._last_cum, self._late = np.zeros(room, np.int64), np.zeros(room, np.int64)
+        self._last_cum, self._late, self._dates = (np.zeros(room, np.int64) for _ in range(3))
+        self._factor, self._masked = np.ones(room), np.zeros(room, np.bool_)
+        self._dates[:count] = states.dates
+        if opening is not None:
+            self._factor[:count], self._masked[:count] = opening.factor, opening.masked
         self._last_close = np.ascontiguousarray(kernel.last_closes(self._ints))
         self._close, self._volume = np.zeros((minutes, room), np.int64), np.zeros((minutes, room), np.int64)
 
@@ -118,9 +130,9 @@ class OnlineBars:
         return np.array(codes, np.int64)
 
     def _grow(self, room: int) -> None:
-        for name in ("_ints", "_floats", "_last_cum", "_late", "_last_close"):
+        for name in ("_ints", "_floats", "_last_cum", "_late", "_last_close", "_dates", "_factor", "_masked"):
             old = getattr(self, name)
-            grown = np.zeros((room, *old.shape[1:]), old.dtype)
+            grown = np.full((room, *old.shape[1:]), 1.0 if name == "_factor" else 0, old.dtype)
             grown[: len(old)] = old
             setattr(self, name, grown)
         for name in ("_close", "_volume"):
@@ -215,13 +227,24 @@ class OnlineBars:
             return None
         code, price, shares = code[:count], price[:count], shares[:count]
         out = np.empty((count, kernel.OUTPUTS))
-        ones, clear = np.ones(count), np.zeros(count, np.bool_)
-        kernel.step_symbols(self._ints, self._floats, code, price, shares, ones, clear, out)
+        factor, masked = self._at_first_trades(code, shares)
+        kernel.step_symbols(self._ints, self._floats, code, price, shares, factor, masked, out)
+        self._dates[code[traded[:count]]] = int(self.date.replace("-", ""))
         return Bars(self._start_us + minute[:count] * MINUTE_US, code, price, shares, traded[:count], out)
+
+    def _at_first_trades(self, code: Ints, shares: Ints) -> tuple[Floats, Flags]:
+        """(n,) factor and mask of these bars: what the day does to a symbol, at its first trade and never again."""
+        factor, masked = np.ones(len(code)), np.zeros(len(code), np.bool_)
+        for at in np.flatnonzero((self._factor != 1.0) | self._masked).tolist():
+            first = np.flatnonzero((code == at) & (shares > 0))[:1]
+            if first.size:
+                factor[first], masked[first] = self._factor[at], self._masked[at]
+                self._factor[at], self._masked[at] = 1.0, False
+        return factor, masked
 
     # --- for a checkpoint ---------------------------------------------------------------------------------------
 
-    def arrays(self) -> dict[str, npt.NDArray[np.int64] | npt.NDArray[np.float64]]:
+    def arrays(self) -> dict[str, npt.NDArray[np.int64] | npt.NDArray[np.float64] | npt.NDArray[np.bool_]]:
         """All that is remembered of the day, by name; ``open`` has a row (minute, symbol, close, volume) for each bar
         that stands open."""
         count = len(self.symbols)
@@ -233,14 +256,15 @@ class OnlineBars:
             "floats": self._floats[:count],
             "last_cum": self._last_cum[:count],
             "late": self._late[:count],
+            "dates": self._dates[:count],
+            "factor": self._factor[:count],
+            "masked": self._masked[:count],
             "open": rows.astype(np.int64),
             "closed": np.array([self._closed], np.int64),
         }
 
     @classmethod
-    def restored(
-        cls, date: str, symbols: Sequence[str], arrays: dict[str, npt.NDArray[np.int64] | npt.NDArray[np.float64]]
-    ) -> OnlineBars:
+    def restored(cls, date: str, symbols: Sequence[str], arrays: Mapping[str, npt.NDArray[Any]]) -> OnlineBars:
         """What ``arrays`` told of a day, gone on with.
 
         Raises:
@@ -248,7 +272,8 @@ class OnlineBars:
         """
         bars = cls()
         if date:
-            bars.begin(date, States(tuple(symbols), arrays["ints"], arrays["floats"]))  # type: ignore[arg-type]
+            states = States(tuple(symbols), arrays["ints"], arrays["floats"], arrays["dates"])
+            bars.begin(date, states, Opening(arrays["factor"], arrays["masked"]))
             count = len(symbols)
             bars._last_cum[:count], bars._late[:count] = arrays["last_cum"], arrays["late"]
             minute, code, close, volume = arrays["open"].reshape(-1, 4).T.astype(np.int64)

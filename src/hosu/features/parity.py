@@ -2,7 +2,8 @@
 
 Between served and replayed every bit must agree. Batch may know better: trades that came late or were repaired are in
 its bars. Where a bar differs although what was served is what the log had told by then, it and what follows of that
-symbol is ``repaired``; everything else must agree.
+symbol is ``repaired``; so is what follows a corporate action that nobody knew of when the day began. Everything else
+must agree.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hosu.features import kernel
+from hosu.features.bars_of_lake import panel
 from hosu.features.batch import States, indicators
 from hosu.features.grid import fill
-from hosu.features.minutes import minute_panel
+from hosu.features.openings import last_trades
+from hosu.features.panel import select
 from hosu.features.received import Received
 from hosu.features.replayed import Rows, logs_of, served, served_again
 from hosu.market.features import INDICATORS
@@ -25,10 +28,13 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from hosu.features.panel import BarPanel
+    from hosu.features.replayed import Again
     from hosu.lake.lake import Lake
 
     Ints = npt.NDArray[np.int64]
     Flags = npt.NDArray[np.bool_]
+    Floats = npt.NDArray[np.float64]
     Explains = Callable[[str, int, tuple[int, int] | None], bool]
 
 _NAMED: Final = 20
@@ -52,6 +58,23 @@ class Mismatch:
     other: float
 
 
+@dataclass(frozen=True, slots=True)
+class LateAction:
+    """A corporate action that became known after the day had begun, or something else than what was known then.
+
+    Attributes:
+        symbol: whose.
+        ts: start of the first minute that differs for it, UTC microseconds.
+        served: the factor with which that minute was served; NaN where the state was begun anew.
+        batch: the factor that batch knows of; NaN as above.
+    """
+
+    symbol: str
+    ts: int
+    served: float
+    batch: float
+
+
 @dataclass(slots=True)
 class ParityReport:
     """What a comparison found.
@@ -66,6 +89,7 @@ class ParityReport:
         mismatches: the first few of their values.
         repaired: rows that differ from batch since a bar at or before them does, with a reason.
         repairs: the first few bars that do.
+        actions: corporate actions that batch knows otherwise; what follows them of their symbols is ``repaired``.
     """
 
     date: str
@@ -77,6 +101,7 @@ class ParityReport:
     mismatches: list[Mismatch] = field(default_factory=list)
     repaired: int = 0
     repairs: list[Mismatch] = field(default_factory=list)
+    actions: list[LateAction] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
@@ -107,26 +132,51 @@ def parity(lake: Lake, date: str) -> ParityReport:
         report.rows += len(was)
         _compare_with_replay(report, was, again.rows)
         begun = again.states.of(tuple(symbols))
-        batch = in_batch(lake, date, begun)
+        batch, found = in_batch(lake, date, begun)
         carried = set(_carried(begun))
+        actions = _late_actions(found, again)
+        report.actions.extend(actions)
 
         def received(
             odd: Sequence[str], wal_id: str = wal_id, was: Rows = was, carried: set[str] = carried
         ) -> Received:
             return Received(lake, date, wal_id, was, carried, odd)
 
-        _compare_with_batch(report, was, batch, received)
+        _compare_with_batch(report, was, batch, received, actions)
     report.symbols = len(seen)
     return report
 
 
-def in_batch(lake: Lake, date: str, begun: States) -> Rows:
-    """What batch makes of the bars of a date in the lake of these symbols, empty minutes filled, gone on from what is
-    remembered of them; that is not changed."""
-    panel = fill(minute_panel(lake, date, begun.symbols), _carried(begun), date)
-    outputs = indicators(panel, begun.of(panel.symbols))
-    names = np.array(panel.symbols, np.str_)[panel.symbol]
-    return Rows(names, panel.ts, np.zeros(len(panel), np.int64), panel.close, panel.volume, outputs)
+def in_batch(lake: Lake, date: str, begun: States) -> tuple[Rows, BarPanel]:
+    """``(rows, bars)``: what batch makes of the bars of that date as the lake has them now, from these states on; and
+    the bars, with what the lake knows now of corporate actions."""
+    loaded = panel(lake, "minute", begun.symbols, start=date, end=date, last=last_trades(begun))
+    bars = fill(select(loaded.bars, ~loaded.adjusted), _carried(begun), date)
+    outputs = indicators(bars, begun.of(bars.symbols))
+    names = np.array(bars.symbols, np.str_)[bars.symbol]
+    return Rows(names, bars.ts, np.zeros(len(bars), np.int64), bars.close, bars.volume, outputs), bars
+
+
+def _late_actions(bars: BarPanel, again: Again) -> list[LateAction]:
+    """Of each symbol the first bar at which batch rescales its state, or begins it anew, and the stream did not, or the
+    other way round."""
+    served = dict(zip(again.states.symbols, _factors(again.opening.factor, again.opening.masked), strict=True))
+    batch = _factors(bars.factor, bars.masked)
+    was = np.ones(len(bars))
+    for at, symbol in enumerate(bars.symbols):
+        rows = np.arange(bars.starts[at], bars.starts[at + 1])
+        was[rows[bars.volume[rows] > 0][:1]] = served.get(symbol, 1.0)
+    odd = np.flatnonzero(~_same(was, batch))
+    _, first = np.unique(bars.symbol[odd], return_index=True)
+    return [
+        LateAction(bars.symbols[int(bars.symbol[row])], int(bars.ts[row]), float(was[row]), float(batch[row]))
+        for row in odd[first].tolist()
+    ]
+
+
+def _factors(factor: Floats, masked: Flags) -> Floats:
+    """What is done to a state, as one number: NaN where it is begun anew."""
+    return np.where(masked, np.nan, factor)
 
 
 def _carried(begun: States) -> dict[str, int]:
@@ -185,13 +235,19 @@ def _compare_with_replay(report: ParityReport, was: Rows, again: Rows) -> None:
 
 
 def _compare_with_batch(
-    report: ParityReport, was: Rows, batch: Rows, received: Callable[[Sequence[str]], Received]
+    report: ParityReport,
+    was: Rows,
+    batch: Rows,
+    received: Callable[[Sequence[str]], Received],
+    actions: Sequence[LateAction],
 ) -> None:
     pairs = _Pairs.of(was, batch)
     differing = pairs.differing()
     bars = np.flatnonzero(differing["close"] | differing["volume"]).tolist()
     odd = [*pairs.lone("batch"), *(pairs.told("batch", pair, _odd_name(differing, pair)) for pair in bars)]
     limits, unexplained = _judged(odd, was, received)
+    for action in actions:
+        limits[action.symbol] = min(action.ts, limits.get(action.symbol, _NEVER))
     places = {(each.symbol, each.ts) for each in unexplained}
     wrong = np.logical_or.reduce(list(differing.values()))
     keys = list(zip(was.symbol[pairs.at].tolist(), was.ts[pairs.at].tolist(), strict=True))

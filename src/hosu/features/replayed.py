@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from hosu.errors import InputError
 from hosu.features import kernel
 from hosu.features.batch import States
+from hosu.features.openings import opening
 from hosu.features.reading import rows_of_date
 from hosu.features.served import TABLE
 from hosu.features.sink import FeatureSink
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from hosu.features.openings import DayFacts, Opening
     from hosu.features.served import Closed
     from hosu.lake.frames import Segment
     from hosu.lake.lake import Lake
@@ -65,10 +67,11 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """A day computed again: its rows, and the states it began with."""
+    """A day computed again: its rows, the states it began with, and what it did to them."""
 
     rows: Rows
     states: States
+    opening: Opening
 
 
 def logs_of(lake: Lake, date: str) -> list[str]:
@@ -118,7 +121,8 @@ def served_again(lake: Lake, date: str, wal_id: str) -> Again:
             f"began several times: {', '.join(began)}",
             "compare them with batch instead",
         )
-    base, _, since = began[0].partition("+")
+    begun, _, _ = began[0].partition("*")
+    base, _, since = begun.partition("+")
     begin = LakeFeatureStore(lake).exact(base)
     if begin is None:
         raise InputError(
@@ -132,7 +136,7 @@ def _replay(lake: Lake, wal_id: str, date: str, since: str, begin: Begin) -> Aga
     after = _first_behind(frames.segments(wal_id), begin.label, since)
     taken = _Taken(date)
     sink = FeatureSink(
-        _Nowhere(since, begin),
+        _Nowhere(lake, wal_id, since, begin),
         floors={wal_id: after},
         symbols_of=lambda day: _symbols(lake, day, wal_id),
         polled_of=lambda day: _symbols(lake, day, wal_id, source=str(BarSource.POLL)),
@@ -143,7 +147,21 @@ def _replay(lake: Lake, wal_id: str, date: str, since: str, begin: Begin) -> Aga
         sink.write(batch)
         if taken.is_over:
             break
-    return Again(taken.rows(), taken.states)
+    return Again(taken.rows(), taken.states, opening(taken.states, date, _known(lake, date, wal_id)))
+
+
+def _known(lake: Lake, date: str, wal_id: str) -> DayFacts | None:
+    """What was known of a day when it began, as the rows served of it say.
+
+    Raises:
+        InputError: that is no more in the lake.
+    """
+    store = LakeFeatureStore(lake)
+    _, _, label = (store.began(date, wal_id) or "").partition("*")
+    facts = store.known(date, label) if label else None
+    if label and facts is None:
+        raise InputError(f"{label}, which {date} began with,", "is not in the lake any more", "compare a later day")
+    return facts
 
 
 def _first_behind(segments: Sequence[Segment], label: str, since: str) -> int:
@@ -172,8 +190,8 @@ def _symbols(lake: Lake, date: str, wal_id: str, source: str | None = None) -> s
 class _Nowhere:
     """A ``FeatureStore`` that keeps nothing, and knows one beginning: days before it are passed over."""
 
-    def __init__(self, since: str, begin: Begin) -> None:
-        self._since, self._begin = since, begin
+    def __init__(self, lake: Lake, wal_id: str, since: str, begin: Begin) -> None:
+        self._lake, self._wal_id, self._since, self._begin = lake, wal_id, since, begin
 
     def covered(self, wal_id: str) -> int:
         del wal_id
@@ -189,6 +207,10 @@ class _Nowhere:
     def latest(self, *, before: str, since: str) -> Begin | None:
         del since
         return self._begin if before == self._since else None
+
+    def known(self, date: str, label: str | None = None) -> DayFacts | None:
+        del label
+        return _known(self._lake, date, self._wal_id)
 
     def exact(self, label: str) -> None:
         del label

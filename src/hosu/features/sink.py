@@ -22,6 +22,7 @@ from hosu.features.checkpoint import Kept, pack, unpack
 from hosu.features.grid import window_of
 from hosu.features.market_rows import MarketRows
 from hosu.features.online_bars import chosen_states
+from hosu.features.openings import opening
 from hosu.features.served import SCOPE, Closed
 from hosu.features.store import Begin
 from hosu.lake.storage import disk_error
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from hosu.clock import Clock
     from hosu.collect.sinks import EventBatch
+    from hosu.features.openings import DayFacts
     from hosu.features.store import FeatureStore
 
 _log = structlog.get_logger(__name__)
@@ -359,7 +361,9 @@ class FeatureSink:
             _log.warning("no features of a day without a session", date=date, error=str(error))
             self._shut.add(date)
             return False
-        begin = self._beginning(date, lsn)
+        told = self._told(date, lsn)
+        begin = self._beginning(date, told)
+        facts = self._known(date, told)
         if self._kept.bars.date:
             self._close(lsn, None)
         self._follow(date)
@@ -368,21 +372,34 @@ class FeatureSink:
         else:
             states, self._kept.base, self._kept.since = begin.states, begin.label, date
         states = chosen_states(states, self._allowed)
-        self._kept.bars.begin(date, states)
+        self._kept.bars.begin(date, states, opening(states, date, facts))
+        self._kept.known = "" if facts is None else facts.label
         self._kept.streamed = set()
         self._names, self._flags, self._late_told = (), np.zeros(0, np.bool_), set()
         for listener in self.on_day:
             listener(date, self._kept.began, states)
         return True
 
-    def _beginning(self, date: str, lsn: int) -> Begin | None:
+    def _told(self, date: str, lsn: int) -> str | None:
+        """What the rows of a day say it began with, where it is read again: it began once, and may have been served
+        since. None where it is new."""
+        return self._store.began(date, self._kept.wal_id) if self._covered >= lsn else None
+
+    def _known(self, date: str, told: str | None) -> DayFacts | None:
+        """What is known of a day when it begins: what was known then, where it is read again."""
+        if told is None:
+            return self._store.known(date)
+        _, _, label = told.partition("*")
+        return self._store.known(date, label) if label else None
+
+    def _beginning(self, date: str, told: str | None) -> Begin | None:
         """What a day begins with; None: with what is remembered."""
         kept = self._kept
-        if self._covered >= lsn and "@" not in kept.base:  # read again: it began once, and may have been served since
-            label = self._store.began(date, kept.wal_id)
-            if label is not None and "+" in label and kept.bars.date:
+        if told is not None and "@" not in kept.base:
+            base, _, _ = told.partition("*")
+            if "+" in base and kept.bars.date:
                 return None
-            begin = self._store.exact(label) if label is not None else None
+            begin = self._store.exact(base)
             if begin is not None:
                 return begin
         found = self._store.latest(before=date, since=kept.bars.date)

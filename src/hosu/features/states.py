@@ -63,11 +63,24 @@ def load_states(
 
 
 def states_of(rows: pa.Table) -> States:
-    """The states in rows of the table, which are in order of their symbols."""
+    """The states in rows of the table, which are in order of their symbols.
+
+    Behind the kernel's integers stands the date of the last bar; rows of earlier versions lack it.
+    """
     symbols = tuple(rows.column("symbol").to_pylist())
-    ints = np.array(rows.column("ints").combine_chunks().flatten(), np.int64).reshape(len(symbols), kernel.INTS)
+    states = States.new(symbols)
     floats = np.array(rows.column("floats").combine_chunks().flatten(), np.float64)
-    return States(symbols, ints, floats.reshape(len(symbols), kernel.FLOATS))
+    states.floats[:] = floats.reshape(len(symbols), kernel.FLOATS)
+    numbers = rows.column("ints").combine_chunks()
+    widths = np.array(numbers.value_lengths(), np.int64)
+    kept = np.array(numbers.flatten(), np.int64)
+    for width in np.unique(widths).tolist():
+        mine = widths == width
+        values = kept[np.repeat(mine, widths)].reshape(-1, width)
+        states.ints[mine] = values[:, : kernel.INTS]
+        if width > kernel.INTS:
+            states.dates[mine] = values[:, kernel.INTS]
+    return states
 
 
 def save_states(
@@ -82,7 +95,7 @@ def save_states(
             pa.array([scope] * count, pa.string()),
             pa.array([interval] * count, pa.string()),
             pa.array([kernel.VERSION] * count, pa.int32()),
-            _lists(pa.array(states.ints.reshape(-1)), kernel.INTS, count),
+            _lists(pa.array(np.column_stack([states.ints, states.dates]).reshape(-1)), kernel.INTS + 1, count),
             _lists(pa.array(states.floats.reshape(-1)), kernel.FLOATS, count),
             pa.array([bars] * count, pa.int64()),
             pa.array([revision] * count, pa.int64()),

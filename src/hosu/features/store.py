@@ -6,26 +6,34 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Final, Protocol
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import structlog
 
-from hosu.errors import LakeFullError
+from hosu.errors import LakeFullError, VersionGoneError
 from hosu.features import kernel
 from hosu.features.batch import States
+from hosu.features.dated_rules import Listing, day_of, previous_sessions
+from hosu.features.openings import DayFacts
 from hosu.features.reading import rows_of_date
 from hosu.features.served import SCOPE, TABLE, rows_of
 from hosu.features.states import NEW, states_of
 from hosu.features.states import TABLE as STATES
+from hosu.lake.delta import Table
 from hosu.lake.parquet import encode, live_name
+from hosu.market.instruments import InstrumentType, Market
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from hosu.features.served import Closed
-    from hosu.lake.delta import Table
     from hosu.lake.lake import Lake
 
 MINUTE: Final = "minute"
+_INSTRUMENTS: Final = "instruments"
+_LISTED: Final = ("symbol", "base_price", "market", "type")
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,9 @@ class FeatureStore(Protocol):
 
     def exact(self, label: str) -> Begin | None:
         """What that label names; None where it is no more."""
+
+    def known(self, date: str, label: str | None = None) -> DayFacts | None:
+        """What is known of a day when it begins, now or under that label; None for nothing, or where it is no more."""
 
     def began(self, date: str, wal_id: str) -> str | None:
         """What the rows of that log and date say they began with; None where there are none."""
@@ -110,10 +121,39 @@ class LakeFeatureStore:
 
     def exact(self, label: str) -> Begin | None:
         """What that label names; None where it is no more, or of another kernel."""
-        if label.startswith(NEW):
-            return Begin(label, States.new(()))
-        date, _, revision = label.partition("/")
+        base, _, _ = label.partition("*")
+        if base.startswith(NEW):
+            return Begin(base, States.new(()))
+        date, _, revision = base.partition("/")
         return self._state(date, int(revision)) if revision.isdigit() else None
+
+    def known(self, date: str, label: str | None = None) -> DayFacts | None:
+        """What is known of a day when it begins, now or under that label; None for nothing, or where it is no more."""
+        before = _text(previous_sessions(np.array([_number(date)], np.int64))[0])
+        table = self._instruments(label, (date, before))
+        rows = None if table is None else rows_of_date(table, date, pc.field("base_price") > 0, _LISTED)
+        if table is None or rows is None or not rows.num_rows:
+            return None
+        halted = rows_of_date(table, before, pc.field("halted"), ("symbol",)).column("symbol").to_pylist()
+        listed = rows.to_pylist()
+        return DayFacts(
+            f"{_INSTRUMENTS}@{table.version}",
+            {row["symbol"]: round(row["base_price"] * 100) for row in listed},
+            frozenset(halted),
+            {row["symbol"]: Listing(Market(row["market"]), InstrumentType(row["type"])) for row in listed},
+        )
+
+    def _instruments(self, label: str | None, dates: Collection[str]) -> Table | None:
+        if label is None:
+            return self._lake.find(_INSTRUMENTS)
+        name, _, version = label.partition("@")
+        if name != _INSTRUMENTS or not version.isdigit():
+            return None
+        try:
+            return Table.at(self._lake.storage, self._lake.spec(_INSTRUMENTS), int(version), dates)
+        except VersionGoneError as error:
+            _log.warning("what a day began with is no more", date=max(dates), error=str(error))
+            return None
 
     def began(self, date: str, wal_id: str) -> str | None:
         """What the rows of that log and date say they began with; None where there are none."""
@@ -140,3 +180,11 @@ class LakeFeatureStore:
         wanted = max(revisions, default=0) if revision is None else revision
         rows = rows.filter(pa.array([each == wanted for each in revisions], pa.bool_()))
         return Begin(f"{date}/{wanted}", states_of(rows.sort_by("symbol"))) if rows.num_rows else None
+
+
+def _number(date: str) -> int:
+    return int(date.replace("-", ""))
+
+
+def _text(number: int) -> str:
+    return day_of(number).isoformat() if number else ""

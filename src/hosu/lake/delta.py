@@ -31,7 +31,7 @@ from hosu.errors import (
 from hosu.lake.storage import disk_error, first_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     import pyarrow.dataset as ds
     from deltalake import DeltaTable
@@ -122,8 +122,14 @@ class Table:
         return cls(storage, spec, delta)
 
     @classmethod
-    def at(cls, storage: Storage, spec: TableSpec, version: int) -> Table:
+    def at(cls, storage: Storage, spec: TableSpec, version: int, dates: Collection[str] | None = None) -> Table:
         """The table as it was at a version; for reading only, ``refresh`` would move it on.
+
+        Args:
+            storage: where it is.
+            spec: which.
+            version: the version.
+            dates: those that will be read; None for all.
 
         Raises:
             VersionGoneError: its log does not reach back so far, or a file it needs has been removed.
@@ -135,7 +141,7 @@ class Table:
             address = storage.address(spec.location)
             delta = DeltaTable(address, version=version, storage_options=storage.delta_options)
             table = cls(storage, spec, delta)
-            needed = {table.path(file) for file in table.files()}
+            needed = {table.path(file) for file in table.files() if dates is None or file.date in dates}
         except (DeltaError, TableCorruptError) as error:
             raise VersionGoneError(spec.name, version, first_line(error)) from None
         gone = sorted(needed - {entry.path for entry in storage.list(f"{spec.location}/")})

@@ -84,7 +84,9 @@ _SERVED: Final = pa.schema(
         pa.field("wal_id", pa.string()),
         pa.field("lsn", pa.int64()),  # of the log record that closed the bar
         *_VALUES,
-        pa.field("began", pa.string()),  # what the day began with: new, new@LSN, or date/revision; then perhaps +date
+        pa.field(
+            "began", pa.string()
+        ),  # what the day began with: new, new@LSN, or date/revision; then perhaps +date, *table@version
     ]
 )
 _STATES: Final = pa.schema(
@@ -94,7 +96,7 @@ _STATES: Final = pa.schema(
         pa.field("scope", pa.string()),
         pa.field("interval", pa.string()),  # day, minute
         pa.field("kernel", pa.int32()),
-        pa.field("ints", pa.list_(pa.int64())),  # as features.kernel lays them out
+        pa.field("ints", pa.list_(pa.int64())),  # as features.kernel lays them out, then the last bar's date
         pa.field("floats", pa.list_(pa.float64())),
         pa.field("bars", pa.int64()),  # checksum of the bars it was made of: it holds as long as they do
         pa.field("revision", pa.int64()),  # the highest counts

@@ -4,16 +4,20 @@ import datetime as dt
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from feature_cases import bits, panel, random_closes
 from hosu.errors import InputError
+from hosu.features import kernel
 from hosu.features.batch import indicators
 from hosu.features.build import build
 from hosu.features.definitions import SCALE_FREE_V1, sets_of
-from hosu.features.states import load_states
+from hosu.features.states import load_states, states_of
 from hosu.lake.derived import replace_date, replace_dates
+from hosu.lake.instruments import write_universe
 from hosu.lake.lake import Lake
+from hosu.lake.parquet import encode
 from hosu.lake.sql import Session
 from hosu.lake.tables import TABLES
 from hosu.market.calendar import instant_us, sessions_between
@@ -189,3 +193,117 @@ def test_another_choice_of_sets_builds_features_anew(lake):
 def test_what_cannot_be_built_is_said(lake, interval, said):
     with pytest.raises(InputError, match=said):
         build(lake, interval, SETS)
+
+
+MINUTES = "processed_ohlcv_1m"
+RESUMES = DAYS[10]
+
+
+def put_minutes(lake: Lake, day: str, prices: dict[str, int], minutes: int = 30) -> None:
+    """Bars of one price a symbol from 09:00 on."""
+    schema = TABLES[MINUTES].file_schema
+    begin = instant_us(dt.date.fromisoformat(day), 9 * 3600)
+    made = [
+        {
+            "symbol": symbol,
+            "scope": "KRX",
+            "session_set": "regular",
+            "ts": begin + 60_000_000 * minute,
+            "source": "trades",
+        }
+        | dict.fromkeys(("low", "high", "open", "close", "vwap"), float(price))
+        | {"volume": 100, "value": 1.0, "data_points": 1, "revision": 1}
+        for symbol, price in sorted(prices.items())
+        for minute in range(minutes)
+    ]
+    whole = [{name: row.get(name) for name in schema.names} for row in made]
+    replace_date(lake, MINUTES, day, pa.Table.from_pylist(whole, schema=schema))
+
+
+def list_of(lake: Lake, day: str, *, halted: bool, **base: float) -> None:
+    rows = [
+        {"symbol": symbol[1:], "base_price": price, "market": "KOSPI", "type": "stock", "halted": halted}
+        for symbol, price in base.items()
+    ]
+    write_universe(lake, day, pa.Table.from_pylist(rows))
+
+
+def after_a_halt(tmp_path, *, halted: bool, one_by_one: bool) -> list[float]:
+    """Changes in won of a symbol that trades at 50,000, is away for nine sessions, and comes back at 10,000 with that
+    base; another one trades all the time."""
+    lake = Lake.open(str(tmp_path / f"lake-{halted}-{one_by_one}"))
+    list_of(lake, DAYS[9], halted=halted, s005930=50_000.0)
+    list_of(lake, RESUMES, halted=False, s005930=10_000.0)
+    for day in DAYS[:11]:
+        prices = {"000660": 1_000} | ({"005930": 50_000} if day == DAYS[0] else {})
+        put_minutes(lake, day, prices | ({"005930": 10_000} if day == RESUMES else {}))
+        if one_by_one:
+            build(lake, "minute", [SCALE_FREE_V1])
+    build(lake, "minute", [SCALE_FREE_V1])
+    rows = stored(lake, f"technical_indicators_1m WHERE symbol = '005930' AND date = '{RESUMES}'").to_pylist()
+    return [row["price_change"] for row in rows[:2]]
+
+
+@pytest.mark.parametrize("one_by_one", [True, False])
+def test_a_split_behind_a_long_halt_is_told_beside_the_close_that_the_state_remembers(tmp_path, one_by_one):
+    assert after_a_halt(tmp_path, halted=True, one_by_one=one_by_one) == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("one_by_one", [True, False])
+def test_beside_an_old_close_without_a_halt_the_base_explains_nothing_and_the_state_is_begun_anew(tmp_path, one_by_one):
+    assert after_a_halt(tmp_path, halted=False, one_by_one=one_by_one) == [None, 0.0]
+
+
+def test_a_state_remembers_the_date_of_its_last_bar_and_one_without_it_is_still_read(tmp_path):
+    lake = Lake.open(str(tmp_path / "lake"))
+    put_minutes(lake, DAYS[0], {"000660": 1_000, "005930": 50_000})
+    put_minutes(lake, DAYS[1], {"000660": 1_000})
+    build(lake, "minute", [SCALE_FREE_V1])
+    states, _, _ = load_states(lake, "minute", "2026-02-01", held(lake))
+    assert states.dates.tolist() == [20250902, 20250901]
+    kept = lake.find("feature_state").dataset().to_table().filter(pc.field("date") == DAYS[1])
+    short = pa.array([each[: kernel.INTS] for each in kept.column("ints").to_pylist()], pa.list_(pa.int64()))
+    old = states_of(kept.set_column(kept.column_names.index("ints"), "ints", short).sort_by("symbol"))
+    assert (old.dates.tolist(), bits(old.floats).tolist()) == ([0, 0], bits(states.floats).tolist())
+    assert (old.ints == states.ints).all()
+
+
+def polled(lake: Lake, day: str, clock_s: int, price: float) -> None:
+    """One more poll of a symbol, with that base price."""
+    schema = TABLES["snapshots"].file_schema
+    ts = instant_us(dt.date.fromisoformat(day), clock_s)
+    row = {"scope": "KRX", "symbol": "005930", "base_price": price, "ts_recv": ts, "price": 1.0}
+    table = lake.table("snapshots")
+    rows = pa.Table.from_pylist([{name: row.get(name) for name in schema.names}], schema=schema)
+    table.append([table.store(day, f"{clock_s}.parquet", encode(table.spec, rows))], {})
+
+
+def test_a_base_price_that_comes_after_the_build_has_its_date_built_again_and_read_once_more_it_has_not(lake):
+    build(lake, "day", SETS)
+    list_of(lake, DAYS[60], halted=False, s005930=90_000.0)
+    done = build(lake, "day", SETS)
+    assert (done.first, done.last) == (DAYS[60], DAYS[-1])
+    list_of(lake, DAYS[60], halted=False, s005930=90_000.0)
+    assert build(lake, "day", SETS).dates == 0
+    polled(lake, DAYS[60], 40_000, 80_000.0)  # the list goes before it
+    assert build(lake, "day", SETS).dates == 0
+    list_of(lake, DAYS[60], halted=False, s005930=90_050.0)
+    assert build(lake, "day", SETS).first == DAYS[60]
+
+
+def test_who_was_halted_the_session_before_counts_for_a_date(lake):
+    build(lake, "day", SETS)
+    list_of(lake, DAYS[59], halted=True, s005930=0.0)
+    assert build(lake, "day", SETS).first == DAYS[60]
+
+
+def test_a_polled_base_counts_where_no_list_is_and_another_poll_of_the_same_changes_nothing(lake):
+    build(lake, "day", SETS)
+    polled(lake, DAYS[65], 36_000, 80_000.0)
+    assert build(lake, "day", SETS).first == DAYS[65]
+    polled(lake, DAYS[65], 36_060, 80_000.0)
+    assert build(lake, "day", SETS).dates == 0
+    polled(lake, DAYS[65], 36_120, 81_000.0)
+    assert build(lake, "day", SETS).first == DAYS[65]
+    polled(lake, "2026-05-04", 36_000, 1.0)  # a day without bars
+    assert build(lake, "day", SETS).dates == 0

@@ -18,15 +18,20 @@ from hosu.collect.block import RecordKind
 from hosu.collect.wal import Log
 from hosu.errors import InputError
 from hosu.features import kernel, online_bars
-from hosu.features.parity import parity
+from hosu.features.build import build as features_build
+from hosu.features.definitions import SCALE_FREE_V1
+from hosu.features.parity import ParityReport, parity
 from hosu.features.sink import FeatureSink
 from hosu.features.store import LakeFeatureStore
 from hosu.lake.derived import replace_date
 from hosu.lake.frames import Frames
+from hosu.lake.instruments import write_universe
 from hosu.lake.lake import Lake
 from hosu.lake.ohlcv import build
+from hosu.lake.sql import Session
 from hosu.lake.writer import LakeSink
 from hosu.market.calendar import instant_us
+from hosu.market.features import INDICATORS
 
 DAY, NEXT = "2025-03-14", "2025-03-17"
 PRICE, TIME, DATE = "^71900^5^", "^093354^", "^20250314^"
@@ -93,15 +98,15 @@ def station(tmp_path: Path) -> Station:
     return Station(tmp_path)
 
 
-def morning(minutes: int, first: int = 0, day: str = DAY) -> list[bytes | int]:
-    """Two trades a minute and its close, but for every fifth minute in which nothing trades."""
+def morning(minutes: int, first: int = 0, day: str = DAY, split: int = 1) -> list[bytes | int]:
+    """Two trades a minute and its close, but for every fifth minute in which nothing trades; at a part of the price."""
     items: list[bytes | int] = []
     for minute in range(first, first + minutes):
         clock = f"{9 + minute // 60:02}:{minute % 60:02}"
         if minute % 5:
             items += [
-                trade(f"{clock}:10", 2 * minute + 1, 71_900 + 100 * (minute % 7), day),
-                trade(f"{clock}:50", 2 * minute + 2, 72_000 + 100 * (minute % 11), day),
+                trade(f"{clock}:10", 2 * minute + 1, (71_900 + 100 * (minute % 7)) // split, day),
+                trade(f"{clock}:50", 2 * minute + 2, (72_000 + 100 * (minute % 11)) // split, day),
             ]
         items.append(at(f"{clock}:00", day) + 60_000_000)
     return items
@@ -210,8 +215,8 @@ def test_a_fault_that_a_replay_has_too_is_found_by_batch(station: Station, monke
 def test_an_empty_minute_that_is_not_served_is_found_by_batch(station: Station, monkeypatch: pytest.MonkeyPatch):
     begin = online_bars.OnlineBars.begin
 
-    def short(self: Any, date: str, states: Any) -> None:
-        begin(self, date, states)
+    def short(self: Any, date: str, states: Any, opening: Any = None) -> None:
+        begin(self, date, states, opening)
         self._grid[20:30] = False
 
     monkeypatch.setattr(online_bars.OnlineBars, "begin", short)
@@ -242,3 +247,89 @@ def test_a_state_that_is_not_restored_is_found(station: Station, monkeypatch: py
 def test_of_a_day_of_which_nothing_was_served_there_is_nothing_to_compare(station: Station):
     report = parity(station.lake, DAY)
     assert (report.rows, report.logs, report.passed) == (0, (), True)
+
+
+SYMBOL = "005930"
+
+
+def listed(lake: Lake, day: str, base: int) -> None:
+    row = {"symbol": SYMBOL, "base_price": float(base), "market": "KOSPI", "type": "stock", "halted": False}
+    write_universe(lake, day, pa.Table.from_pylist([row]))
+
+
+def split_day(station: Station, base: int | None, after: int | None = None) -> ParityReport:
+    """A day at 71,900 won and more, closed at 72,400; a day at a fifth of it, received in two parts of which the first
+    ends before any trade; its list at the begin, or only ``after`` it."""
+    station.receive(*morning(60), close("15:40:00"))
+    if base is not None:
+        listed(station.lake, NEXT, base)
+    station.receive(close("09:01:00", NEXT), day=NEXT)
+    station.receive(*morning(30, 1, day=NEXT, split=5), day=NEXT)
+    station.receive(*morning(20, 31, day=NEXT, split=5), close("15:40:00", NEXT), day=NEXT)
+    if after is not None:
+        listed(station.lake, NEXT, after)
+    build(station.lake)
+    return parity(station.lake, NEXT)
+
+
+def test_a_split_of_one_into_five_is_served_as_replay_and_batch_make_it_across_restarts(station: Station):
+    report = split_day(station, 14_480)
+    assert LakeFeatureStore(station.lake).began(NEXT, station.wal_id) == f"new+{DAY}*instruments@1"
+    assert (report.passed, report.repaired, report.actions) == (True, 0, [])
+    assert report.rows == 381
+
+
+def test_what_is_served_on_a_split_day_is_what_the_build_writes_bit_for_bit(station: Station):
+    split_day(station, 14_480)
+    features_build(station.lake, "minute", [SCALE_FREE_V1])
+    names = ", ".join(f"hash({name})" for name in ("close", "volume", *INDICATORS))
+    rows = "SELECT ts, {names} FROM {table} WHERE date = '{day}' ORDER BY ts"
+    with Session(station.lake) as session:
+        served, built = (
+            session.query(rows.format(names=names, table=table, day=NEXT)).to_pylist()
+            for table in ("features_served_1m", "technical_indicators_1m")
+        )
+    assert len(served) == 381
+    assert served == built
+
+
+def test_a_split_that_is_known_only_after_the_day_is_reported_by_name_and_what_follows_is_no_fault(station: Station):
+    report = split_day(station, None, after=14_480)
+    assert report.passed
+    assert report.repaired == 380  # all but the minute before the first trade
+    (action,) = report.actions
+    assert (action.symbol, action.ts, action.served, action.batch) == (SYMBOL, at("09:01:00", NEXT), 1.0, 0.2)
+
+
+def test_a_split_that_no_list_tells_of_is_a_move_that_batch_begins_anew_with(station: Station):
+    (action,) = split_day(station, None).actions
+    assert (action.served, np.isnan(action.batch)) == (1.0, True)
+
+
+def test_a_factor_that_was_served_wrong_is_found_by_replay(station: Station, monkeypatch: pytest.MonkeyPatch):
+    begin = online_bars.OnlineBars.begin
+
+    def without(self: Any, date: str, states: Any, opening: Any = None) -> None:
+        begin(self, date, states, None if date == NEXT else opening)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hosu.features.online_bars.OnlineBars.begin", without)
+        station.receive(*morning(60), close("15:40:00"))
+        listed(station.lake, NEXT, 14_480)
+        station.receive(*morning(30, 1, day=NEXT, split=5), close("15:40:00", NEXT), day=NEXT)
+    build(station.lake)
+    report = parity(station.lake, NEXT)
+    assert not report.passed
+    assert min(report.mismatched.values()) > 300
+
+
+def test_a_list_that_is_read_anew_during_the_day_changes_nothing_of_what_it_began_with(station: Station):
+    station.receive(*morning(60), close("15:40:00"))
+    listed(station.lake, NEXT, 14_480)
+    station.receive(*morning(30, 1, day=NEXT, split=5), day=NEXT, lays_down=False)
+    listed(station.lake, NEXT, 72_400)
+    station.receive(*morning(20, 31, day=NEXT, split=5), close("15:40:00", NEXT), day=NEXT)
+    listed(station.lake, NEXT, 14_480)
+    build(station.lake)
+    report = parity(station.lake, NEXT)
+    assert (report.passed, report.repaired, report.actions) == (True, 0, [])

@@ -10,6 +10,7 @@ import pyarrow as pa
 from hosu.collect.sinks import EventBatch
 from hosu.features.batch import States, indicators
 from hosu.features.grid import fill
+from hosu.features.openings import DayFacts
 from hosu.features.panel import BarPanel
 from hosu.features.served import Closed
 from hosu.features.store import Begin
@@ -58,13 +59,15 @@ def events(*items: dict[str, Any] | int, first: int = 0, wal: str = "w1") -> Eve
 
 
 class MemoryFeatureStore:
-    """Keeps rows; outlives the sinks that write to it. ``broken`` is raised by the next ``add``, once."""
+    """Keeps rows; outlives the sinks that write to it. ``broken`` is raised by the next ``add``, once. ``facts`` are
+    what is known of a day when it begins, the newest last."""
 
     def __init__(self, *begins: Begin) -> None:
         self.closed: list[Closed] = []
         self.numbers: dict[str, int] = {}
         self.begins = {begin.label: begin for begin in begins}
         self.broken: Exception | None = None
+        self.facts: dict[str, list[DayFacts]] = {}
 
     def covered(self, wal_id: str) -> int:
         return self.numbers.get(wal_id, -1)
@@ -86,6 +89,10 @@ class MemoryFeatureStore:
 
     def exact(self, label: str) -> Begin | None:
         return Begin(label, States.new(())) if label.startswith("new") else self.begins.get(label)
+
+    def known(self, date: str, label: str | None = None) -> DayFacts | None:
+        known = self.facts.get(date, ())
+        return next((each for each in reversed(known) if label in (None, each.label)), None)
 
     def began(self, date: str, wal_id: str) -> str | None:
         return next((each.began for each in self.closed if (each.date, each.wal_id) == (date, wal_id)), None)
@@ -144,13 +151,18 @@ def panel_of(trades: Sequence[dict[str, Any]], day: str = DAY) -> BarPanel:
     )
 
 
-def in_batch(trades: Sequence[dict[str, Any]], states: States | None = None, day: str = DAY) -> list[tuple[Any, ...]]:
-    """What batch makes of trades, as ``rows_of`` gives it, but for whether traded. ``states`` are gone on with."""
+def in_batch(
+    trades: Sequence[dict[str, Any]], states: States | None = None, day: str = DAY, factor: float = 1.0
+) -> list[tuple[Any, ...]]:
+    """What batch makes of trades, as ``rows_of`` gives it, but for whether traded. ``states`` are gone on with, and
+    ``factor`` is that of each symbol's first trade."""
     from hosu.features.kernel import last_closes
 
     begun = states or States.new(())
     closes = {s: int(c) for s, c in zip(begun.symbols, last_closes(begun.ints), strict=True) if c > 0}
-    panel = fill(panel_of(trades, day), closes, day)
+    traded = panel_of(trades, day)
+    traded.factor[traded.starts[:-1]] = factor
+    panel = fill(traded, closes, day)
     after = begun.of(panel.symbols)
     outputs = indicators(panel, after, threads=1)
     names = [panel.symbols[at] for at in panel.symbol]

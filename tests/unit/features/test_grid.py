@@ -49,12 +49,12 @@ def test_a_minute_outside_the_grid_with_a_trade_is_a_bar_all_the_same():
     assert ((panel.ts - at("15:00:00")) // 60_000_000).tolist() == [20, 30, 31]
 
 
-def test_a_factor_takes_effect_on_the_first_bar_of_the_day_even_if_that_is_empty():
+def test_a_factor_takes_effect_on_the_first_trade_of_the_day_for_before_it_nobody_knows_of_one():
     made = panel_of([trade("09:02:00", 1, 20.0)])
     made.factor[0] = 0.2
     panel = fill(made, {"A": 10_001}, DAY)
-    assert panel.factor[:4].tolist() == [0.2, 1.0, 1.0, 1.0]
-    assert panel.close[:3].tolist() == [2_000, 2_000, 2_000]
+    assert panel.factor[:4].tolist() == [1.0, 1.0, 0.2, 1.0]
+    assert panel.close[:4].tolist() == [10_001, 10_001, 2_000, 2_000]
 
 
 def test_a_day_without_bars_and_closes_stays_empty():
