@@ -100,16 +100,25 @@ def rollback(model: ModelArgument, reason: ReasonOption = "by hand", lake: LakeO
 def drift(
     model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="Default: every model.")] = None,
     sessions: Annotated[int, typer.Option("--sessions", min=5, help="So many of the newest for inputs.")] = 20,
+    report: Annotated[
+        str | None, typer.Option("--report", metavar="FILE", help="Write a page with plots here.")
+    ] = None,
     lake: LakeOption = None,
     format_: FormatOption = Format.table,
 ) -> None:
     """Which features, and whether the errors, of champion and challenger have moved away from training, since when."""
+    from pathlib import Path
+
+    from hosu.models.drift_page import as_html
     from hosu.models.live_drift import as_rows, drift_of
     from hosu.models.registry import MODELS
 
     opened, registry = _registry(lake)
     found = drift_of(opened, registry, MODELS if model is None else [model], sessions=sessions, config=sql_config())
     emit_rows(as_rows(found), format_)
+    if report is not None:
+        Path(report).write_text(as_html(found), encoding="utf-8")
+        note(f"written: {report}")
 
 
 @app.command()

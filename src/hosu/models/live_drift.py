@@ -74,7 +74,7 @@ class VersionDrift:
         model, version, role: which, and as what it serves now.
         features: its inputs; empty where nothing can be said of them.
         errors: in which sessions its mean error has changed, each change once, oldest first.
-        error_sessions: of how many sessions errors are known.
+        error_days: dates and mean errors of the sessions of which one is known, in order of time.
         unsaid: what cannot be said, and why.
     """
 
@@ -83,7 +83,7 @@ class VersionDrift:
     role: str
     features: tuple[FeatureHistory, ...]
     errors: tuple[ErrorDrift, ...]
-    error_sessions: int
+    error_days: tuple[tuple[str, float], ...]
     unsaid: tuple[str, ...]
 
 
@@ -181,13 +181,14 @@ class _Look:
         rows = combine(self.lake.storage, sql, files=files, beside={}, config=self.config)
         return np.column_stack([np.asarray(column.to_numpy(), np.float64) for column in rows.columns])
 
-    def _errors(self) -> tuple[tuple[ErrorDrift, ...], int, str | None]:
+    def _errors(self) -> tuple[tuple[ErrorDrift, ...], tuple[tuple[str, float], ...], str | None]:
         mine = [each for each in matured(self.lake, self.model, self.config) if each.version == self.version]
         if not mine:
-            return (), 0, "errors: no outcome is known; `hosu score` adds those that have matured"
+            return (), (), "errors: no outcome is known; `hosu score` adds those that have matured"
         dates, errors = session_errors(mine[0])
-        known = int(np.isfinite(errors).sum())
-        few = f"errors: {known} of the {SCALED_BY + 1} sessions that a change needs" if known <= SCALED_BY else None
+        known = tuple((dates[at], float(errors[at])) for at in np.flatnonzero(np.isfinite(errors)).tolist())
+        enough = len(known) > SCALED_BY
+        few = None if enough else f"errors: {len(known)} of the {SCALED_BY + 1} sessions that a change needs"
         return tuple(_apart(dates, error_drift(dates, errors))), known, few
 
 
@@ -219,7 +220,7 @@ def as_rows(found: Sequence[VersionDrift]) -> list[dict[str, object]]:
             figures = {"psi": _short(newest.psi), "outside": _short(newest.outside), "null": _short(newest.null)}
             row = {"what": feature.feature, "says": feature.word, "since": feature.since, "newest": date}
             out.append({**who, **row, "sessions": len(feature.days), **figures})
-        if each.error_sessions > SCALED_BY:
+        if len(each.error_days) > SCALED_BY:
             out.append({**who, **_of_errors(each)})
         out += [{**who, "what": what, "says": said} for what, _, said in (text.partition(": ") for text in each.unsaid)]
     names = (
@@ -242,11 +243,11 @@ def as_rows(found: Sequence[VersionDrift]) -> list[dict[str, object]]:
 
 def _of_errors(each: VersionDrift) -> dict[str, object]:
     if not each.errors:
-        return {"what": "errors", "says": "stable", "sessions": each.error_sessions}
+        return {"what": "errors", "says": "stable", "sessions": len(each.error_days)}
     last = each.errors[-1]
     word = "risen" if last.after > last.before else "fallen"
     figures = {"before": _short(last.before), "after": _short(last.after)}
-    return {"what": "errors", "says": word, "since": last.date, "sessions": each.error_sessions, **figures}
+    return {"what": "errors", "says": word, "since": last.date, "sessions": len(each.error_days), **figures}
 
 
 def _short(value: float) -> float | None:

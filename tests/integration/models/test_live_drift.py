@@ -16,6 +16,7 @@ from hosu.lake.lake import Lake
 from hosu.lake.tables import TABLES
 from hosu.market.calendar import instant_us, sessions_between
 from hosu.market.predictions import PREDICTION_SCHEMAS
+from hosu.models.drift_page import as_html
 from hosu.models.journal import add_new
 from hosu.models.live_drift import LASTING, as_rows, drift_of
 from hosu.models.registry import Registry
@@ -167,7 +168,7 @@ def test_errors_that_rise_are_told_with_their_session_once(lake, registry):
     chance = np.random.default_rng(3)
     outcomes(lake, {day: 0.62 - 0.25 * (at >= 60) + chance.normal(0, 0.02) for at, day in enumerate(DAYS[:140])})
     (found,) = drift_of(lake, registry, [MODEL])
-    assert found.error_sessions == 140
+    assert [date for date, _ in found.error_days] == DAYS[:140]
     (change,) = found.errors
     assert DAYS[60] <= change.date <= DAYS[130]
     assert change.after > change.before
@@ -181,7 +182,7 @@ def test_steady_errors_are_stable_and_few_are_told_to_be_few(lake, registry):
     assert found.unsaid[-1] == "errors: 20 of the 31 sessions that a change needs"
     outcomes(lake, dict.fromkeys(DAYS[20:40], 0.6))
     (found,) = drift_of(lake, registry, [MODEL])
-    assert (found.errors, found.error_sessions) == ((), 40)
+    assert (found.errors, len(found.error_days)) == ((), 40)
     assert [row["says"] for row in as_rows([found]) if row["what"] == "errors"] == ["stable"]
 
 
@@ -192,9 +193,10 @@ def test_of_the_prior_there_are_no_inputs_and_a_damaged_version_says_so(lake, re
     assert minute.unsaid[0] == "inputs: the prior looks at no feature"
 
 
-def test_the_command_prints_a_row_a_feature_and_what_cannot_be_said(lake, registry, capsys):
+def test_the_command_prints_a_row_a_feature_and_what_cannot_be_said(lake, registry, capsys, tmp_path):
     both(lake, dict.fromkeys(DAYS[:6], 2.0))
-    drift_command(model=MODEL, sessions=20, lake=str(lake.root).removeprefix("file://"), format_=Format.json)
+    root, page = str(lake.root).removeprefix("file://"), tmp_path / "drift.html"
+    drift_command(model=MODEL, sessions=20, report=str(page), lake=root, format_=Format.json)
     rows = json.loads(capsys.readouterr().out)
     assert [(row["what"], row["says"], row["since"]) for row in rows] == [
         ("a", "stable", None), ("b", "drifts", DAYS[0]), ("c", "stable", None),
@@ -202,3 +204,16 @@ def test_the_command_prints_a_row_a_feature_and_what_cannot_be_said(lake, regist
     ]  # fmt: skip
     assert rows[1]["psi"] > 0.25
     assert rows[1]["newest"] == DAYS[5]
+    text = page.read_text(encoding="utf-8")
+    assert f"<li>b drifts since {DAYS[0]}</li>" in text
+    assert text.count("<polyline") == 4  # three features, and the line above which one has moved
+    assert f"sessions from {DAYS[0]} to {DAYS[5]}" in text
+
+
+def test_a_page_of_nothing_but_words_and_one_of_errors_are_whole(lake, registry):
+    assert "has not predicted yet" in as_html(drift_of(lake, registry))
+    outcomes(lake, dict.fromkeys(DAYS[:40], 0.6))
+    (found,) = drift_of(lake, registry, [MODEL])
+    text = as_html([found])
+    assert "Errors: of the sessions whose outcomes are known." in text
+    assert text.count("<polyline") == 1
