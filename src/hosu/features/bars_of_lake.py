@@ -113,7 +113,8 @@ def tables_of(interval: str, *, repaired: bool = False) -> tuple[str, ...]:
     """
     if interval not in _TABLES:
         raise InputError(f"interval {interval!r}", "is unknown", f"choose {' or '.join(_TABLES)}")
-    return (*_TABLES[interval], COVERAGE, "instruments", "snapshots", *(("trades",) if repaired else ()))
+    more = ("trades",) if repaired else ()
+    return (*dict.fromkeys((*_TABLES[interval], COVERAGE, "instruments", "snapshots", DAILY)), *more)
 
 
 def panel(
@@ -154,7 +155,7 @@ def panel(
         raise InputError(f"scope {scope!r}", "is unknown", "choose KRX, NXT or UN")
     held = pinned or Pinned.now(lake, names)
     roles = {"bars": names[0], "external": names[1], "coverage": COVERAGE, "instruments": names[3]}
-    roles |= {"snapshots": names[4]} | ({"trades": "trades"} if repaired else {})
+    roles |= {"snapshots": names[4], "daily": DAILY} | ({"trades": "trades"} if repaired else {})
     mended = (MENDED if repaired else NEVER).format(scope=scope)
     wanted = "" if symbols is None else "SEMI JOIN wanted USING (symbol)"
     beside = {} if symbols is None else {"wanted": pa.table({"symbol": pa.array(sorted(set(symbols)), pa.string())})}
@@ -228,7 +229,13 @@ def _built(rows: pa.Table, listings: dict[str, Listing], held: Pinned) -> LakePa
     origin = _named(rows.column("origin"), Origin)
     traded = Traded(starts, date, prices["high"], prices["low"], prices["close"], volume)
     rules = DatedRules.of(date, symbol, symbols, listings)
-    known = Known(base=base, adjusted=origin == Origin.ADJUSTED, halted=_flags(rows, "halted"))
+    known = Known(
+        base=base,
+        ratio=np.array(rows.column("split_ratio").fill_null(np.nan).to_numpy(), np.float64),
+        ex_code=_ints(rows, "ex_code"),
+        adjusted=origin == Origin.ADJUSTED,
+        halted=_flags(rows, "halted"),
+    )
     made = adjustment(traded, known, rules)
     value = np.asarray(rows.column("value").cast(pa.float64()).fill_null(np.nan).to_numpy(), np.float64)
     bars = BarPanel(

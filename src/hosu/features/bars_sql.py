@@ -32,16 +32,23 @@ polled AS (
   SELECT date, symbol, arg_max(base_price, ts_recv) AS base
   FROM snapshots WHERE scope = '{scope}' AND base_price > 0 GROUP BY ALL
 ),
+events AS (
+  -- What the broker's daily bars say of corporate actions; it is the same whether they are adjusted or not.
+  SELECT date, symbol, try_cast(ex_code AS BIGINT) AS ex_code, split_ratio
+  FROM daily WHERE scope = '{scope}' AND (ex_code IS NOT NULL OR split_ratio IS NOT NULL)
+  QUALIFY row_number() OVER (PARTITION BY date, symbol ORDER BY revision DESC, lsn DESC, record_no DESC) = 1
+),
 halts AS (SELECT date, symbol FROM instruments WHERE halted),
 mended AS (SELECT DISTINCT date, symbol FROM {mended})
 SELECT chosen.symbol, replace(chosen.date, '-', '')::BIGINT AS date, epoch_us(ts) AS ts,
        round(open * 100)::BIGINT AS open, round(high * 100)::BIGINT AS high, round(low * 100)::BIGINT AS low,
        round(close * 100)::BIGINT AS close, volume, value, origin, coalesce(state, 'no_ledger') AS state,
        round(coalesce(listed.base, polled.base, 0) * 100)::BIGINT AS base, mended.symbol IS NOT NULL AS repaired,
-       halts.symbol IS NOT NULL AS halted
+       halts.symbol IS NOT NULL AS halted, coalesce(events.ex_code, 0) AS ex_code, events.split_ratio
 FROM chosen LEFT JOIN ledger ON ledger.date = chosen.date AND ledger.symbol = chosen.symbol
      LEFT JOIN listed ON listed.date = chosen.date AND listed.symbol = chosen.symbol
      LEFT JOIN polled ON polled.date = chosen.date AND polled.symbol = chosen.symbol
+     LEFT JOIN events ON events.date = chosen.date AND events.symbol = chosen.symbol
      LEFT JOIN sessions ON sessions.date = chosen.date
      LEFT JOIN halts ON halts.date = sessions.before AND halts.symbol = chosen.symbol
      LEFT JOIN mended ON mended.date = chosen.date AND mended.symbol = chosen.symbol

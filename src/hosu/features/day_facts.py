@@ -1,7 +1,7 @@
 """What is known of days beside their bars, as one number a day: whether a date has to be built again.
 
-A factor is told by the day's base prices and by who was halted the session before. They may come after the bars, and
-then the date is built anew; read again without a change, or polled once more, they change nothing.
+A factor is told by the day's base prices and split ratios, and by who was halted the session before. They may come
+after the bars, and then the date is built anew; read again without a change, or polled once more, they change nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pyarrow as pa
 from hosu.features.dated_rules import day_of, previous_sessions
 from hosu.lake.sql import SqlConfig, combine
 from hosu.lake.tables import TABLES
+from hosu.market.bars import DAILY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -33,9 +34,14 @@ halts AS (
 polled AS (
   SELECT date, concat_ws('|', 'polled', symbol, arg_max(base_price, ts_recv)) AS fact
   FROM snapshots WHERE scope = '{scope}' AND base_price > 0 GROUP BY date, symbol
+),
+split AS (
+  SELECT date, concat_ws('|', 'split', symbol, arg_max(split_ratio, revision)) AS fact
+  FROM daily WHERE scope = '{scope}' AND split_ratio > 0 AND split_ratio <> 1 GROUP BY date, symbol
 )
 SELECT date, (bit_xor(md5_number_lower(fact)) & 4294967295)::BIGINT AS number
-FROM (FROM listed UNION ALL FROM halts UNION ALL FROM polled) SEMI JOIN days USING (date) GROUP BY date
+FROM (FROM listed UNION ALL FROM halts UNION ALL FROM polled UNION ALL FROM split) SEMI JOIN days USING (date)
+GROUP BY date
 """
 
 
@@ -60,9 +66,11 @@ def day_facts(
     chosen = {
         "instruments": _files(instruments, {*days, *earlier}.__contains__),
         "snapshots": _files(snapshots, {*days}.difference(listed).__contains__),
+        "daily": _files(lake.find(DAILY), {*days}.__contains__),
     }
     files = {name: found for name, found in chosen.items() if found is not None}
-    beside = {name: TABLES[name].schema.empty_table() for name in chosen if name not in files}
+    names = {"daily": DAILY}
+    beside = {role: TABLES[names.get(role, role)].schema.empty_table() for role in chosen if role not in files}
     beside["days"] = pa.table({"date": pa.array(days, pa.string()), "before": pa.array(earlier, pa.string())})
     sql = _NUMBERS.format(scope=scope)
     found = combine(lake.storage, sql, files=files, beside=beside, config=config or SqlConfig())

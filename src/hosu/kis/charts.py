@@ -6,6 +6,7 @@ row of a full page has none before it and is left out: whoever pages lets pages 
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from datetime import date
@@ -28,6 +29,7 @@ MINUTE_ROWS: Final[dict[str, int]] = {MINUTE_CHART_TR: 30, DATED_MINUTE_CHART_TR
 CHART_TRS: Final = frozenset({DAILY_CHART_TR, *MINUTE_ROWS})
 
 _DAY: Final = re.compile(r"\d{8}")
+_EX_CODE: Final = re.compile(r"[0-9]{2}")
 _MINUTE: Final = re.compile(r"([01]\d|2[0-3])[0-5]\d00")
 
 
@@ -73,7 +75,16 @@ def chart_bars(tr_id: str, params: Mapping[str, str], body: str) -> ChartBars | 
 def _days(bars: Sequence[DailyBar], asked: Mapping[str, str]) -> list[dict[str, Any] | None]:
     first, last = asked.get("FID_INPUT_DATE_1", ""), asked.get("FID_INPUT_DATE_2", "")
     wanted = sorted((bar for bar in bars if bar.date and first <= bar.date <= last), key=lambda bar: bar.date or "")
-    return [_row(bar.date, "000000", bar, bar.value) for bar in wanted]
+    return [_with_events(_row(bar.date, "000000", bar, bar.value), bar) for bar in wanted]
+
+
+def _with_events(row: dict[str, Any] | None, bar: DailyBar) -> dict[str, Any] | None:
+    """The row with what the broker says of corporate actions; what makes no sense is not told."""
+    if row is None:
+        return None
+    code, ratio = bar.ex_code or "", bar.split_rate
+    told = ratio if ratio is not None and 0 <= ratio < math.inf else None
+    return {**row, "ex_code": code if _EX_CODE.fullmatch(code) else None, "split_ratio": told}
 
 
 def _minutes(bars: Sequence[MinuteBar], asked: Mapping[str, str], page: int) -> list[dict[str, Any] | None]:

@@ -225,7 +225,7 @@ class _Writer:
             kept: dict[str, list[DataFile]] = {}
             for file in table.files():
                 kept.setdefault(file.date, []).append(file)
-            parts = _by_date(rows)
+            parts = _by_date(_conformed(rows, table.spec.schema))
             for done, (day, part) in enumerate(parts, 1):
                 fresh = self._fresh(kept.get(day, []), part)
                 if fresh.num_rows:
@@ -244,13 +244,22 @@ class _Writer:
         query = _FRESH.format(source=f"import:{config.name}", scope=config.scope, adjusted=config.adjusted)
         tables, beside = {"kept": (self.table, files)}, {"incoming": part}
         found = combine(self.lake.storage, query, files=tables, beside=beside, config=self.sql)
-        return found.select(BARS_EXTERNAL.names).cast(BARS_EXTERNAL)
+        return found.select(part.schema.names).cast(part.schema)
 
     def _commit(self, day: str, rows: pa.Table) -> None:
         table = self.table
         stored = table.store(day, live_name(), encode(table.spec, rows.drop_columns(["date"]), level=3))
         # A rewrite that removes nothing is refused if another came first, and looked up if its outcome is unknown.
         table.rewrite([], [stored], data_change=True)
+
+
+def _conformed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The rows with the table's columns; a file says nothing of those that only the broker fills."""
+    whole = rows
+    for each in schema:
+        if each.name not in rows.column_names:
+            whole = whole.append_column(each, pa.nulls(rows.num_rows, each.type))
+    return whole.select(schema.names)
 
 
 def _by_date(rows: pa.Table) -> list[tuple[str, pa.Table]]:

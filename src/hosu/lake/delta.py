@@ -282,6 +282,7 @@ class Table:
         from deltalake import CommitProperties, PostCommitHookProperties, Transaction
         from deltalake.exceptions import CommitFailedError, DeltaError
 
+        self._add_columns()
         address = self._storage.address(self._log)
         transactions = [Transaction(app_id, version) for app_id, version in covers.items()]
         before = self.version
@@ -309,6 +310,31 @@ class Table:
             self.refresh()
         if before // CLEAN_EVERY != self.version // CLEAN_EVERY:
             self.clean_log()
+
+    def _add_columns(self) -> None:
+        """Gives the table the columns that its version lacks, in a commit of its own.
+
+        Raises:
+            CommitConflictError: somebody else wrote to the table meanwhile. To go on from what they wrote would hide
+                that from the commit at hand, whose writer has asked ``covered`` before.
+        """
+        lacking = [each for each in self.spec.schema if each.name in self.spec.added - self._columns()]
+        if not lacking:
+            return
+        from deltalake import Schema
+
+        before = self.version
+        self.refresh()
+        if self.version == before:
+            with _writing(self.spec, self._storage.address(self._log)):
+                self._delta.alter.add_columns(Schema.from_arrow(pa.schema(lacking)).fields)
+            self.refresh()
+            before += 1
+        if self.version != before:
+            raise CommitConflictError(self.spec.name, "it was written to while it was given new columns")
+
+    def _columns(self) -> set[str]:
+        return {each.name for each in self._delta.schema().fields} if self.spec.added else set()
 
     def _has_landed(self, covers: Mapping[str, int], landed: set[str] | None) -> bool:
         # A commit whose acknowledgement was lost is in the log; committing again would store its rows twice.
@@ -406,8 +432,8 @@ def _load_if_there(storage: Storage, spec: TableSpec) -> DeltaTable | None:
 
 
 def _check_columns(spec: TableSpec, found: pa.Schema, address: str) -> None:
-    if sorted(found.names) != sorted(spec.schema.names):
-        odd = sorted(set(found.names) ^ set(spec.schema.names))
+    odd = sorted((set(found.names) ^ set(spec.schema.names)) - (spec.added - set(found.names)))
+    if odd or len(found.names) != len(set(found.names)):
         raise TableCorruptError(spec.name, address, f"its columns are not those of this hosu: {', '.join(odd)}")
 
 

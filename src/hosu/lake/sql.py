@@ -124,7 +124,7 @@ class Session:
         except TableCorruptError as error:
             # The first file tells the columns, so let a sound one be first; the damaged one is met where it is read.
             sound = next((file for file in files if _has_columns(storage, table, file)), None)
-            if sound is None:
+            if sound is None or table.spec.added:  # where columns were added later, every file tells its own
                 self._refuse(table, str(error))
             else:
                 others = [file for file in files if file is not sound]
@@ -364,7 +364,14 @@ def _scan(storage: Storage, table: Table, files: Sequence[DataFile], columns: Se
     chosen = ", ".join(f'"{name}"' for name in columns)
     # Without the type DuckDB would take the partition for a DATE.
     partition = "hive_partitioning = true, hive_types = {'date': VARCHAR}"
-    return f"SELECT {chosen} FROM read_parquet([{names}], {partition})"  # noqa: S608 - quoted above
+    added = [name for name in columns if name in table.spec.added]
+    if not added:
+        return f"SELECT {chosen} FROM read_parquet([{names}], {partition})"  # noqa: S608 - quoted above
+    # Files of earlier versions lack these columns, perhaps all files do.
+    kinds = {"string": "VARCHAR", "double": "DOUBLE"}
+    nulls = ", ".join(f'NULL::{kinds[str(table.spec.schema.field(name).type)]} AS "{name}"' for name in added)
+    whole = f"SELECT * FROM read_parquet([{names}], union_by_name = true, {partition})"  # noqa: S608 - quoted above
+    return f"SELECT {chosen} FROM ({whole} UNION ALL BY NAME SELECT {nulls} WHERE false)"  # noqa: S608 - quoted above
 
 
 def _dataset(table: Table, files: Sequence[DataFile]) -> Any:

@@ -47,7 +47,8 @@ class TableSpec:
     unchanged or jump about, instead of counting up; all other integers and times are delta-encoded.
     ``statistics`` are the columns whose least and greatest value go into the Delta log. ``retention_days`` None
     keeps for good. ``log_hours`` is how long old versions can be travelled to: short where 20,000 commits a day come
-    in, since rows there are only ever added and a past state is those up to a log number.
+    in, since rows there are only ever added and a past state is those up to a log number. ``added`` are nullable
+    columns that tables of earlier versions lack: they are read as null, and the table gets them with its next commit.
     """
 
     name: str
@@ -59,6 +60,7 @@ class TableSpec:
     statistics: tuple[str, ...] = ("symbol", "ts_event", "ts_recv", "wal_id", "lsn", "cum_volume")
     row_group_rows: int = 262_144
     log_hours: int = 2
+    added: frozenset[str] = field(default_factory=frozenset)
 
     @property
     def file_schema(self) -> pa.Schema:
@@ -99,7 +101,7 @@ def _ledger(name: str, order: tuple[str, ...]) -> TableSpec:
     )
 
 
-def _external(name: str) -> TableSpec:
+def _external(name: str, added: frozenset[str] = frozenset()) -> TableSpec:
     return TableSpec(
         name=name,
         location=f"raw/{name}",
@@ -108,6 +110,7 @@ def _external(name: str) -> TableSpec:
         retention_days=1095,
         statistics=("symbol", "ts", "fetched_at", "wal_id", "lsn"),
         log_hours=30 * 24,
+        added=added,
     )
 
 
@@ -158,7 +161,7 @@ _SPECS: Final = (
     _ledger("gaps", ("from_volume", "to_volume", "revision")),
     _ledger("gap_events", ("from_volume", "to_volume", "at")),
     _ledger("coverage_days", ("revision", "built_at")),
-    _external("bars_daily_external"),
+    _external("bars_daily_external", frozenset({"ex_code", "split_ratio"})),
     _external("bars_1m_external"),
     TableSpec(
         name="processed_ohlcv",

@@ -56,5 +56,11 @@ BARS_EXTERNAL: Final = pa.schema(
     ]
 )
 
-BAR_SCHEMAS: Final[dict[str, pa.Schema]] = {DAILY: BARS_EXTERNAL, MINUTES: BARS_EXTERNAL}
+_EVENTS: Final = (
+    pa.field("ex_code", pa.string()),  # the broker's: 00 none, 01 ex-rights, 02 ex-dividend, …; null not told
+    pa.field("split_ratio", pa.float64()),  # the broker's: base over previous close, cut to hundredths; 0 none
+)
+DAILY_EXTERNAL: Final = pa.schema([*BARS_EXTERNAL, *_EVENTS])
+
+BAR_SCHEMAS: Final[dict[str, pa.Schema]] = {DAILY: DAILY_EXTERNAL, MINUTES: BARS_EXTERNAL}
 """The tables of bars from outside, by name."""

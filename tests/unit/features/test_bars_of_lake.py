@@ -116,6 +116,50 @@ def test_a_halt_before_is_known_from_the_master_file(lake: Lake) -> None:
     assert found.bars.masked.tolist() == [False, False, False, True]
 
 
+def test_the_brokers_split_ratio_makes_the_factor_where_no_base_is_known_and_the_latest_word_counts(lake: Lake) -> None:
+    symbols = ("A", "B", "C")
+    bars(lake, DAYS[0], *((symbol, 10_000.0, 1) for symbol in symbols))
+    bars(lake, DAYS[1], *((symbol, 2_050.0, 1) for symbol in symbols))
+    told = {"adjusted": False, "source": "kis:FHKST03010100", "ex_code": "00"}
+    external(
+        lake,
+        DAYS[1],
+        ("A", 2_050.0, 1, {**told, "split_ratio": 0.5, "revision": 1}),
+        ("A", 2_050.0, 1, {**told, "split_ratio": 0.2, "revision": 2}),
+        ("B", 2_050.0, 1, {**told, "split_ratio": 0.5}),
+        ("C", 2_050.0, 1, {**told, "split_ratio": 0.0}),
+    )
+    instruments(lake, DAYS[1], ("B", 2_000.0))
+
+    found = panel(lake)
+
+    assert found.bars.factor[1::2].tolist() == [0.2, 0.2, 1.0]
+    assert found.explained[1::2].tolist() == [Explained.RATIO, Explained.BASE, Explained.NOTHING]
+    assert found.bars.masked.tolist() == [False, False, False, False, False, True]
+
+
+def test_the_brokers_code_of_a_cash_dividend_explains_that_the_base_stays(lake: Lake) -> None:
+    bars(lake, DAYS[0], ("A", 10_000.0, 1))
+    bars(lake, DAYS[1], ("A", 9_800.0, 1))
+    told = {"adjusted": False, "source": "kis:FHKST03010100", "ex_code": "02", "split_ratio": 0.0}
+    external(lake, DAYS[1], ("A", 9_800.0, 1, told))
+
+    found = panel(lake)
+
+    assert (found.bars.factor.tolist(), found.explained.tolist()) == ([1.0, 1.0], [Explained.NOTHING, Explained.CASH])
+
+
+def test_minutes_take_the_ratio_of_the_brokers_day(lake: Lake) -> None:
+    minute = {"ts": midnight(20_250_916) + NINE_S * 1_000_000}
+    bars(
+        lake, DAYS[0], ("A", 10_000.0, 1, {"ts": midnight(20_250_915) + NINE_S * 1_000_000}), table="processed_ohlcv_1m"
+    )
+    bars(lake, DAYS[1], ("A", 2_050.0, 1, minute), table="processed_ohlcv_1m")
+    external(lake, DAYS[1], ("A", 2_050.0, 1, {"adjusted": False, "source": "kis:FHKST03010100", "split_ratio": 0.2}))
+
+    assert panel(lake, "minute").bars.factor.tolist() == [1.0, 0.2]
+
+
 def test_a_move_beyond_the_limit_without_a_base_is_masked(lake: Lake) -> None:
     bars(lake, DAYS[0], ("A", 10_000.0, 1))
     bars(lake, DAYS[1], ("A", 5_100.0, 1))

@@ -74,10 +74,32 @@ def test_a_days_row_is_the_portals_sample() -> None:
         "close": 107500.0,
         "volume": 2203472,
         "value": 237914727500.0,
+        "ex_code": None,
+        "split_ratio": None,
     }
     adjusted = chart_bars(DAILY, asked(**span, FID_ORG_ADJ_PRC="0"), body(row))
     assert adjusted is not None
     assert adjusted.rows[0]["adjusted"] is True
+
+
+@pytest.mark.parametrize(
+    ("code", "rate", "told"),
+    [
+        ("00", "0.00", ("00", 0.0)),
+        ("01", "0.20", ("01", 0.2)),
+        ("", "", (None, None)),
+        ("1", "-0.5", (None, None)),
+        ("\u0660\u0661", "1e999", (None, None)),  # digits of another script; beyond every number
+        ("001", "nan", (None, None)),
+    ],
+)
+def test_a_day_says_what_the_broker_knows_of_corporate_actions(code: str, rate: str, told: tuple[object, ...]) -> None:
+    row = dict.fromkeys(("stck_clpr", "stck_oprc", "stck_hgpr", "stck_lwpr", "acml_vol"), "1")
+    events = {"stck_bsop_date": "20220509", "flng_cls_code": code, "prtt_rate": rate}
+    span = {"FID_INPUT_DATE_1": "20220501", "FID_INPUT_DATE_2": "20220509"}
+    found = chart_bars(DAILY, asked(**span), body(row | events))
+    assert found is not None
+    assert [(bar["ex_code"], bar["split_ratio"]) for bar in found.rows] == [told]
 
 
 @pytest.mark.parametrize("day", ["20220430", "20220510"])
