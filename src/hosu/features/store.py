@@ -22,6 +22,7 @@ from hosu.features.states import NEW, states_of
 from hosu.features.states import TABLE as STATES
 from hosu.lake.delta import Table
 from hosu.lake.parquet import encode, live_name
+from hosu.lake.sql import SqlConfig, combine
 from hosu.market.instruments import InstrumentType, Market
 
 if TYPE_CHECKING:
@@ -32,7 +33,11 @@ if TYPE_CHECKING:
 
 MINUTE: Final = "minute"
 _INSTRUMENTS: Final = "instruments"
-_LISTED: Final = ("symbol", "base_price", "market", "type")
+_LISTED: Final = """
+-- What the lists of a day and of the session before say of each symbol. Grain: date, symbol.
+SELECT date, symbol, market, type, halted, CASE WHEN base_price > 0 THEN round(base_price * 100)::BIGINT END AS base
+FROM instruments
+"""
 _log = structlog.get_logger(__name__)
 
 
@@ -129,18 +134,24 @@ class LakeFeatureStore:
 
     def known(self, date: str, label: str | None = None) -> DayFacts | None:
         """What is known of a day when it begins, now or under that label; None for nothing, or where it is no more."""
-        before = _text(previous_sessions(np.array([_number(date)], np.int64))[0])
+        (number,) = previous_sessions(np.array([int(date.replace("-", ""))], np.int64)).tolist()
+        before = day_of(number).isoformat() if number else ""
         table = self._instruments(label, (date, before))
-        rows = None if table is None else rows_of_date(table, date, pc.field("base_price") > 0, _LISTED)
-        if table is None or rows is None or not rows.num_rows:
+        files = [] if table is None else [file for file in table.files() if file.date in {date, before}]
+        if table is None or not any(file.date == date for file in files):
             return None
-        halted = rows_of_date(table, before, pc.field("halted"), ("symbol",)).column("symbol").to_pylist()
-        listed = rows.to_pylist()
+        rows = combine(self._lake.storage, _LISTED, files={_INSTRUMENTS: (table, files)}, beside={}, config=SqlConfig())
+        told = rows.to_pylist()
+        listed = [row for row in told if row["date"] == date]
         return DayFacts(
             f"{_INSTRUMENTS}@{table.version}",
-            {row["symbol"]: round(row["base_price"] * 100) for row in listed},
-            frozenset(halted),
-            {row["symbol"]: Listing(Market(row["market"]), InstrumentType(row["type"])) for row in listed},
+            {row["symbol"]: row["base"] for row in listed if row["base"] is not None},
+            frozenset(row["symbol"] for row in told if row["halted"] and row["date"] == before),
+            {
+                row["symbol"]: Listing(Market(row["market"]), InstrumentType(row["type"]))
+                for row in listed
+                if row["market"] is not None and row["type"] is not None
+            },
         )
 
     def _instruments(self, label: str | None, dates: Collection[str]) -> Table | None:
@@ -180,11 +191,3 @@ class LakeFeatureStore:
         wanted = max(revisions, default=0) if revision is None else revision
         rows = rows.filter(pa.array([each == wanted for each in revisions], pa.bool_()))
         return Begin(f"{date}/{wanted}", states_of(rows.sort_by("symbol"))) if rows.num_rows else None
-
-
-def _number(date: str) -> int:
-    return int(date.replace("-", ""))
-
-
-def _text(number: int) -> str:
-    return day_of(number).isoformat() if number else ""

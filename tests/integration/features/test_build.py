@@ -307,3 +307,18 @@ def test_a_polled_base_counts_where_no_list_is_and_another_poll_of_the_same_chan
     assert build(lake, "day", SETS).first == DAYS[65]
     polled(lake, "2026-05-04", 36_000, 1.0)  # a day without bars
     assert build(lake, "day", SETS).dates == 0
+
+
+def test_a_split_ratio_that_the_broker_tells_later_has_the_minutes_of_its_day_built_again(tmp_path):
+    lake = Lake.open(str(tmp_path / "lake"))
+    for day, price in zip(DAYS[:3], (50_000, 50_000, 10_000), strict=True):
+        put_minutes(lake, day, {"005930": price})
+    build(lake, "minute", [SCALE_FREE_V1])
+    schema = TABLES["bars_daily_external"].file_schema
+    row = {"scope": "KRX", "symbol": "005930", "adjusted": False, "source": "kis:FHKST03010100", "revision": 1}
+    for day, ratio in ((DAYS[1], 0.0), (DAYS[2], 0.2)):
+        told = [{name: (row | {"split_ratio": ratio}).get(name) for name in schema.names}]
+        replace_date(lake, "bars_daily_external", day, pa.Table.from_pylist(told, schema=schema))
+    assert build(lake, "minute", [SCALE_FREE_V1]).first == DAYS[2]
+    rows = stored(lake, f"technical_indicators_1m WHERE date = '{DAYS[2]}'").to_pylist()
+    assert [row["price_change"] for row in rows[:2]] == [0.0, 0.0]
