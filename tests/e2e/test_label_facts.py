@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 from program import Collector, hosu, rows_of, simulator
 
+from hosu.features.dataset import build
+from hosu.features.dataset_definition import Definition
+from hosu.features.definitions import SCALE_FREE_V1
 from hosu.features.labels import Reason
 from hosu.features.labels_of_lake import LabelsOfLake
 from hosu.features.panel import LabelledRows
+from hosu.features.source import KernelSource
 from hosu.lake.lake import Lake
 
 pytestmark = pytest.mark.slow
@@ -26,7 +30,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
         market = ("--synthetic", "--date", day, "--symbols", SYMBOLS, "--records", 40_000, "--seed", seed)
         with simulator(folder, *market, "--speed", "max", "--expect", 12, "--token-interval", 0) as broker:
             feeds = ("--feeds", "trades,quotes,expected,market_events")
-            options = ("--symbols", SYMBOLS, *feeds, "--lake", folder / "lake", "--no-features")
+            options = ("--symbols", SYMBOLS, *feeds, "--lake", folder / "lake")
             running = Collector(folder, f"collector-{day}", broker, *options)
             try:
                 ended = running.finish()
@@ -96,6 +100,26 @@ def test_no_label_spans_an_interruption_that_the_exchange_told_of(lake: Path, ro
         spans = np.searchsorted(when, rows.t[mine]) != np.searchsorted(when, rows.t1[mine], side="right")
         assert not spans.any()
     assert (rows.reason == Reason.HALTED).sum() > 10
+
+
+def test_what_was_served_are_the_features_that_batch_makes_of_the_same_minutes(lake: Path):
+    # Of the first day only: the second begins where the simulator drew it, and the stream knows of no such break.
+    opened = Lake.open(str(lake), create=False)
+    was, now = (
+        build(
+            opened,
+            KernelSource(SCALE_FREE_V1, "minute"),
+            Definition(horizon=10, interval="minute", end=DAYS[0], **more),
+        )
+        for more in ({"days": "all", "view": "as_served"}, {"days": "all"})
+    )
+
+    place = {key: at for at, key in enumerate(zip(now.rows.t.tolist(), now.rows.symbol.tolist(), strict=True))}
+    at = [place[key] for key in zip(was.rows.t.tolist(), was.rows.symbol.tolist(), strict=True)]
+    np.testing.assert_array_equal(was.rows.features, now.rows.features[at])
+    np.testing.assert_array_equal(was.rows.label, now.rows.label[at])
+    assert was.left_out["not_served"] == 0
+    assert np.isfinite(was.rows.features).all(axis=1).sum() > 900
 
 
 def test_the_future_cut_off_changes_no_label_and_nothing_known(lake: Path):

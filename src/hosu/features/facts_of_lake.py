@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from hosu.features.panel import Floats, Ints
     from hosu.lake.sql import SqlConfig
 
-TABLES_OF: Final = {"day": ("quotes",), "minute": ("trades", "quotes", "expected", "market_events")}
+_BOOKS: Final = ("quotes", "snapshots")
+TABLES_OF: Final = {"day": _BOOKS, "minute": ("trades", *_BOOKS, "expected", "market_events")}
 """The tables of events that facts are read from, by interval of the bars."""
 
 _MINUTE_US: Final = 60_000_000
@@ -122,7 +123,9 @@ class FactsOfLake:
         begin, end = int(at.open[0]), int(at.end[0])
         facts = {"scope": self.scope, "begin": begin, "end": end, "offset": self._offset_us}
         facts["wanted"] = "" if self._wanted is None else "SEMI JOIN wanted USING (symbol)"
-        trades, books, auctions = (self._rows(name, date, facts) for name in _QUERIES)
+        trades = self._rows(facts_sql.FIRST_TRADES, date, facts, "trades")
+        books = self._rows(facts_sql.LAST_BOOKS, date, facts, *_BOOKS)
+        auctions = self._rows(facts_sql.AUCTIONS, date, facts, "expected")
         messages = self._messages(date, facts)
         names = _names(trades, books, auctions, messages)
         whole = messages.column("whole")
@@ -132,10 +135,10 @@ class FactsOfLake:
         paid, spreads = _series(names, trades, _ints(trades, "price")), _series(names, books, _half_spreads(books))
         return DayFacts(tuple(names.to_pylist()), begin, end, paid, spreads, stops, breaks)
 
-    def _rows(self, name: str, date: int, facts: dict[str, Any]) -> pa.Table:
-        if not self._has(name, date):
+    def _rows(self, sql: str, date: int, facts: dict[str, Any], *names: str) -> pa.Table:
+        if not any(self._has(name, date) for name in names):
             return _NOTHING
-        return self._ask(_QUERIES[name].format(**facts), {name: name}, date)
+        return self._ask(sql.format(**facts), {name: name for name in names}, date)
 
     def _messages(self, date: int, facts: dict[str, Any]) -> pa.Table:
         """Spans that messages tell of. They have no time but that of their receipt, so a day that was received on
@@ -160,7 +163,6 @@ class FactsOfLake:
         return self._pinned.query(sql, roles, start=text, end=text, beside=beside, config=self._config)
 
 
-_QUERIES: Final = {"trades": facts_sql.FIRST_TRADES, "quotes": facts_sql.LAST_BOOKS, "expected": facts_sql.AUCTIONS}
 _INTS: Final = ("us", "price", "ask", "bid", "stopped_us", "auction_us", "start_us", "end_us")
 _FLAGS: Final = ("continuous", "whole")
 _NOTHING: Final = pa.table(

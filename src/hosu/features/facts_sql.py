@@ -33,14 +33,22 @@ ORDER BY symbol, us
 """
 
 LAST_BOOKS: Final = """
--- Of each minute the last book, and from when to when books say that the symbol is matched by auction (hour code C: a
--- volatility interruption). Grain: symbol, minute.
-WITH told AS (
-  SELECT symbol, epoch_us(ts_event) AS us, hour_code IS NOT DISTINCT FROM 'C' AS auction,
-         struct_pack(us := epoch_us(ts_event), heard := ts_recv, log := wal_id, lsn := lsn, place := record_no,
-                     ask := ask_prices[1], bid := bid_prices[1], code := coalesce(hour_code, '0')) AS book
-  FROM quotes {wanted}
-  WHERE scope = '{scope}' AND epoch_us(ts_event) >= {begin} AND epoch_us(ts_event) < {end}
+-- Of each minute the last book, streamed or polled, and from when to when streamed ones say that the symbol is matched
+-- by auction (hour code C: a volatility interruption). A poll has no time but that of its receipt; on a day that was
+-- simulated or replayed it lies elsewhere and does not count. Grain: symbol, minute.
+WITH heard AS (
+  SELECT symbol, epoch_us(ts_event) AS us, ts_recv, wal_id, lsn, record_no, ask_prices[1] AS ask,
+         bid_prices[1] AS bid, coalesce(hour_code, '0') AS code
+  FROM quotes {wanted} WHERE scope = '{scope}'
+  UNION ALL
+  SELECT symbol, epoch_us(ts_recv), ts_recv, wal_id, lsn, record_no, ask1, bid1, '0'
+  FROM snapshots {wanted} WHERE scope = '{scope}' AND ask1 IS NOT NULL AND bid1 IS NOT NULL
+),
+told AS (
+  SELECT symbol, us, code = 'C' AS auction,
+         struct_pack(us := us, heard := ts_recv, log := wal_id, lsn := lsn, place := record_no, ask := ask, bid := bid,
+                     code := code) AS book
+  FROM heard WHERE us >= {begin} AND us < {end}
 )
 SELECT symbol, max(book).us AS us, max(book).ask AS ask, max(book).bid AS bid, max(book).code = '0' AS continuous,
        min(us) FILTER (auction) AS stopped_us, max(us) FILTER (auction) AS auction_us

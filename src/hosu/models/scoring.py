@@ -87,7 +87,7 @@ def score(lake: Lake, interval: str = "day", *, clock: Clock | None = None, conf
     waiting = unscored(lake, interval, settings)
     if not waiting.num_rows:
         return Scored(interval, 0, 0, 0)
-    made, labelled = [], LabelsOfLake(lake, interval, config=settings)
+    made, labelled = [], LabelsOfLake(lake, interval, remember=True, config=settings)
     for horizon in sorted(set(waiting.column("horizon").to_pylist())):
         mine = waiting.filter(pc.equal(waiting.column("horizon"), horizon))
         labels = labelled.rows(horizon, start=_start(mine, interval), since=pc.min(mine.column("date")).as_py())

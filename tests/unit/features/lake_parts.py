@@ -149,6 +149,13 @@ def books(lake: Lake, day: str, *rows: tuple[Any, ...]) -> None:
     _commit(lake, "quotes", _told(day, *made))
 
 
+def polled_books(lake: Lake, day: str, *rows: tuple[Any, ...]) -> None:
+    """Adds polls: (HH:MM:SS it came, best ask, best bid, what differs from a poll of A)."""
+    made = [{"ts_recv": clock(day, when), "ask1": ask, "bid1": bid, **(more[0] if more else {})}
+            for when, ask, bid, *more in rows]  # fmt: skip
+    _commit(lake, "snapshots", _told(day, *made))
+
+
 def matches(lake: Lake, day: str, *rows: tuple[str, str]) -> None:
     """Adds expected matches: (HH:MM:SS, symbol)."""
     made = [{"ts_event": clock(day, when), "symbol": symbol, "hour_code": "C"} for when, symbol in rows]

@@ -9,7 +9,19 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from lake_parts import DAYS, bars, books, clock, instruments, matches, messages, minute_bars, polls, trades
+from lake_parts import (
+    DAYS,
+    bars,
+    books,
+    clock,
+    instruments,
+    matches,
+    messages,
+    minute_bars,
+    polled_books,
+    polls,
+    trades,
+)
 from panel_parts import row_of
 
 from hosu.errors import InputError
@@ -246,6 +258,35 @@ def test_within_a_second_the_book_that_was_logged_last_counts(lake: Lake) -> Non
     assert at(labelled(lake), "09:30:00")["half_spread"] == 40 / 20_020
 
 
+@pytest.mark.parametrize(
+    ("polled", "expected"),
+    [
+        ((("09:29:00", 10_030.0, 9_990.0),), 40 / 20_020),
+        ((("09:29:00", 10_050.0, 9_990.0), ("09:29:30", 10_030.0, 9_990.0)), 40 / 20_020),
+        ((("09:30:00", 10_030.0, 9_990.0),), HALF_TICK),
+        ((("09:29:00", 0.0, 0.0),), HALF_TICK),
+        ((("09:29:00", None, None),), HALF_TICK),
+        ((("09:29:00", 10_030.0, 9_990.0, {"scope": "UN"}),), HALF_TICK),
+        ((("09:29:00", 10_030.0, 9_990.0, {"ts_recv": clock(NEXT, "09:29:00")}),), HALF_TICK),  # replayed later
+    ],
+)
+def test_of_a_symbol_that_is_only_polled_the_book_of_the_last_poll_counts(
+    lake: Lake, polled: tuple[tuple[Any, ...], ...], expected: float
+) -> None:
+    polled_books(lake, DAY, *polled)
+
+    assert at(labelled(lake), "09:30:00")["half_spread"] == expected
+
+
+def test_of_a_poll_and_a_streamed_book_the_later_counts(lake: Lake) -> None:
+    books(lake, DAY, ("09:29:20", 10_050.0, 9_990.0), ("09:39:40", 10_030.0, 9_990.0))
+    polled_books(lake, DAY, ("09:29:30", 10_030.0, 9_990.0), ("09:39:30", 10_050.0, 9_990.0))
+
+    rows = labelled(lake)
+
+    assert at(rows, "09:30:00")["half_spread"] == at(rows, "09:40:00")["half_spread"] == 40 / 20_020
+
+
 def days(lake: Lake) -> None:
     for day in DAYS[:24]:
         bars(lake, day, ("A", 10_000.0, 10), ("B", 10_000.0, 10))
@@ -266,6 +307,13 @@ def test_half_the_spread_of_a_day_is_the_median_of_its_minutes(lake: Lake) -> No
     found = rows.half_spread[rows.session == 21].tolist()
     assert found == [40 / 20_040, HALF_TICK]
     assert set(rows.half_spread[rows.session != 21].tolist()) == {HALF_TICK}
+
+
+def test_polls_tell_of_a_day_too(lake: Lake) -> None:
+    days(lake)
+    polled_books(lake, DAYS[21], *[(minute_of(place), 10_020.0, 10_000.0) for place in range(30)])
+
+    assert labelled(lake, "day", 1).half_spread[-6] == 20 / 20_020
 
 
 def test_of_too_few_minutes_no_median_is_taken(lake: Lake) -> None:
