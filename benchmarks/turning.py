@@ -31,8 +31,8 @@ PROGRAM = [sys.executable, "-m", "hosu"]
 MODEL = "minute-10"
 SYMBOLS = 115
 """A cross-section of fewer than 100 answers is no block, and a few of them abstain."""
-HISTORY, HISTORY_MINUTES = 325, 60
-SIGNAL = 0.6
+HISTORY, HISTORY_MINUTES = 325, 45
+SIGNAL = 1.0
 PATIENCE_S = 600
 CHAMPIONS = """
     SELECT model_version, count(*) AS n FROM predictions

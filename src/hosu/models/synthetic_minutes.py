@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 _MOVE: Final = 0.003
 """Deviation of a symbol's minute. Of a lively market: what is planted has to pay for tax, fees and ticks in minutes."""
 _MARKET: Final = 0.0004
-_STAY: Final = 0.93
-"""Of a symbol's activity, what is left of it after a minute: busy spells of about ten."""
 _BUSY: Final = 0.6
 _SHARES: Final = 6_000
 _WINDOW: Final = 20
@@ -50,10 +48,10 @@ def minute_history(
 class MinuteMarket:
     """A market of made-up symbols that goes on from session to session.
 
-    Prices are one-factor random walks on the grid of ticks; volumes come in busy spells. The move of each minute gets
-    ``signal`` times the deviation of a minute times what the symbol's activity was at the close of the minute before,
-    over its last 20 minutes, as its rank among all symbols scaled to deviation 1: the feature ``volume_ma_ratio``
-    shows it.
+    Prices are one-factor random walks on the grid of ticks; volumes are log-normal, each minute drawn by itself: were
+    they not, past prices would tell what is planted too. The move of each minute gets ``signal`` times the deviation
+    of a minute times what the symbol's volume was at the close of the minute before, over the mean of its last 20
+    minutes, as its rank among all symbols scaled to deviation 1: the feature ``volume_ma_ratio`` shows it.
 
     Args:
         symbols: how many.
@@ -90,7 +88,7 @@ class MinuteMarket:
         if not abs(signal) <= 1 or (minutes is not None and minutes < 1):
             raise InputError(f"a signal of {signal} in {minutes} minutes", "cannot be planted", "choose -1 to 1, and 1")
         starts = minutes_of(day.isoformat())[:minutes]
-        activity = self._spells(len(starts))
+        activity = np.vstack([self._activity, self._chance.normal(0, _BUSY, (len(starts), self._count))])
         told = _driver(activity)[-len(starts) :]
         noise = self._chance.normal(0, _MOVE, (len(starts), self._count))
         common = self._chance.normal(0, _MARKET, (len(starts), 1)) * self._beta
@@ -101,14 +99,6 @@ class MinuteMarket:
         self._activity = activity[-_WINDOW:]
         volume = np.maximum(_SHARES * np.exp(activity[-len(starts) :]), 1).astype(np.int64)
         return self._table(day, starts, opened, close, volume)
-
-    def _spells(self, count: int) -> Floats:
-        """(up to 20 + count, symbols) log activity, what came before first."""
-        rows = [*self._activity]
-        drawn = self._chance.normal(0, _BUSY * np.sqrt(1 - _STAY**2), (count, self._count))
-        for each in drawn:
-            rows.append(_STAY * rows[-1] + each)
-        return np.array(rows)
 
     def _table(self, day: date, starts: Ints, opened: Floats, close: Floats, volume: Ints) -> pa.Table:
         shape = close.shape
@@ -135,7 +125,7 @@ class MinuteMarket:
 
 
 def _driver(activity: Floats) -> Floats:
-    """(count, symbols) for each minute, what the ones before told: ranks of the activity over its mean, deviation 1."""
+    """(count - 1, symbols) what each minute but the last tells of the next: ranks of volume over its mean, deviation 1."""
     total = np.vstack([np.zeros((1, activity.shape[1])), np.cumsum(np.exp(activity), axis=0)])
     at = np.arange(len(activity) - 1)
     since = np.maximum(at - _WINDOW + 1, 0)
