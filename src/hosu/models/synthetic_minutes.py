@@ -125,7 +125,7 @@ class MinuteMarket:
 
 
 def _driver(activity: Floats) -> Floats:
-    """(count - 1, symbols) what each minute but the last tells of the next: ranks of volume over its mean, deviation 1."""
+    """(count - 1, symbols) what each minute but the last tells of the next: ranks of volume over its mean."""
     total = np.vstack([np.zeros((1, activity.shape[1])), np.cumsum(np.exp(activity), axis=0)])
     at = np.arange(len(activity) - 1)
     since = np.maximum(at - _WINDOW + 1, 0)
