@@ -9,7 +9,7 @@ COMPILE := echo "compiling kernels, once; a minute or two ..."; $(BIN)/python -m
   $(BIN)/python -m hosu.cli.kernels
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
-.PHONY: help demo mlflow test test-slow setup check bench soak crash nulls turning fuzz format lock clean
+.PHONY: help demo mlflow test test-slow setup check bench soak crash nulls fuzz format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,9 +44,6 @@ crash: $(VENV)/.dev ## kill the real program 300 times and crash a simulated dis
 
 nulls: $(VENV)/.dev ## train on 200 worlds of your daily bars in which nothing can be predicted (ARGS="--lake LAKE"); goes on where it was stopped
 	@$(BIN)/python -m benchmarks.nulls --worlds 200 --report benchmarks/NULLS.md $(ARGS)
-
-turning: $(VENV)/.dev ## a made-up signal that turns: a model challenges, is promoted under way and rolled back; goes on where it was stopped (ARGS="--place FOLDER")
-	@$(BIN)/python -m benchmarks.turning --report benchmarks/TURNING.md $(ARGS)
 
 fuzz: $(VENV)/.dev ## fifty times as many hostile inputs as in the tests, new ones each time
 	@HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest tests/fuzz -q $(ARGS)
