@@ -192,21 +192,22 @@ def fetch_instruments(lake: Lake, rest: str | None, day: dt.date) -> None:
 
 
 def require_instruments(lake: Lake, rest: str | None) -> None:
-    """Fetches today's instruments where the lake knows none at all, so that a new lake can begin with a day.
+    """Fetches today's instruments where the lake does not have them: what can be traded, and from which base prices.
 
-    Where they cannot be had, that is said: who names symbols one by one needs none.
+    Where they cannot be had, that is said: who names symbols one by one needs none, and goes on with an older list.
     """
     from hosu.clock import WallClock
     from hosu.errors import HosuError
-    from hosu.lake.instruments import universe
     from hosu.market.calendar import business_day
 
-    if universe(lake, "9999-12-31").num_rows:
+    today = business_day(WallClock().now_us())[0]
+    table = lake.find("instruments")
+    if table is not None and today.isoformat() in table.dates():
         return
     try:
-        fetch_instruments(lake, rest, business_day(WallClock().now_us())[0])
+        fetch_instruments(lake, rest, today)
     except HosuError as error:
-        note(f"hosu: {error}; going on without instruments")
+        note(f"hosu: {error}; going on without instruments of today")
 
 
 def build_bars(lake: Lake) -> None:
