@@ -25,8 +25,6 @@ from hosu.models.predictor import BarFacts, predict
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    import pyarrow as pa
-
     from hosu.clock import Clock
     from hosu.features.definitions import FeatureSet
     from hosu.features.panel import Floats
@@ -68,7 +66,6 @@ class Live:
         rows: predictions journaled.
         failed: how often a model did not answer, or the lake did not take what was answered; the latter are held and
             tried again at the next close, and before the sink lays its state down.
-        on_rows: called with (date, rows of ``predictions``) after they are made, in the predicting thread.
     """
 
     def __init__(
@@ -103,7 +100,6 @@ class Live:
         self._synced = True
         self._threads: list[threading.Thread] = []
         self.latency = Histogram()
-        self.on_rows: list[Callable[[str, pa.Table], object]] = []
         self.rows = self.failed = 0
 
     def on_close(self, closed: Closed) -> None:
@@ -196,9 +192,6 @@ class Live:
         if since is not None:
             passed = (self._clock.monotonic() - since) * 1e6
             self.latency.observe(np.array([int(passed)], np.int64))
-        for each in answered:
-            for listener in self.on_rows:
-                listener(closed.date, each.rows)
         if answered:
             self._held.append(Close(closed.date, closed.wal_id, closed.lsn, answered))
         if self._waiting.empty() or len(self._held) >= _TOGETHER:
@@ -206,7 +199,7 @@ class Live:
 
     def _answer(self, seat: Seat, closed: Closed, bars: BarFacts, features: Floats) -> Answered | None:
         model, version = seat.served.facts.model, seat.version
-        if not len(bars) or self._journal.covers(closed.wal_id, model, version) >= closed.lsn:
+        if not len(bars) or self._covers(closed.wal_id, model, version) >= closed.lsn:
             return None
         names, version_of = self._features.features, self._features.version
         try:
@@ -216,6 +209,14 @@ class Live:
             _log.error("no prediction", model=model, version=version, lsn=closed.lsn, error=str(error))
             return None
         return Answered(model, version, rows)
+
+    def _covers(self, wal_id: str, model: str, version: int) -> int:
+        """As the journal's; -1 where it cannot say now: what is then held twice it leaves out itself, once it can."""
+        try:
+            return self._journal.covers(wal_id, model, version)
+        except Exception as error:  # noqa: BLE001  a close that is not answered now is answered never
+            _log.warning("the journal cannot say what it has; predicting all the same", model=model, error=str(error))
+            return -1
 
     def _keep(self) -> None:
         """Journals what is held. What the lake does not take now is held for the next close."""

@@ -335,3 +335,21 @@ def traded_and_closed(wal_id, minutes):
     trades = pa.RecordBatch.from_pylist(whole, schema=schema).cast(in_memory(schema))
     closes = tuple((2 * minute + 1, TEN + (minute + 1) * MINUTE) for minute in range(minutes))
     return EventBatch(wal_id, 0, 2 * minutes - 1, {"trades": trades}, minutes, bar_closes=closes)
+
+
+def test_a_journal_that_cannot_say_what_it_has_loses_no_close(live, lake, monkeypatch):
+    """Whether a close is journaled already is asked before it is answered; without an answer it is predicted and held,
+    and the journal leaves out itself what it has."""
+    whole = live._journal.covers
+
+    def gone(*_):
+        raise LakeUnreachableError("s3://lake", "no route")
+
+    live.take(closed(0))
+    monkeypatch.setattr(live._journal, "covers", gone)
+    live.take(closed(0))
+    live.take(closed(1))
+    assert rows(lake, "lsn, count(*)") == [(100, 4)]
+    monkeypatch.setattr(live._journal, "covers", whole)
+    live.take(closed(2))
+    assert rows(lake, "lsn, count(*)") == [(100, 4), (101, 4), (102, 4)]
