@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def live_of(plan: Plan, lake: Lake, features: FeatureSink, ledger: LedgerSink, clock: Clock) -> Live:
     """Predicts at each minute's close with champion and challenger; begins with ``start``, ends with ``stop``.
 
-    A simulator's market may run as fast as it can: there no bar is stale.
+    A simulator's market may run as fast as it can: there no bar is stale. What was journaled, failed or was lost
+    stands in the status, with the features.
     """
     from hosu.features.definitions import SCALE_FREE_V1
     from hosu.models.journal import LiveJournal
@@ -32,6 +33,9 @@ def live_of(plan: Plan, lake: Lake, features: FeatureSink, ledger: LedgerSink, c
     live = Live(seats, LiveJournal(lake), SCALE_FREE_V1, clock=clock, market_us=market_us, holes=holes)
     features.on_close.append(live.on_close)
     features.before_keep.append(live.settle)
+    features.tells.update(
+        predictions=lambda: live.rows, predictions_failed=lambda: live.failed, predictions_lost=lambda: live.lost
+    )
     return live
 
 

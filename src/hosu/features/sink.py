@@ -59,7 +59,8 @@ class FeatureSink:
         on_day: called with (date, what it began with, states) when a day begins.
         before_keep: called, in the sink's thread, each time the state is about to be laid down: what was closed so far
             will not be closed again after a restart, so whoever was told of it returns once it needs no second telling,
-            or raises a ``LakeError``; then nothing is laid down, and the next ``flush`` tries again.
+            or raises a ``LakeError`` that may pass; then nothing is laid down, and the next ``flush`` tries again.
+        tells: figures of whoever listens, for ``facts``, by name; read from any thread.
         market_us: the latest time of a trade so far, UTC microseconds; 0 for none. May be read from any thread.
         commits, rows, bytes_written: what was added to the table since the start.
     """
@@ -95,6 +96,7 @@ class FeatureSink:
         self.on_close: list[Callable[[Closed], object]] = []
         self.on_day: list[Callable[[str, str, States], object]] = []
         self.before_keep: list[Callable[[], object]] = []
+        self.tells: dict[str, Callable[[], int]] = {}
         self._kept = Kept("")
         self._names: tuple[str, ...] = ()
         self._allowed: frozenset[str] | None = None
@@ -179,7 +181,8 @@ class FeatureSink:
     @property
     def facts(self) -> dict[str, int]:
         """For the status."""
-        return {"late_trades": int(self._kept.bars.counts[bar_kernel.LATE])}
+        told = {name: tell() for name, tell in self.tells.items()}
+        return {"late_trades": int(self._kept.bars.counts[bar_kernel.LATE]), **told}
 
     # --- what is remembered -------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ import numpy as np
 import structlog
 
 from hosu.collect.latency import Histogram
-from hosu.errors import HosuError, LakeUnreachableError
+from hosu.errors import HosuError, LakeFullError, LakeUnreachableError
 from hosu.market.bars import MINUTE_US, BarSource
 from hosu.models.journal import TABLE, Answered, Close
 from hosu.models.predictor import BarFacts, predict
@@ -66,6 +66,7 @@ class Live:
         rows: predictions journaled.
         failed: how often a model did not answer, or the lake did not take what was answered; the latter are held and
             tried again at the next close, and before the sink lays its state down.
+        lost: predictions that were given up, since what kept them out of the journal would not pass by itself.
     """
 
     def __init__(
@@ -98,9 +99,10 @@ class Live:
         self._ending = False
         self._held: list[Close] = []
         self._synced = True
+        self._told: set[str] = set()
         self._threads: list[threading.Thread] = []
         self.latency = Histogram()
-        self.rows = self.failed = 0
+        self.rows = self.failed = self.lost = 0
 
     def on_close(self, closed: Closed) -> None:
         """Takes over what was closed; waits only where ``size`` closes wait already."""
@@ -110,9 +112,12 @@ class Live:
         """Returns when everything that was handed over is predicted and would survive a power cut. For the thread that
         hands over.
 
+        What the journal refuses for a reason that will not pass by itself is given up, told once and counted in
+        ``lost``: whoever collects must not end for a prediction.
+
         Raises:
-            LakeError: the lake does not take what was predicted, which is held: call again. Or nobody predicts, before
-                ``start`` and after ``stop``: what was handed over must be handed over again.
+            LakeError: the lake does not take now what was predicted, which is held: call again. Or nobody predicts,
+                before ``start`` and after ``stop``: what was handed over must be handed over again.
         """
         asked = _Settling()
         self._waiting.put(asked)
@@ -160,10 +165,22 @@ class Live:
     def _settle(self, asked: _Settling) -> None:
         try:
             self._journaled()
-        except Exception as error:  # noqa: BLE001  whoever asked waits for an answer, and raises it
+        except Exception as error:  # noqa: BLE001  whoever asked waits for an answer
             self.failed += 1
-            asked.error = error
+            if isinstance(error, HosuError) and (error.retryable or isinstance(error, LakeFullError)):
+                asked.error = error
+            else:
+                self._give_up(error)
         asked.done.set()
+
+    def _give_up(self, error: Exception) -> None:
+        rows = sum(each.rows.num_rows for close in self._held for each in close.answered)
+        closes = len(self._held)
+        self._held.clear()
+        self.lost += rows
+        if repr(error) not in self._told:  # asked for twice a minute
+            self._told.add(repr(error))
+            _log.error("predictions are lost: the journal refuses them", closes=closes, rows=rows, exc_info=error)
 
     def _look(self) -> None:
         while not self._ending:
@@ -222,9 +239,9 @@ class Live:
         """Journals what is held. What the lake does not take now is held for the next close."""
         try:
             self._journaled()
-        except HosuError as error:
+        except Exception as error:  # noqa: BLE001  held, and told for good where it is asked for by ``settle``
             self.failed += 1
-            _log.error("predictions cannot be journaled now", closes=len(self._held), error=str(error))
+            _log.error("predictions cannot be journaled now", closes=len(self._held), error=repr(error))
 
     def _journaled(self) -> None:
         """Journals what is held, in one commit, and syncs what was not synced yet."""

@@ -6,10 +6,11 @@ import threading
 import numpy as np
 import pyarrow as pa
 import pytest
+from structlog.testing import capture_logs
 
 from hosu.clock import SimulatedClock
 from hosu.collect.sinks import EventBatch
-from hosu.errors import LakeUnreachableError
+from hosu.errors import LakeFullError, LakeRefusedError, LakeUnreachableError, TableCorruptError
 from hosu.features.definitions import FeatureSet
 from hosu.features.served import Closed
 from hosu.features.sink import FeatureSink
@@ -353,3 +354,75 @@ def test_a_journal_that_cannot_say_what_it_has_loses_no_close(live, lake, monkey
     monkeypatch.setattr(live._journal, "covers", whole)
     live.take(closed(2))
     assert rows(lake, "lsn, count(*)") == [(100, 4), (101, 4), (102, 4)]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [TableCorruptError("predictions", "_delta_log", "cut off"), KeyError("version"), LakeRefusedError("s3", "403")],
+)
+@pytest.mark.parametrize("where", ["add", "covers"])
+def test_what_will_not_pass_by_itself_does_not_end_the_collecting_but_loses_the_predictions_and_says_so(
+    live, lake, tmp_path, monkeypatch, error, where
+):
+    keep, whole = tmp_path / "features.state", getattr(live._journal, where)
+    sink = FeatureSink(LakeFeatureStore(lake), keep=keep)
+    sink.on_close.append(live.on_close)
+    sink.before_keep.append(live.settle)
+
+    def refuses(*_):
+        raise error
+
+    monkeypatch.setattr(live._journal, where, refuses)
+    live.start()
+    try:
+        sink.write(traded_and_closed("log", minutes=3))
+        with capture_logs() as logs:
+            sink.sync()
+        assert keep.exists()
+        assert live.lost == 3 * len(MODELS)
+        assert live.failed >= 1
+        assert [each["rows"] for each in logs if each["event"].startswith("predictions are lost")] == [live.lost]
+        monkeypatch.setattr(live._journal, where, whole)
+        live.on_close(closed(7))
+        live.settle()
+        assert rows(lake, "lsn, count(*)") == [(107, 4)]
+    finally:
+        live.stop()
+
+
+def test_the_same_refusal_is_told_once(live, monkeypatch):
+    def refuses(*_):
+        raise TableCorruptError("predictions", "_delta_log", "cut off")
+
+    monkeypatch.setattr(live._journal, "add", refuses)
+    live.start()
+    try:
+        with capture_logs() as logs:
+            for minute in range(3):
+                live.on_close(closed(minute))
+                live.settle()
+    finally:
+        live.stop()
+    assert live.lost == 12
+    assert len([each for each in logs if each["event"].startswith("predictions are lost")]) == 1
+
+
+def test_a_lake_without_room_is_waited_for(live, lake, monkeypatch):
+    """It is not called retryable, since somebody must make room; the collecting waits for that, and so does this."""
+    whole = live._journal.add
+
+    def full(*_):
+        raise LakeFullError("the disk")
+
+    monkeypatch.setattr(live._journal, "add", full)
+    live.start()
+    try:
+        live.on_close(closed(0))
+        with pytest.raises(LakeFullError):
+            live.settle()
+        monkeypatch.setattr(live._journal, "add", whole)
+        live.settle()
+        assert rows(lake, "lsn, count(*)") == [(100, 4)]
+        assert live.lost == 0
+    finally:
+        live.stop()

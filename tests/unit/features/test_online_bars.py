@@ -63,6 +63,8 @@ def test_a_late_trade_is_counted_and_left_out():
     sink.sync()
     assert short(store.closed) == [("A", "09:00", 100.0, 1), ("A", "09:01", 100.0, 0)]
     assert sink.facts == {"late_trades": 1}
+    sink.tells["predictions_lost"] = lambda: 7
+    assert sink.facts == {"late_trades": 1, "predictions_lost": 7}
 
 
 def test_of_another_scope_or_without_a_price_nothing_is_taken():
