@@ -44,6 +44,7 @@
         ├── FeatureSetError         a model is asked about other features than it learned from
         ├── ModelNotFoundError      a version that is not registered
         ├── PromotionRefusedError   a version that did not pass its gate
+        ├── NotServableError        a version that could not answer if it served
         ├── ChallengerRunsError     a challenger is named while another one runs
         ├── HistoryMovedError       (retryable) somebody else has changed who serves, or who challenges, meanwhile
         ├── MirrorError             (retryable) the MLflow server does not take what is mirrored to it
@@ -440,6 +441,14 @@ class PromotionRefusedError(ModelError):
             f"version {version} of {model} is not promoted: its verdict is {verdict!r}; only 'edge' serves, or "
             "--override REASON, which is recorded"
         )
+
+
+class NotServableError(ModelError):
+    """A version that could not answer if it served, or challenged: ``why`` says it in words."""
+
+    def __init__(self, model: str, version: int, why: str) -> None:
+        self.model, self.version, self.why = model, version, why
+        super().__init__(f"version {version} of {model} is not servable: {why}; train another one")
 
 
 class ChallengerRunsError(ModelError):

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from program import Here, hosu, rows_of
 
+from hosu.models.servable import SERVED
+
 pytestmark = pytest.mark.slow
 
 
@@ -73,6 +75,21 @@ def test_noise_is_kept_and_neither_serves_nor_can_be_promoted_without_a_reason(p
         for row in hosu(planted, "models", "list", "--format", "json", *at).json()
     }
     assert (listed["day-5", 0], listed["day-5", 1]) == (False, True)
+
+
+def test_a_model_of_another_feature_set_than_is_served_is_kept_and_takes_no_place(planted: Path):
+    at = ("--lake", "lake")
+    words = ("--kind", "prior", "--days", "all", "--set", "spec_v1", "--auto", "--format", "json", *at)
+    ran = hosu(planted, "models", "train", "day-5", *words)
+    assert ran.code == 0, ran
+    told, why = ran.json(), f"what is served is {SERVED.version}, and it learned from spec_v1/"
+    assert (told["promoted"], told["challenges"]) == (False, False)
+    assert told["not_servable"].startswith(why)
+    number = str(told["version"])
+    assert f"day-5: kept as version {number}, not servable: {why}" in ran.err
+    forced = hosu(planted, "models", "promote", "day-5", number, "--override", "to see what happens", *at)
+    assert forced.code == 1
+    assert f"version {number} of day-5 is not servable: {why}" in forced.err
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,12 @@ def _telling() -> Iterator[Callable[[str, int, int], None]]:
         yield lambda what, number, count: shown.update(task, description=what, completed=number, total=count)
 
 
+def _seat(kept: Kept) -> str:
+    if kept.not_servable is not None:
+        return f"not servable: {kept.not_servable}"
+    return "serves now" if kept.promoted else "runs beside the champion" if kept.challenges else "does not serve"
+
+
 def _say(evaluated: Evaluated, format_: Format, kept: Kept | None = None) -> None:
     from dataclasses import asdict
 
@@ -181,10 +187,10 @@ def _say(evaluated: Evaluated, format_: Format, kept: Kept | None = None) -> Non
     judgement = evaluated.judgement
     note(judgement.sentence)
     if kept is not None:
-        seat = "serves now" if kept.promoted else "runs beside the champion" if kept.challenges else "does not serve"
-        note(f"{evaluated.request.model}: kept as version {kept.version}, {seat}")
+        note(f"{evaluated.request.model}: kept as version {kept.version}, {_seat(kept)}")
     if format_ is Format.json:
-        told = {"version": None, "promoted": False, "challenges": False} if kept is None else asdict(kept)
+        nowhere = {"version": None, "promoted": False, "challenges": False, "not_servable": None}
+        told = nowhere if kept is None else asdict(kept)
         emit_json({**figures(judgement, evaluated.walked, about_of(evaluated)), **told})
         return
     emit_rows(

@@ -21,16 +21,16 @@ def live_of(plan: Plan, lake: Lake, features: FeatureSink, ledger: LedgerSink, c
     A simulator's market may run as fast as it can: there no bar is stale. What was journaled, failed or was lost
     stands in the status, with the features.
     """
-    from hosu.features.definitions import SCALE_FREE_V1
     from hosu.models.journal import LiveJournal
     from hosu.models.live import Live
     from hosu.models.registry import Registry
     from hosu.models.seats import Seats, models_of
+    from hosu.models.servable import SERVED
 
-    seats = Seats(lake, Registry(lake, clock), models_of("minute"), SCALE_FREE_V1)
+    seats = Seats(lake, Registry(lake, clock), models_of("minute"), SERVED)
     market_us = (lambda: 0) if plan.host.name == "simulator" else None
     holes = _holes(ledger, plan.scope)
-    live = Live(seats, LiveJournal(lake), SCALE_FREE_V1, clock=clock, market_us=market_us, holes=holes)
+    live = Live(seats, LiveJournal(lake), SERVED, clock=clock, market_us=market_us, holes=holes)
     features.on_close.append(live.on_close)
     features.before_keep.append(live.settle)
     features.tells.update(

@@ -116,6 +116,7 @@ class Standing:
         blocks: after how many it was so.
         capital, reverse: E of "better", and of "worse", then.
         needed: what E must reach.
+        silent: blocks until then beside those, without a figure: one of the two did not answer.
     """
 
     outcome: Outcome
@@ -123,31 +124,35 @@ class Standing:
     capital: float
     reverse: float
     needed: float
+    silent: int = 0
 
 
 def challenge(differences: Floats, number: int) -> Standing:
     """How the ``number``-th challenge stands after these blocks; what comes after its end changes nothing.
 
+    It has ``MAX_BLOCKS`` of them, answered or not: one that never answers would else keep all later ones out for ever.
+
     Args:
-        differences: (n,) IC(challenger) - IC(champion) in order of time; NaN blocks are left out.
+        differences: (n,) IC(challenger) - IC(champion) in order of time; on NaN blocks nothing is bet.
         number: of the challenge, from 1.
     """
-    known = differences[np.isfinite(differences)][:MAX_BLOCKS]
+    begun = differences[:MAX_BLOCKS]
+    place = np.flatnonzero(np.isfinite(begun))
+    known = begun[place]
     better, worse, enough = capital(known), capital(-known), needed(number)
     for at in range(len(known)):
         outcome = _ended(at + 1, better[at] >= enough, worse[at] >= THRESHOLD)
         if outcome is not Outcome.OPEN:
-            return Standing(outcome, at + 1, float(better[at]), float(worse[at]), enough)
+            return Standing(outcome, at + 1, float(better[at]), float(worse[at]), enough, int(place[at]) - at)
     last = (float(better[-1]), float(worse[-1])) if len(known) else (1.0, 1.0)
-    return Standing(Outcome.OPEN, len(known), *last, enough)
+    outcome = Outcome.KEEP if len(begun) == MAX_BLOCKS else Outcome.OPEN
+    return Standing(outcome, len(known), *last, enough, len(begun) - len(known))
 
 
 def _ended(blocks: int, is_better: bool, is_worse: bool) -> Outcome:
     if is_worse:
         return Outcome.DROP
-    if is_better and blocks >= MIN_BLOCKS:
-        return Outcome.PROMOTE
-    return Outcome.KEEP if blocks >= MAX_BLOCKS else Outcome.OPEN
+    return Outcome.PROMOTE if is_better and blocks >= MIN_BLOCKS else Outcome.OPEN
 
 
 def alarm(champion: Floats) -> int | None:

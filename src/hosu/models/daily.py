@@ -13,7 +13,6 @@ import structlog
 from hosu.clock import SystemClock
 from hosu.errors import HosuError, InputError
 from hosu.features.dated_rules import hours
-from hosu.features.definitions import SCALE_FREE_V1
 from hosu.lake.bar_sources import COVERAGE
 from hosu.lake.sql import SqlConfig, combine
 from hosu.market.calendar import next_session
@@ -22,6 +21,7 @@ from hosu.models.journal import TABLE, add_new
 from hosu.models.predictor import SCHEMA, BarFacts, predict
 from hosu.models.registry import HORIZONS, Registry
 from hosu.models.seats import Seats, models_of
+from hosu.models.servable import SERVED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +68,7 @@ def predict_day(
     date: str | None = None,
     *,
     models: Sequence[str] | None = None,
-    features: FeatureSet = SCALE_FREE_V1,
+    features: FeatureSet = SERVED,
     journal: bool = True,
     clock: Clock | None = None,
     config: SqlConfig | None = None,

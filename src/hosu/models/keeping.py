@@ -14,6 +14,7 @@ from hosu.models.gate import Verdict
 from hosu.models.history import PRIOR, champion_of, revision_of
 from hosu.models.registry import HORIZONS
 from hosu.models.report import as_html, as_json
+from hosu.models.servable import silent, unservable
 from hosu.models.training import learned
 from hosu.models.update import enter
 
@@ -27,11 +28,15 @@ _SAMPLE: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The number under which a model is kept, whether it serves, and whether it runs beside the champion."""
+    """The number under which a model is kept, whether it serves, and whether it runs beside the champion.
+
+    ``not_servable``: why it could do neither, in words; None where it could.
+    """
 
     version: int
     promoted: bool
     challenges: bool = False
+    not_servable: str | None = None
 
 
 def keep(
@@ -45,13 +50,15 @@ def keep(
 ) -> Kept:
     """Registers the model. One with an edge becomes champion where the prior serves; where a champion does, it runs
     beside it, unless another challenger does, and the journal decides. Its dataset is kept with it then.
+    One that could not answer takes no place.
 
     Args:
         lake: where everything is kept.
         registry: of that lake.
         evaluated: what is kept.
         threads: of the libraries.
-        auto: it runs beside whoever serves whatever its verdict; promoted it is only with an edge, later.
+        auto: it runs beside whoever serves whatever its verdict, unless that is that it abstains from every answer;
+            promoted it is only with an edge, later.
         progress: told what is done.
 
     Raises:
@@ -89,8 +96,10 @@ def keep(
 
 def _seated(lake: Lake, registry: Registry, evaluated: Evaluated, version: int, *, auto: bool) -> Kept:
     model, edge = evaluated.request.model, evaluated.judgement.verdict is Verdict.EDGE
-    if not edge and not auto:
-        return Kept(version, promoted=False)
+    found = registry.version(model, version)
+    why = silent(found) if auto else unservable(found)
+    if why is not None or not (edge or auto):
+        return Kept(version, promoted=False, not_servable=why)
     save(lake, evaluated.dataset)
     if edge and not auto and _first(registry, model, version):
         return Kept(version, promoted=True)

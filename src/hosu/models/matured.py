@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -13,7 +14,7 @@ from hosu.models.journal import FIRST_MADE, KEY, OUTCOMES, TABLE
 from hosu.models.scores import MIN_SYMBOLS, rank_ic, sections
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
     import pyarrow as pa
@@ -131,7 +132,7 @@ def _rows(part: pa.Table) -> LabelledRows:
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """Cross-sections that do not overlap, ``b`` of them in order of time.
+    """Cross-sections that do not overlap, ``b`` of them in order of time; those on which nobody answered fill gaps.
 
     Attributes:
         t: (b,) when each was decided, UTC microseconds.
@@ -148,33 +149,67 @@ def blocks(versions: Sequence[Matured], min_symbols: int = MIN_SYMBOLS) -> Block
     """What bets are settled by: of daily models sessions, of minutes cross-sections, at least ``min_symbols`` wide.
 
     Labels of two blocks never overlap, since a block that shares its outcome with the one before is no new evidence:
-    of a horizon of five sessions every fifth is a block.
+    of a horizon of five sessions every fifth is a block. Where everybody was asked and nobody answered, a block passes
+    too, if it overlaps with none of the others: it changes no bet, and a challenger's time runs.
     """
     told = [_by_section(each, min_symbols) for each in versions]
-    known: dict[int, int] = {}
-    began: dict[int, int] = {}
-    for each in told:
-        for t, t1, made, value in zip(*(column.tolist() for column in each), strict=True):
-            if np.isfinite(value):
-                known[t] = max(known.get(t, t1), t1)
-                began[t] = min(began.get(t, made), made)
-    chosen, free = [], -1
-    for t in sorted(known):
-        if t >= free:
-            chosen.append(t)
-            free = known[t]
+    answered, asked = _spans(told, silent=False), _spans(told, silent=True)
+    chosen = _filled(_apart(answered), answered, asked)
     at = np.array(chosen, np.int64)
     ics = {each.version: _at(at, part.t, part.ic) for each, part in zip(versions, told, strict=True)}
-    return Blocks(at, np.array([began[t] for t in chosen], np.int64), ics)
+    whole = {**asked, **answered}
+    return Blocks(at, np.array([whole[t].made for t in chosen], np.int64), ics)
 
 
 class _Sections(NamedTuple):
-    """(s,) each: times, latest ends, when the first of them was made, and ICs of one version's cross-sections."""
+    """(s,) each: times, latest ends, when the first of them was made, sizes and ICs of one version's sections."""
 
     t: Ints
     t1: Ints
     made: Ints
+    wide: Flags
     ic: Floats
+
+
+class _Span(NamedTuple):
+    """Of a cross-section: its latest end, and when the first of it was made."""
+
+    end: int
+    made: int
+
+
+def _spans(told: Sequence[_Sections], *, silent: bool) -> dict[int, _Span]:
+    """By time, of the sections for which somebody answered; ``silent``: of the wide ones for which one did not."""
+    found: dict[int, _Span] = {}
+    for each in told:
+        wanted = ~np.isfinite(each.ic) & each.wide if silent else np.isfinite(each.ic)
+        for t, t1, made in zip(*(column[wanted].tolist() for column in each[:3]), strict=True):
+            before = found.get(t, _Span(t1, made))
+            found[t] = _Span(max(before.end, t1), min(before.made, made))
+    return found
+
+
+def _apart(spans: Mapping[int, _Span]) -> list[int]:
+    chosen, free = [], -1
+    for t in sorted(spans):
+        if t >= free:
+            chosen.append(t)
+            free = spans[t].end
+    return chosen
+
+
+def _filled(chosen: Sequence[int], answered: Mapping[int, _Span], asked: Mapping[int, _Span]) -> list[int]:
+    """The chosen ones, and of the silent ones those that overlap neither with them nor with each other."""
+    mine = set(chosen)
+    out, free = [], -1
+    for t in sorted({*chosen, *(asked.keys() - answered.keys())}):
+        if t not in mine:
+            following = bisect_left(chosen, t)
+            if t < free or (following < len(chosen) and asked[t].end > chosen[following]):
+                continue
+        out.append(t)
+        free = answered[t].end if t in mine else asked[t].end
+    return out
 
 
 def _by_section(each: Matured, min_symbols: int) -> _Sections:
@@ -182,7 +217,8 @@ def _by_section(each: Matured, min_symbols: int) -> _Sections:
     section, first = sections(rows.t)
     ic = rank_ic(each.score, rows.ret_ex, t=rows.t, session=section, count=len(first), min_symbols=min_symbols)
     ends, made = np.maximum.reduceat(rows.t1, first), np.minimum.reduceat(each.made, first)
-    return _Sections(rows.t[first], ends, made, ic)
+    wide = np.diff(first, append=len(rows.t)) >= min_symbols
+    return _Sections(rows.t[first], ends, made, wide, ic)
 
 
 def _at(wanted: Ints, times: Ints, ic: Floats) -> Floats:

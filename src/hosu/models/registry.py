@@ -21,6 +21,7 @@ from hosu.errors import (
     HistoryMovedError,
     InputError,
     ModelDamagedError,
+    NotServableError,
     PromotionRefusedError,
 )
 from hosu.lake.parquet import encode, live_name
@@ -38,6 +39,7 @@ from hosu.models.history import (
     wanted,
 )
 from hosu.models.learned_from import keep_dataset
+from hosu.models.servable import silent, unservable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -156,6 +158,7 @@ class Registry:
 
         Raises:
             PromotionRefusedError: its verdict is not ``edge``, and ``override`` was not asked for.
+            NotServableError: it learned from another feature set than is served; no override helps.
             ModelNotFoundError, ModelDamagedError: it cannot be loaded.
             DatasetLostError: its dataset is not kept, and cannot be made again.
             HistoryMovedError: the history is not at ``seen`` any more; nothing was done.
@@ -163,6 +166,7 @@ class Registry:
 
         def decide(history: Sequence[Event]) -> Event | None:
             found = version_in(history, model, version)
+            _refuse(found, unservable(found))
             if found.verdict != EDGE and not override:
                 raise PromotionRefusedError(model, version, found.verdict)
             past_gate = override and found.verdict != EDGE
@@ -199,6 +203,7 @@ class Registry:
 
         Raises:
             ChallengerRunsError: another one does already.
+            NotServableError: it would never answer: of another feature set than is served, or uncalibrated.
             InputError: it is the champion.
             ModelNotFoundError: there is none of that number.
             HistoryMovedError: the history is not at ``seen`` any more; nothing was done.
@@ -208,7 +213,9 @@ class Registry:
             running = challenger_of(history)
             if running is not None:
                 raise ChallengerRunsError(model, running)
-            if version_in(history, model, version).serves:
+            found = version_in(history, model, version)
+            _refuse(found, silent(found))
+            if found.serves:
                 raise InputError(f"version {version} of {model}", "serves already", "let another one challenge it")
             return wanted(model, history, "challenger", version, reason)
 
@@ -276,3 +283,8 @@ class Registry:
         for path, data in paths.items():
             self._lake.storage.put(path, data)
         self._lake.storage.sync(paths)
+
+
+def _refuse(version: Version, why: str | None) -> None:
+    if why is not None:
+        raise NotServableError(version.model, version.version, why)

@@ -20,6 +20,7 @@ from hosu.errors import (
     DatasetLostError,
     HistoryMovedError,
     ModelDamagedError,
+    NotServableError,
 )
 from hosu.models.betting import ALARM, Outcome, alarm, challenge
 from hosu.models.history import PRIOR, challenger_of, champion_of, revision_of, version_in
@@ -60,7 +61,8 @@ class Step:
 def enter(registry: Registry, model: str, version: int, reason: str) -> bool:
     """Lets a version challenge the champion, if nobody does already; returns whether it does now.
 
-    One at a time: who comes while another runs is registered and waits for nobody, the next one is trained anew.
+    One at a time: who comes while another runs is registered and waits for nobody, the next one is trained anew. One
+    that could not answer is not let in, since it would keep the others out.
 
     Raises:
         InputError: an unknown model.
@@ -68,7 +70,7 @@ def enter(registry: Registry, model: str, version: int, reason: str) -> bool:
     """
     try:
         registry.challenge(model, version, reason)
-    except ChallengerRunsError:
+    except (ChallengerRunsError, NotServableError):
         return False
     return True
 
@@ -134,7 +136,7 @@ def _promote(registry: Registry, model: str, history: Sequence[Event], version: 
         return _ended(registry, model, history, "kept", f"{reason}; not promoted, since its gate said {verdict!r}")
     try:
         registry.promote(model, version, reason, seen=revision_of(history))
-    except (ModelDamagedError, DatasetLostError) as error:
+    except (ModelDamagedError, DatasetLostError, NotServableError) as error:
         return _ended(registry, model, history, "dropped", f"{reason}; not promoted: {error}")
     return Step("promoted", version, reason)
 
@@ -148,6 +150,10 @@ def _ended(registry: Registry, model: str, history: Sequence[Event], event: str,
 
 def _words(standing: Standing) -> str:
     figures = f"E = {standing.capital:.3g} of {standing.needed:.0f} after {standing.blocks} blocks"
+    if standing.silent:
+        figures += f", and {standing.silent} without an answer"
+    if standing.outcome is Outcome.KEEP and not standing.blocks:
+        return f"it never answered: {figures}"
     return {
         Outcome.OPEN: figures,
         Outcome.PROMOTE: f"it ranks better than who served: {figures}",

@@ -12,11 +12,13 @@ from hosu.errors import (
     InputError,
     ModelDamagedError,
     ModelNotFoundError,
+    NotServableError,
     PromotionRefusedError,
 )
 from hosu.lake.lake import Lake
 from hosu.models.keeping import _first
 from hosu.models.registry import PRIOR, Registry
+from hosu.models.servable import SERVED
 
 MODEL = "day-1"
 FILES = {"direction.onnx": b"\x08\x0a", "report.json": b"{}"}
@@ -112,6 +114,32 @@ def test_the_champion_is_not_promoted_again_and_does_not_challenge_itself(regist
     assert [each.event for each in registry.history(MODEL)] == ["registered", "promoted"]
     with pytest.raises(InputError, match="version 1 of day-1: serves already"):
         registry.challenge(MODEL, 1, "newest data")
+
+
+def test_a_version_of_another_feature_set_than_is_served_takes_no_place(registry):
+    """No seat would take it: the registry would name a champion while another one serves."""
+    registry.register(MODEL, FILES, {"feature_set": "spec_v1/7"}, "edge")
+    registry.register(MODEL, {"a": b"1"}, {"feature_set": SERVED.version}, "edge")
+    registry.register(MODEL, {"a": b"2"}, {"feature_set": f"{SERVED.name}/0"}, "signal, not tradable")
+    why = f"version 1 of day-1 is not servable: what is served is {SERVED.version}, and it learned from spec_v1/7"
+    with pytest.raises(NotServableError, match=why):
+        registry.promote(MODEL, 1, "better")
+    with pytest.raises(NotServableError, match=why):
+        registry.challenge(MODEL, 1, "newest data")
+    with pytest.raises(NotServableError, match=f"learned from {SERVED.name}/0"):  # by the formulas of another kernel
+        registry.promote(MODEL, 3, "I want it", override=True)
+    assert (registry.champion(MODEL), registry.challenger(MODEL)) == (PRIOR, None)
+    registry.challenge(MODEL, 2, "newest data")
+    registry.promote(MODEL, 2, "better")
+    assert registry.champion(MODEL) == 2
+
+
+def test_an_uncalibrated_version_does_not_challenge_but_may_be_promoted_past_its_gate(registry):
+    registry.register(MODEL, FILES, {}, "uncalibrated")
+    with pytest.raises(NotServableError, match="it is uncalibrated, and abstains from every answer"):
+        registry.challenge(MODEL, 1, "newest data")
+    registry.promote(MODEL, 1, "I want it", override=True)
+    assert registry.champion(MODEL) == 1
 
 
 # --- two at once ---------------------------------------------------------------------------------------------------

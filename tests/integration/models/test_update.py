@@ -86,6 +86,30 @@ def test_a_worse_challenger_is_dropped_and_one_that_shows_nothing_is_let_go(regi
     assert registry.champion(MODEL) == PRIOR
 
 
+@pytest.mark.parametrize("known", [{}, {"v1": np.full(250, np.nan)}])
+def test_a_challenger_that_never_answers_does_not_keep_the_others_out_for_ever(registry, clock, known):
+    """It abstains from everything, or was never seated, so that the journal does not know it."""
+    for number in (1, 2):
+        registered(registry, number)
+    registry.challenge(MODEL, 1, "trained")
+    settled = spans(clock, v0=np.zeros(250), **known)
+    before = Blocks(settled.t[:-1], settled.made[:-1], {version: ic[:-1] for version, ic in settled.ic.items()})
+    assert advance(registry, MODEL, before) == []
+    pass_days(clock, 260)
+    assert told(advance(registry, MODEL, settled)) == [("kept", 1)]
+    assert "it never answered: " in registry.history(MODEL)[-1].reason
+    assert "250 without an answer" in registry.history(MODEL)[-1].reason
+    assert enter(registry, MODEL, 2, "trained")
+
+
+def test_who_could_not_answer_does_not_challenge(registry):
+    registered(registry, 1, "uncalibrated")
+    registry.register(MODEL, {"a": b"2"}, {"feature_set": "spec_v1/7"}, "edge")
+    registered(registry, 3, "no edge")
+    assert [enter(registry, MODEL, version, "trained") for version in (1, 2, 3)] == [False, False, True]
+    assert registry.challenger(MODEL) == 3
+
+
 def test_what_counts_is_when_a_prediction_was_made_not_the_time_of_the_market_that_was_played(registry, clock):
     registered(registry, 1)
     registry.challenge(MODEL, 1, "trained")

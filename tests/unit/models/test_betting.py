@@ -1,5 +1,7 @@
 """Bets on blocks: every number by hand, and the size of both processes by simulation."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -79,12 +81,25 @@ def test_a_later_challenger_needs_more_blocks():
     assert len(set(told)) == 3
 
 
-def test_blocks_without_a_figure_are_left_out():
+def test_nothing_is_bet_on_blocks_without_a_figure():
     some = np.full(60, 0.05)
     holes = np.insert(some, [3, 17, 17], np.nan)
-    assert challenge(holes, 1) == challenge(some, 1)
+    assert challenge(holes, 1) == replace(challenge(some, 1), silent=3)
     assert challenge(np.array([]), 1).outcome is Outcome.OPEN
     assert alarm(np.array([])) is None
+
+
+def test_a_challenger_that_does_not_answer_has_its_time_too():
+    never = challenge(np.full(MAX_BLOCKS, np.nan), 1)
+    assert (never.outcome, never.blocks, never.silent) == (Outcome.KEEP, 0, MAX_BLOCKS)
+    assert challenge(np.full(MAX_BLOCKS - 1, np.nan), 1).outcome is Outcome.OPEN
+    seldom = np.full(MAX_BLOCKS + 100, np.nan)
+    seldom[5::10] = 0.05
+    kept = challenge(seldom, 4)
+    assert (kept.outcome, kept.blocks, kept.silent) == (Outcome.KEEP, 25, 225)
+    seldom[::2] = 0.05
+    won = challenge(seldom, 1)
+    assert (won.outcome, won.silent) == (Outcome.PROMOTE, int(np.isnan(seldom[: won.blocks + won.silent]).sum()))
 
 
 def test_a_champion_that_turns_is_found_out_and_a_good_one_is_not():
