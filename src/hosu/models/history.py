@@ -90,15 +90,18 @@ def challenger_of(history: Sequence[Event]) -> int | None:
     return history[-1].challenger if history else None
 
 
-def served_before(history: Sequence[Event]) -> int:
-    """Who served before the present champion was promoted, as far as it was not rolled back itself."""
+def served_before(history: Sequence[Event]) -> list[int]:
+    """Who served before the present champion was promoted, as far as it was not rolled back itself: the one before
+    first, in the end the prior. A rollback that passed over some of them has taken these away with it."""
     stack = [PRIOR]
     for event in history:
         if event.event == "promoted" and event.version != stack[-1]:
             stack.append(event.version)
         elif event.event == "rolled_back" and len(stack) > 1:
             stack.pop()
-    return stack[-2] if len(stack) > 1 else PRIOR
+            while stack[-1] not in (event.version, PRIOR):
+                stack.pop()
+    return stack[-2::-1] or [PRIOR]
 
 
 def versions_in(history: Sequence[Event]) -> list[Version]:

@@ -179,7 +179,10 @@ class Registry:
         self._act(model, decide, seen)
 
     def rollback(self, model: str, reason: str, *, seen: int | None = None) -> int:
-        """Puts the champion before the present one back, else the prior; returns who serves now.
+        """Puts the champion before the present one back, in the end the prior; returns who serves now.
+
+        Whom no seat would take, since its files are damaged or it learned from another feature set than is served, is
+        passed over: the registry would name it, and the one rolled back would serve on. The history says why.
 
         Raises:
             InputError: the prior serves.
@@ -194,9 +197,31 @@ class Registry:
                 raise HistoryMovedError(model, f"version {meant} was to go, and version {champion} serves now")
             if champion == PRIOR:
                 raise InputError(f"model {model}", "is served by the prior", "there is nothing to roll back")
-            return wanted(model, history, "rolled_back", served_before(history), reason)
+            version, passed_over = self._usable(model, history)
+            return wanted(model, history, "rolled_back", version, "; ".join([reason, *passed_over]))
 
         return champion_of(self._act(model, decide, seen))
+
+    def _usable(self, model: str, history: Sequence[Event]) -> tuple[int, list[str]]:
+        """The last one before the champion that can be loaded, and in words why the later ones cannot."""
+        passed_over: list[str] = []
+        for version in served_before(history):
+            if version == PRIOR:
+                break
+            if version == champion_of(history):  # promoted twice, and whoever came between cannot be loaded
+                continue
+            why = self._unusable(model, version)
+            if why is None:
+                return version, passed_over
+            passed_over.append(f"version {version} was passed over: {why}")
+        return PRIOR, passed_over
+
+    def _unusable(self, model: str, version: int) -> str | None:
+        try:
+            self.load(model, version)
+        except ModelDamagedError as error:
+            return str(error)
+        return unservable(self.version(model, version))
 
     def challenge(self, model: str, version: int, reason: str, *, seen: int | None = None) -> None:
         """Lets a version run beside the champion.

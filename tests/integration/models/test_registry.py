@@ -87,6 +87,42 @@ def test_after_a_rollback_a_new_champion_stands_on_who_serves_then(registry):
     assert registry.rollback(MODEL, "third was worse") == 1
 
 
+def test_a_rollback_passes_over_whom_no_seat_could_load_and_says_why(registry, lake, tmp_path):
+    for number in range(4):
+        registry.register(MODEL, {"a": bytes([number])}, {}, "edge")
+        registry.promote(MODEL, number + 1, "better")
+    (tmp_path / "lake" / registry.version(MODEL, 3).card["folder"] / "a").write_bytes(b"other")
+    (tmp_path / "lake" / registry.version(MODEL, 1).card["folder"] / "a").unlink()
+    assert registry.rollback(MODEL, "worse") == 2
+    last = registry.history(MODEL)[-1]
+    assert (last.event, last.version, last.champion) == ("rolled_back", 2, 2)
+    assert last.reason.startswith("worse; version 3 was passed over: ")
+    assert "is not what was registered" in last.reason
+    assert registry.rollback(MODEL, "worse still") == PRIOR
+    assert "version 1 was passed over: " in registry.history(MODEL)[-1].reason
+    registry.promote(MODEL, 2, "after all")
+    assert registry.rollback(MODEL, "no") == PRIOR
+
+
+def test_a_rollback_does_not_end_at_whom_it_began_from(registry, tmp_path):
+    for number in range(2):
+        registry.register(MODEL, {"a": bytes([number])}, {}, "edge")
+    for version in (1, 2, 1):
+        registry.promote(MODEL, version, "better")
+    (tmp_path / "lake" / registry.version(MODEL, 2).card["folder"] / "a").unlink()
+    assert registry.rollback(MODEL, "worse") == PRIOR
+
+
+def test_a_rollback_passes_over_whom_the_served_features_have_left_behind(registry, monkeypatch):
+    registry.register(MODEL, {"a": b"1"}, {"feature_set": SERVED.version}, "edge")
+    registry.promote(MODEL, 1, "better")
+    monkeypatch.setattr("hosu.features.definitions.kernel.VERSION", 1_000)
+    registry.register(MODEL, {"a": b"2"}, {"feature_set": SERVED.version}, "edge")
+    registry.promote(MODEL, 2, "better")
+    assert registry.rollback(MODEL, "worse") == PRIOR
+    assert f"what is served is {SERVED.name}/1000, and it learned from " in registry.history(MODEL)[-1].reason
+
+
 def test_one_challenger_at_a_time_that_ends_by_promotion_or_by_being_dropped(registry):
     for number in range(2):
         registry.register(MODEL, {"a": bytes([number])}, {}, "edge")
