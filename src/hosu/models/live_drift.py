@@ -1,10 +1,11 @@
 """Whether what a served model is asked about has moved away from what it learned from, and whether its errors have.
 
-Inputs: of each of the newest sessions on which a version predicted, the features of just those rows against the tenths
-of its training (``drift.input_drift``). A feature *drifts* when it has lain outside of the ordinary (a stability index
-of ``MOVED`` and more) on each of the last ``LASTING`` sessions: in a market that moves together, a day alone does so
-often. It drifts since the first session of that unbroken run. Errors: ``drift.error_drift`` over all sessions whose
-outcomes are known. Both are told from the journal and the rows of features alone, so that the same lake tells the same.
+Inputs: of each of the newest sessions on which a version predicted, the features it was asked about (``asked_about``)
+against the tenths of its training (``drift.input_drift``). A feature *drifts* when it has lain outside of the ordinary
+(a stability index of ``MOVED`` and more) on each of the last ``LASTING`` sessions: in a market that moves together, a
+day alone does so often. It drifts since the first session of that unbroken run. Errors: ``drift.error_drift`` over all
+sessions whose outcomes are known. Both are told from the journal and the rows of features alone, so that the same lake
+tells the same.
 """
 
 from __future__ import annotations
@@ -16,33 +17,25 @@ import numpy as np
 
 from hosu.errors import InputError, ModelError
 from hosu.lake.sql import SqlConfig, combine
+from hosu.models.asked_about import AskedAbout
 from hosu.models.drift import MOVED, RECENT, SCALED_BY, error_drift, input_drift, session_errors
 from hosu.models.history import PRIOR, challenger_of, champion_of
-from hosu.models.journal import FIRST_MADE, TABLE
+from hosu.models.journal import TABLE
 from hosu.models.matured import matured
-from hosu.models.registry import HORIZONS, MODELS
+from hosu.models.registry import MODELS
 from hosu.models.serve_facts import SERVE, read_facts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hosu.features.panel import Floats
     from hosu.lake.lake import Lake
     from hosu.models.drift import ErrorDrift, FeatureDrift
     from hosu.models.registry import Registry
-    from hosu.models.serve_facts import Facts
 
 LASTING: Final = 5
 """Sessions in a row."""
-_FEATURES: Final = {"day": "ml_features", "minute": "ml_features_1m"}
 _DATES: Final = """
 SELECT DISTINCT date FROM predictions WHERE model = '{model}' AND model_version = {version} ORDER BY date
-"""
-_ROWS: Final = """
-WITH asked AS (SELECT p.symbol, p.scope, p.ts FROM predictions p
-               WHERE p.model = '{model}' AND p.model_version = {version} QUALIFY {first})
-SELECT {values} FROM features f SEMI JOIN asked a ON a.symbol = f.symbol AND a.scope = f.scope AND a.ts = f.ts
-WHERE f.feature_set = '{feature_set}'
 """
 
 
@@ -145,9 +138,8 @@ class _Look:
             facts = read_facts(self.registry.load(self.model, self.version).get(SERVE, b""))
         except ModelError as error:
             return (), f"inputs: {error}"
-        days = [
-            (date, input_drift(facts, rows)) for date in self._dates()[-sessions:] if len(rows := self._of(date, facts))
-        ]
+        asked = AskedAbout(self.lake, self.model, self.version, facts, self.config)
+        days = [(date, input_drift(facts, rows)) for date in self._dates()[-sessions:] if len(rows := asked.of(date))]
         if not days:
             return (), "inputs: it has not predicted yet, or the features of what it predicted are not built"
         histories = tuple(
@@ -163,23 +155,6 @@ class _Look:
         sql = _DATES.format(model=self.model, version=self.version)
         rows = combine(self.lake.storage, sql, files={TABLE: (table, table.files())}, beside={}, config=self.config)
         return [str(date) for date in rows.column("date").to_pylist()]
-
-    def _of(self, date: str, facts: Facts) -> Floats:
-        """(n, k) the features of what was predicted on that date."""
-        width, names = len(facts.names), {TABLE: TABLE, "features": _FEATURES[HORIZONS[self.model][0]]}
-        tables = {role: self.lake.find(name) for role, name in names.items()}
-        files = {role: (table, table.files(date)) for role, table in tables.items() if table is not None}
-        if len(files) < len(names):
-            return np.empty((0, width))
-        sql = _ROWS.format(
-            model=self.model,
-            version=self.version,
-            first=FIRST_MADE,
-            values=", ".join(f"f.features[{at + 1}] AS v{at}" for at in range(width)),
-            feature_set=facts.feature_set,
-        )
-        rows = combine(self.lake.storage, sql, files=files, beside={}, config=self.config)
-        return np.column_stack([np.asarray(column.to_numpy(), np.float64) for column in rows.columns])
 
     def _errors(self) -> tuple[tuple[ErrorDrift, ...], tuple[tuple[str, float], ...], str | None]:
         mine = [each for each in matured(self.lake, self.model, self.config) if each.version == self.version]
