@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hosu.features.labels_of_lake import LabelsOfLake
+    from hosu.features.late_actions import LateAction
     from hosu.features.panel import BarPanel, LabelledRows
-    from hosu.features.parity import LateAction, ParityReport
+    from hosu.features.parity import ParityReport
     from hosu.features.proofs import Lookahead
 
 app = typer.Typer(help="Proofs about features.", no_args_is_help=True, rich_markup_mode=None)

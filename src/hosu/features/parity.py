@@ -3,7 +3,7 @@
 Between served and replayed every bit must agree. Batch may know better: trades that came late or were repaired are in
 its bars. Where a bar differs although what was served is what the log had told by then, it and what follows of that
 symbol is ``repaired``; so is what follows a corporate action that nobody knew of when the day began. Everything else
-must agree.
+must agree, the factors of the day too.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from hosu.features import kernel
 from hosu.features.bars_of_lake import panel
 from hosu.features.batch import States, indicators
 from hosu.features.grid import fill
+from hosu.features.late_actions import apart
 from hosu.features.openings import last_trades
 from hosu.features.panel import select
 from hosu.features.received import Received
 from hosu.features.replayed import Rows, logs_of, served, served_again
+from hosu.features.store import LakeFeatureStore
 from hosu.market.features import INDICATORS
 
 if TYPE_CHECKING:
@@ -28,8 +30,9 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from hosu.features.bars_of_lake import LakePanel
+    from hosu.features.late_actions import Apart, LateAction
     from hosu.features.panel import BarPanel
-    from hosu.features.replayed import Again
     from hosu.lake.lake import Lake
 
     Ints = npt.NDArray[np.int64]
@@ -47,7 +50,8 @@ class Mismatch:
     """A value that differs. ``against`` is ``replay`` or ``batch``; ``ts`` the start of the minute, UTC microseconds.
 
     ``feature`` is ``bar`` where only one side has that bar; then its close is given for the side that has it, NaN for
-    the other. It is ``lsn`` where another record closed the bar. Closes are in won.
+    the other. It is ``lsn`` where another record closed the bar, and ``factor`` where the state was rescaled otherwise
+    than what was known when the day began tells (NaN: begun anew). Closes are in won.
     """
 
     against: str
@@ -56,23 +60,6 @@ class Mismatch:
     feature: str
     served: float
     other: float
-
-
-@dataclass(frozen=True, slots=True)
-class LateAction:
-    """A corporate action that became known after the day had begun, or something else than what was known then.
-
-    Attributes:
-        symbol: whose.
-        ts: start of the first minute that differs for it, UTC microseconds.
-        served: the factor with which that minute was served; NaN where the state was begun anew.
-        batch: the factor that batch knows of; NaN as above.
-    """
-
-    symbol: str
-    ts: int
-    served: float
-    batch: float
 
 
 @dataclass(slots=True)
@@ -125,6 +112,7 @@ def parity(lake: Lake, date: str) -> ParityReport:
     """
     report = ParityReport(date, tuple(logs_of(lake, date)))
     seen: set[str] = set()
+    now = LakeFeatureStore(lake).known(date) if report.logs else None
     for wal_id in report.logs:
         was, again = served(lake, date, wal_id), served_again(lake, date, wal_id)
         symbols = sorted(set(was.symbol.tolist()))
@@ -132,10 +120,10 @@ def parity(lake: Lake, date: str) -> ParityReport:
         report.rows += len(was)
         _compare_with_replay(report, was, again.rows)
         begun = again.states.of(tuple(symbols))
-        batch, found = in_batch(lake, date, begun)
+        batch, found, loaded = in_batch(lake, date, begun)
         carried = set(_carried(begun))
-        actions = _late_actions(found, again)
-        report.actions.extend(actions)
+        actions = apart(found, again, loaded, now)
+        report.actions.extend(actions.late)
 
         def received(
             odd: Sequence[str], wal_id: str = wal_id, was: Rows = was, carried: set[str] = carried
@@ -147,36 +135,14 @@ def parity(lake: Lake, date: str) -> ParityReport:
     return report
 
 
-def in_batch(lake: Lake, date: str, begun: States) -> tuple[Rows, BarPanel]:
-    """``(rows, bars)``: what batch makes of the bars of that date as the lake has them now, from these states on; and
-    the bars, with what the lake knows now of corporate actions."""
+def in_batch(lake: Lake, date: str, begun: States) -> tuple[Rows, BarPanel, LakePanel]:
+    """``(rows, bars, loaded)``: what batch makes of the bars of that date as the lake has them now, from these states
+    on; the bars, with what the lake knows now of corporate actions; and those of them that are in the lake."""
     loaded = panel(lake, "minute", begun.symbols, start=date, end=date, last=last_trades(begun))
     bars = fill(select(loaded.bars, ~loaded.adjusted), _carried(begun), date)
     outputs = indicators(bars, begun.of(bars.symbols))
     names = np.array(bars.symbols, np.str_)[bars.symbol]
-    return Rows(names, bars.ts, np.zeros(len(bars), np.int64), bars.close, bars.volume, outputs), bars
-
-
-def _late_actions(bars: BarPanel, again: Again) -> list[LateAction]:
-    """Of each symbol the first bar at which batch rescales its state, or begins it anew, and the stream did not, or the
-    other way round."""
-    served = dict(zip(again.states.symbols, _factors(again.opening.factor, again.opening.masked), strict=True))
-    batch = _factors(bars.factor, bars.masked)
-    was = np.ones(len(bars))
-    for at, symbol in enumerate(bars.symbols):
-        rows = np.arange(bars.starts[at], bars.starts[at + 1])
-        was[rows[bars.volume[rows] > 0][:1]] = served.get(symbol, 1.0)
-    odd = np.flatnonzero(~_same(was, batch))
-    _, first = np.unique(bars.symbol[odd], return_index=True)
-    return [
-        LateAction(bars.symbols[int(bars.symbol[row])], int(bars.ts[row]), float(was[row]), float(batch[row]))
-        for row in odd[first].tolist()
-    ]
-
-
-def _factors(factor: Floats, masked: Flags) -> Floats:
-    """What is done to a state, as one number: NaN where it is begun anew."""
-    return np.where(masked, np.nan, factor)
+    return Rows(names, bars.ts, np.zeros(len(bars), np.int64), bars.close, bars.volume, outputs), bars, loaded
 
 
 def _carried(begun: States) -> dict[str, int]:
@@ -239,25 +205,28 @@ def _compare_with_batch(
     was: Rows,
     batch: Rows,
     received: Callable[[Sequence[str]], Received],
-    actions: Sequence[LateAction],
+    actions: Apart,
 ) -> None:
     pairs = _Pairs.of(was, batch)
     differing = pairs.differing()
     bars = np.flatnonzero(differing["close"] | differing["volume"]).tolist()
     odd = [*pairs.lone("batch"), *(pairs.told("batch", pair, _odd_name(differing, pair)) for pair in bars)]
     limits, unexplained = _judged(odd, was, received)
-    for action in actions:
+    for action in actions.late:
         limits[action.symbol] = min(action.ts, limits.get(action.symbol, _NEVER))
     places = {(each.symbol, each.ts) for each in unexplained}
     wrong = np.logical_or.reduce(list(differing.values()))
     keys = list(zip(was.symbol[pairs.at].tolist(), was.ts[pairs.at].tolist(), strict=True))
     after = np.array([ts >= limits.get(symbol, _NEVER) for symbol, ts in keys], np.bool_)
-    told = np.array([key in places for key in keys], np.bool_)
+    factors = [each for each in actions.wrong if (each.symbol, each.ts) not in places]
+    counted = places | {(each.symbol, each.ts) for each in factors}
+    told = np.array([key in counted for key in keys], np.bool_)
     lone = len(pairs.only_was) + len(pairs.only_other) - sum(each.feature == "bar" for each in unexplained)
     report.repaired += int((wrong & after & ~told).sum()) + lone
     reasoned = [each for each in odd if (each.symbol, each.ts) not in places]
     report.repairs.extend(sorted(reasoned, key=lambda each: each.ts)[: max(0, _NAMED - len(report.repairs))])
     report.add("batch", len(unexplained), unexplained)
+    report.add("batch", len(factors), [Mismatch("batch", x.symbol, x.ts, "factor", x.served, x.batch) for x in factors])
     rest = wrong & ~after & ~told
     report.add("batch", int(rest.sum()), _told(pairs, "batch", differing, rest))
 

@@ -67,10 +67,12 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """A day computed again: its rows, the states it began with, and what it did to them."""
+    """A day computed again: its rows, the states it began with, what was known then (None: nothing), and what it did
+    to them."""
 
     rows: Rows
     states: States
+    facts: DayFacts | None
     opening: Opening
 
 
@@ -147,7 +149,8 @@ def _replay(lake: Lake, wal_id: str, date: str, since: str, begin: Begin) -> Aga
         sink.write(batch)
         if taken.is_over:
             break
-    return Again(taken.rows(), taken.states, opening(taken.states, date, _known(lake, date, wal_id)))
+    facts = _known(lake, date, wal_id)
+    return Again(taken.rows(), taken.states, facts, opening(taken.states, date, facts))
 
 
 def _known(lake: Lake, date: str, wal_id: str) -> DayFacts | None:

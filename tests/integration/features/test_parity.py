@@ -20,6 +20,7 @@ from hosu.errors import InputError
 from hosu.features import kernel, online_bars
 from hosu.features.build import build as features_build
 from hosu.features.definitions import SCALE_FREE_V1
+from hosu.features.openings import Opening, opening
 from hosu.features.parity import ParityReport, parity
 from hosu.features.sink import FeatureSink
 from hosu.features.store import LakeFeatureStore
@@ -304,6 +305,42 @@ def test_a_split_that_is_known_only_after_the_day_is_reported_by_name_and_what_f
 def test_a_split_that_no_list_tells_of_is_a_move_that_batch_begins_anew_with(station: Station):
     (action,) = split_day(station, None).actions
     assert (action.served, np.isnan(action.batch)) == (1.0, True)
+
+
+def test_a_factor_that_is_reckoned_wrong_in_stream_and_replay_alike_is_found_by_batch(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+):
+    def half(states: Any, date: str, facts: Any) -> Opening:
+        made = opening(states, date, facts)
+        return Opening(made.factor / np.where(made.factor == 1.0, 1.0, 2.0), made.masked)
+
+    monkeypatch.setattr("hosu.features.sink.opening", half)
+    monkeypatch.setattr("hosu.features.replayed.opening", half)
+    report = split_day(station, 14_480)
+    assert (report.passed, report.repaired, report.actions) == (False, 0, [])
+    assert report.mismatched["replay"] == 0  # the replay has the same fault
+    assert report.mismatched["batch"] > 300
+    first = report.mismatches[0]
+    assert (first.feature, first.symbol, first.ts) == ("factor", SYMBOL, at("09:01:00", NEXT))
+    assert (first.served, first.other) == (0.1, 0.2)
+
+
+def test_a_begin_anew_that_nothing_known_asks_for_is_found_by_batch(station: Station, monkeypatch: pytest.MonkeyPatch):
+    def anew(states: Any, date: str, facts: Any) -> Opening:
+        made = opening(states, date, facts)
+        return Opening(made.factor, made.masked | (date == NEXT))
+
+    monkeypatch.setattr("hosu.features.sink.opening", anew)
+    monkeypatch.setattr("hosu.features.replayed.opening", anew)
+    report = split_day(station, 14_480)
+    assert (report.passed, report.actions, report.mismatches[0].feature) == (False, [], "factor")
+
+
+def test_a_first_price_beyond_the_limits_of_a_known_base_is_what_only_batch_can_know(station: Station):
+    report = split_day(station, 72_400)  # the list says that nothing happened; prices fell to a fifth
+    (action,) = report.actions
+    assert (action.served, np.isnan(action.batch)) == (1.0, True)
+    assert report.passed
 
 
 def test_a_factor_that_was_served_wrong_is_found_by_replay(station: Station, monkeypatch: pytest.MonkeyPatch):
