@@ -16,7 +16,7 @@ from panel_parts import midnight, rules_of, sessions
 
 from effort import examples
 from hosu.features.adjust import Known, Traded, adjustment
-from hosu.features.labels import labelled_rows
+from hosu.features.labels import Reason, labelled_rows
 from hosu.features.panel import BarPanel, LabelledRows
 
 KNOWN_AT_T = ("symbol", "t", "price", "band", "half_spread", "value_20", "ret_last")
@@ -59,13 +59,13 @@ def cut(panel: BarPanel, kept: np.ndarray) -> BarPanel:
 
 
 def check(whole: LabelledRows, part: LabelledRows) -> None:
-    """Each row of ``part`` is there in ``whole``; labels that had ended are the same, no others are there."""
+    """Each row of ``part`` is there in ``whole``; of what had matured label and reason are the same."""
     place = {key: at for at, key in enumerate(zip(whole.symbol.tolist(), whole.t.tolist(), strict=True))}
     at = np.array([place[key] for key in zip(part.symbol.tolist(), part.t.tolist(), strict=True)], np.int64)
     for name in KNOWN_AT_T:
         np.testing.assert_array_equal(getattr(whole, name)[at], getattr(part, name), err_msg=name)
     np.testing.assert_array_equal(whole.features[at], part.features)
-    ended = np.flatnonzero(part.labelled)
+    ended = np.flatnonzero(part.reason != Reason.NOT_MATURED)
     for name in KNOWN_AT_T1:
         np.testing.assert_array_equal(getattr(whole, name)[at][ended], getattr(part, name)[ended], err_msg=name)
 

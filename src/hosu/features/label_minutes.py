@@ -3,7 +3,8 @@
 Where the trades of a bar are not known, its open stands for its first trade. Decision, entry and exit lie in
 the continuous trading of one day; nothing crosses an auction, a known interruption, or two whole minutes without a
 trade (a volatility interruption lasts two minutes, and bars alone do not tell it from silence). P(t + n) is the close
-of the last bar that has ended by then.
+of the last bar that has ended by then. What has not been left waits until the bars reach the end of its trading: an
+outcome told at any instant of the day is that of its end.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from hosu.features.label_parts import Beside, Decisions, Interruption, Trades
     from hosu.features.panel import BarPanel, Flags, Ints
 
-_SILENCE_US = 3 * MINUTE_US
+SILENCE_US = 3 * MINUTE_US
+"""From one trade to the next, by bars: two whole minutes without one lie between."""
 _DAY_US = 1440 * MINUTE_US
 
 
@@ -68,8 +70,8 @@ def outcomes(made: Decisions, latency_us: int) -> Outcome:
         {
             Reason.OUT_OF_SESSION: (panel.ts < begin) | (t > end) | (until + latency_us >= end),
             Reason.WARM_UP: np.isnan(known.volatility),
-            # In the last bar there may be no trade behind the latency; the next one is yet to come.
-            Reason.NOT_MATURED: ~left & (until >= panel.ts.max(initial=0)),
+            # Others may have bars behind the horizon: a later trade of this symbol still decides which reason it has.
+            Reason.NOT_MATURED: ~left & (panel.ts.max(initial=0) < end),
             Reason.NO_ENTRY_BAR: ~entered,
             Reason.NO_EXIT_BAR: ~left,
             Reason.HALTED: (panel.volume <= 0) | _interrupted(panel, beside.interruptions, t, t1),
@@ -147,7 +149,7 @@ def _last_row_before(panel: BarPanel, until: Ints) -> Ints:
 def _after_silence(panel: BarPanel) -> Flags:
     """(n,) whether two whole minutes or more without a trade lie between a trading bar and the one before it."""
     before = previous_trade(panel.starts, panel.volume)
-    late: Flags = (panel.volume > 0) & (before >= 0) & (panel.ts - panel.ts[before] >= _SILENCE_US)
+    late: Flags = (panel.volume > 0) & (before >= 0) & (panel.ts - panel.ts[before] >= SILENCE_US)
     return late
 
 

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from hosu.clock import SystemClock
 from hosu.errors import InputError
 from hosu.features.dated_rules import hours
+from hosu.features.label_minutes import SILENCE_US
 from hosu.features.labels import Reason
 from hosu.features.labels_of_lake import LabelsOfLake
 from hosu.lake.sql import SqlConfig, combine
@@ -128,15 +129,15 @@ def _outcomes(waiting: pa.Table, labels: LabelledRows, now_us: int) -> pa.Table:
 
 
 def _over(waiting: pa.Table, labels: LabelledRows) -> Flags:
-    """(n,) whether bars reach behind what was predicted: of days so many sessions ahead, of minutes so far ahead or
-    to the end of the day, whichever comes first."""
+    """(n,) whether bars reach behind what was predicted: of days so many sessions ahead, of minutes so far ahead and
+    a silence more, or to the end of the day, whichever comes first."""
     horizon = waiting.column("horizon").to_numpy()
     dates, place = np.unique(np.array(waiting.column("date").to_pylist(), str), return_inverse=True)
     if waiting.column("interval")[0].as_py() == "day":
         over: Flags = np.searchsorted(labels.sessions, dates)[place] + horizon < len(labels.sessions)
         return over
     ends = hours([int(date.replace("-", "")) for date in dates.tolist()]).close[place]
-    due: Ints = np.minimum(waiting.column("t").to_numpy() + horizon * MINUTE_US, ends)
+    due: Ints = np.minimum(waiting.column("t").to_numpy() + horizon * MINUTE_US + SILENCE_US, ends)
     return due <= int(labels.t.max(initial=0))
 
 

@@ -120,13 +120,15 @@ def test_a_minute_without_a_bar_waits_while_the_day_is_being_built_and_then_ends
     predicted(lake, 40, symbols=("035720", "005930"))
     put(lake, 50)  # to 09:50, and the horizon ends at 09:51
     assert (score(lake, "minute").scored, score(lake, "minute").waiting) == (0, 2)
-    put(lake, 51)
+    put(lake, 53)  # beyond the horizon, yet less than a silence: only what has a bar
+    assert (score(lake, "minute").scored, score(lake, "minute").waiting) == (1, 1)
+    put(lake, 54)
     done = score(lake, "minute")
-    assert (done.scored, done.labelled, done.waiting) == (1, 0, 1)
-    told = asked(lake, "SELECT symbol, reason, direction, ret_ex, brier FROM outcomes")
+    assert (done.scored, done.labelled, done.waiting) == (1, 0, 0)
+    told = asked(lake, "SELECT symbol, reason, direction, ret_ex, brier FROM outcomes WHERE reason IS NOT NULL")
     assert told == [("035720", "no_bar", None, None, None)]
     put(lake)
-    assert (score(lake, "minute").scored, score(lake, "minute").waiting) == (1, 0)
+    assert (score(lake, "minute").scored, score(lake, "minute").waiting) == (0, 0)
 
 
 def test_a_minute_without_a_bar_at_the_end_of_the_day_ends_when_the_day_has_its_last_bar(lake):

@@ -142,6 +142,26 @@ def test_what_the_bars_do_not_reach_has_not_matured() -> None:
     assert why(labelled(panel_of({"A": minutes(calm())})), 55) == Reason.NOT_MATURED
 
 
+@pytest.mark.parametrize(
+    ("back", "expected"), [(42, Reason.LABELLED), (43, Reason.SILENT), (381, Reason.NO_EXIT_BAR)], ids=str
+)
+def test_who_has_not_traded_since_waits_though_others_went_on_and_gets_the_reason_of_the_days_end(
+    back: int, expected: Reason
+) -> None:
+    # A trades to 09:40 and once more at a later minute, at 15:21 when continuous trading is over; B trades each minute,
+    # and in the last one before A does.
+    a, b = minutes(calm(0, 41) | {back: flat(10_000)}), minutes(calm(0, 391))
+    told = {}
+    for last in range(42, 391, 1 if back < 60 else 20):
+        until = NINE + last * MINUTE
+        rows = {"A": [row for row in a if row[1] < until], "B": [row for row in b if row[1] <= until]}
+        told[last] = why(labelled(panel_of(rows)), 30)
+
+    assert {each for last, each in told.items() if last <= min(back, 379)} <= {Reason.NOT_MATURED}
+    assert {each for last, each in told.items() if last > min(back, 379)} == {expected}
+    assert why(labelled(panel_of({"A": a, "B": b})), 30) == expected
+
+
 def test_a_label_of_ten_minutes_begun_in_each_weighs_a_tenth_in_the_middle() -> None:
     rows = labelled(panel_of({"A": minutes(calm(0, 120))}))
 
