@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
+EVENTS: Final = """
+  -- What the broker's daily bars say of corporate actions; it is the same whether they are adjusted or not.
+  SELECT date, symbol, try_cast(ex_code AS BIGINT) AS ex_code, split_ratio
+  FROM daily WHERE scope = '{scope}' AND (ex_code IS NOT NULL OR split_ratio IS NOT NULL)
+  QUALIFY row_number() OVER (PARTITION BY date, symbol ORDER BY revision DESC, lsn DESC, record_no DESC) = 1
+"""
+"""Of each symbol and date the last row that says something of them; part of other queries. Grain: date, symbol."""
+
 ROWS: Final = """
 -- Bars of the regular session with what else is known of their day. Grain: symbol, ts.
 WITH raw AS (
@@ -32,12 +40,7 @@ polled AS (
   SELECT date, symbol, arg_max(base_price, ts_recv) AS base
   FROM snapshots WHERE scope = '{scope}' AND base_price > 0 GROUP BY ALL
 ),
-events AS (
-  -- What the broker's daily bars say of corporate actions; it is the same whether they are adjusted or not.
-  SELECT date, symbol, try_cast(ex_code AS BIGINT) AS ex_code, split_ratio
-  FROM daily WHERE scope = '{scope}' AND (ex_code IS NOT NULL OR split_ratio IS NOT NULL)
-  QUALIFY row_number() OVER (PARTITION BY date, symbol ORDER BY revision DESC, lsn DESC, record_no DESC) = 1
-),
+events AS ({events}),
 halts AS (SELECT date, symbol FROM instruments WHERE halted),
 mended AS (SELECT DISTINCT date, symbol FROM {mended})
 SELECT chosen.symbol, replace(chosen.date, '-', '')::BIGINT AS date, epoch_us(ts) AS ts,

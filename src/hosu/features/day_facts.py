@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
+from hosu.features.bars_sql import EVENTS
 from hosu.features.dated_rules import day_of, previous_sessions
 from hosu.lake.sql import SqlConfig, combine
 from hosu.lake.tables import TABLES
@@ -35,9 +36,11 @@ polled AS (
   SELECT date, concat_ws('|', 'polled', symbol, arg_max(base_price, ts_recv)) AS fact
   FROM snapshots WHERE scope = '{scope}' AND base_price > 0 GROUP BY date, symbol
 ),
+events AS ({events}),
 split AS (
-  SELECT date, concat_ws('|', 'split', symbol, arg_max(split_ratio, revision)) AS fact
-  FROM daily WHERE scope = '{scope}' AND split_ratio > 0 AND split_ratio <> 1 GROUP BY date, symbol
+  -- The last row counts, also where it takes a ratio back: only then is it asked whether there is one.
+  SELECT date, concat_ws('|', 'split', symbol, split_ratio) AS fact
+  FROM events WHERE split_ratio > 0 AND split_ratio <> 1
 )
 SELECT date, (bit_xor(md5_number_lower(fact)) & 4294967295)::BIGINT AS number
 FROM (FROM listed UNION ALL FROM halts UNION ALL FROM polled UNION ALL FROM split) SEMI JOIN days USING (date)
@@ -72,7 +75,7 @@ def day_facts(
     names = {"daily": DAILY}
     beside = {role: TABLES[names.get(role, role)].schema.empty_table() for role in chosen if role not in files}
     beside["days"] = pa.table({"date": pa.array(days, pa.string()), "before": pa.array(earlier, pa.string())})
-    sql = _NUMBERS.format(scope=scope)
+    sql = _NUMBERS.format(scope=scope, events=EVENTS.format(scope=scope))
     found = combine(lake.storage, sql, files=files, beside=beside, config=config or SqlConfig())
     return dict(zip(found.column("date").to_pylist(), found.column("number").to_pylist(), strict=True))
 

@@ -322,3 +322,18 @@ def test_a_split_ratio_that_the_broker_tells_later_has_the_minutes_of_its_day_bu
     assert build(lake, "minute", [SCALE_FREE_V1]).first == DAYS[2]
     rows = stored(lake, f"technical_indicators_1m WHERE date = '{DAYS[2]}'").to_pylist()
     assert [row["price_change"] for row in rows[:2]] == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("corrected", [0.0, 1.0, None, 0.5])
+def test_a_split_ratio_that_the_broker_corrects_has_the_minutes_of_its_day_built_again(tmp_path, corrected):
+    lake = Lake.open(str(tmp_path / "lake"))
+    for day, price in zip(DAYS[:2], (50_000, 50_000), strict=True):
+        put_minutes(lake, day, {"005930": price})
+    row = {"scope": "KRX", "symbol": "005930", "adjusted": False, "source": "kis:FHKST03010100"}
+    told = [row | {"split_ratio": 0.9, "revision": 1}, row | {"split_ratio": corrected, "ex_code": "02", "revision": 2}]
+    schema = TABLES["bars_daily_external"].file_schema
+    for rows in (told[:1], told):
+        filled = [{name: each.get(name) for name in schema.names} for each in rows]
+        replace_date(lake, "bars_daily_external", DAYS[1], pa.Table.from_pylist(filled, schema=schema))
+        assert build(lake, "minute", [SCALE_FREE_V1]).dates > 0  # the later row counts, as in the bars that it makes
+    assert build(lake, "minute", [SCALE_FREE_V1]).dates == 0
