@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from hosu.features.panel import Floats, Ints
 
-_MOVE: Final = 0.003
+_MOVE: Final = 0.005
 """Deviation of a symbol's minute. Of a lively market: what is planted has to pay for tax, fees and ticks in minutes."""
 _MARKET: Final = 0.0004
 _BUSY: Final = 0.6
