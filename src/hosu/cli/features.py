@@ -65,7 +65,7 @@ def _built(
 @app.command()
 def scale(
     until: Annotated[str, typer.Option("--until", metavar="YYYY-MM-DD", help="The last date it may look at.")],
-    interval: IntervalOption = "day",
+    interval: BarsOption = "day",
     set_: Annotated[str, typer.Option("--set", help="The feature set.")] = "scale_free_v1",
     from_: Annotated[str | None, typer.Option("--from", metavar="YYYY-MM-DD", help="The first date.")] = None,
     lake: LakeOption = None,
@@ -76,7 +76,7 @@ def scale(
     from hosu.features.scalers import fit_scaler
 
     last, first = day_of(until).isoformat(), None if from_ is None else day_of(from_).isoformat()
-    opened, chosen = open_lake(lake), feature_set(set_)
+    opened, chosen = open_lake(lake), feature_set(set_, interval)
     with counting("features") as tell:
         made = fit_scaler(opened, interval, chosen, last, first, progress=tell)
     rows = [

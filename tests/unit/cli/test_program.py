@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer.main
@@ -10,6 +11,7 @@ from typer.core import TyperGroup
 
 from hosu import __version__
 from hosu.cli.main import app
+from hosu.lake.lake import Lake
 
 HEAVY = {
     "aiohttp",
@@ -133,3 +135,12 @@ def test_every_command_and_each_of_its_options_says_what_it_is(words: str):
     for parameter in command.params:
         if parameter.name != "help":
             assert getattr(parameter, "help", None), f"{words}: {parameter.name}"
+
+
+def test_a_scaler_is_of_bars_and_a_set_of_seconds_is_refused_with_what_it_is_made_of(tmp_path: Path):
+    (interval,) = [each for each in COMMANDS["features scale"].params if each.name == "interval"]
+    assert interval.metavar == "day|minute"
+    Lake.open(str(tmp_path / "lake"))
+    ran = asked("features", "scale", "--until", "2026-01-05", "--set", "book_v1", "--lake", str(tmp_path / "lake"))
+    assert ran.returncode != 0
+    assert "'book_v1': is made of a second, not of a day" in " ".join(ran.stderr.split())
