@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hosu.features.panel import BarPanel, LabelledRows
     from hosu.features.parity import ParityReport
     from hosu.features.proofs import Lookahead
+    from hosu.lake.lake import Lake
 
 app = typer.Typer(help="Proofs about features.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -90,9 +91,11 @@ def parity(
     lake: LakeOption = None,
     format_: FormatOption = Format.table,
 ) -> None:
-    """Compares features as served with their replay from the log and with batch over the lake's bars, bit for bit."""
+    """Compares features as served with their replay from the log and with batch over the lake's bars, bit for bit.
+
+    A date of which what it began with, or a part of its log, is gone does not pass, and its row says why.
+    """
     from hosu.errors import InputError
-    from hosu.features.parity import parity as run
     from hosu.features.served import TABLE
 
     opened = open_lake(lake)
@@ -104,8 +107,9 @@ def parity(
         found = []
         for day in dates:
             tell(day)
-            found.append(run(opened, day))
-    emit_rows([_told(report) for report in found], format_)
+            found.append(_compared(opened, day))
+    rows = [_told(report) for report in found]
+    emit_rows(rows, format_, columns=[name for name in rows[0] if name != "why" or any(row["why"] for row in rows)])
     for report in found:
         for each in report.mismatches:
             note(
@@ -114,7 +118,24 @@ def parity(
             )
         for action in report.actions:
             note(f"{report.date}: {_late(action)}")
-    _leave(passes=all(report.passed and report.rows for report in found))
+    _leave(passes=all(_passes(report) for report in found))
+
+
+def _compared(lake: Lake, day: str) -> ParityReport:
+    """What a comparison of a day found; without rows and with the reason where it cannot be made, so that other days
+    are told all the same."""
+    from hosu.errors import InputError, LogGapError
+    from hosu.features.parity import ParityReport
+    from hosu.features.parity import parity as run
+
+    try:
+        return run(lake, day)
+    except (InputError, LogGapError) as error:
+        return ParityReport(day, fault=str(error))
+
+
+def _passes(report: ParityReport) -> bool:
+    return report.passed and report.rows > 0
 
 
 def _told(report: ParityReport) -> dict[str, Any]:
@@ -127,7 +148,8 @@ def _told(report: ParityReport) -> dict[str, Any]:
         "replay_differs": report.mismatched["replay"],
         "batch_differs": report.mismatched["batch"],
         "repaired": report.repaired,
-        "passes": report.passed and report.rows > 0,
+        "passes": _passes(report),
+        "why": f"cannot be replayed: {report.fault}" if report.fault is not None else None,
     }
 
 

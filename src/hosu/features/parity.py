@@ -77,6 +77,7 @@ class ParityReport:
         repaired: rows that differ from batch since a bar at or before them does, with a reason.
         repairs: the first few bars that do.
         actions: corporate actions that batch knows otherwise; what follows them of their symbols is ``repaired``.
+        fault: why the day cannot be compared, told by whoever went on without it; None where it was.
     """
 
     date: str
@@ -89,11 +90,12 @@ class ParityReport:
     repaired: int = 0
     repairs: list[Mismatch] = field(default_factory=list)
     actions: list[LateAction] = field(default_factory=list)
+    fault: str | None = None
 
     @property
     def passed(self) -> bool:
-        """Whether nothing differs without a reason."""
-        return not any(self.mismatched.values())
+        """Whether it was compared and nothing differs without a reason."""
+        return self.fault is None and not any(self.mismatched.values())
 
     def add(self, against: str, rows: int, found: Sequence[Mismatch]) -> None:
         """Takes ``rows`` that differ without a reason."""

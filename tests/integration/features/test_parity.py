@@ -1,5 +1,6 @@
 """A day that was collected, archived and built into bars: what was served, what a replay serves, what batch makes."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -7,17 +8,21 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import typer
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lake"))
 
 from archived_log import TRADE, ArchivedLog
 
+from hosu.cli import check
+from hosu.cli.output import Format
 from hosu.clock import SimulatedClock
 from hosu.collect import control
 from hosu.collect.block import RecordKind
 from hosu.collect.wal import Log
 from hosu.errors import InputError
 from hosu.features import kernel, online_bars
+from hosu.features.batch import States
 from hosu.features.build import build as features_build
 from hosu.features.definitions import SCALE_FREE_V1
 from hosu.features.openings import Opening, opening
@@ -370,3 +375,22 @@ def test_a_list_that_is_read_anew_during_the_day_changes_nothing_of_what_it_bega
     build(station.lake)
     report = parity(station.lake, NEXT)
     assert (report.passed, report.repaired, report.actions) == (True, 0, [])
+
+
+def test_a_date_whose_beginning_is_gone_does_not_pass_and_says_why_and_the_others_are_told(
+    station: Station, capsys: pytest.CaptureFixture[str]
+):
+    station.receive(*morning(30), close("15:40:00"))
+    replace_date(station.lake, "feature_state", DAY, state_rows(States.new(("005930",)), 4))
+    station.receive(*morning(20, day=NEXT), close("15:40:00", NEXT), day=NEXT)
+    replace_date(station.lake, "feature_state", DAY, state_rows(States.new(("005930",)), 5))
+    build(station.lake)
+
+    with pytest.raises(typer.Exit) as left:
+        check.parity(lake=station.lake.root, format_=Format.json)
+
+    first, second = json.loads(capsys.readouterr().out)
+    assert left.value.exit_code == 1
+    assert (first["date"], first["passes"], first["rows"], first["why"]) == (DAY, True, 380, None)
+    assert (second["date"], second["passes"], second["rows"]) == (NEXT, False, 0)
+    assert second["why"].startswith("cannot be replayed: the state 2025-03-14/4, with which 2025-03-17 began,")
