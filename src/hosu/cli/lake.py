@@ -200,6 +200,9 @@ def bars(
 
     with counting("building bars") as tell:
         built = build(open_lake(lake), _dates(date), seconds=seconds, sort=sql_config(), progress=tell)
+    shown = [each for each in built if date or each.second_bars or each.minute_bars or each.day_bars or each.trades]
+    if not built:
+        note("every date is up to date")
     emit_rows(
         [
             {
@@ -213,7 +216,9 @@ def bars(
                 "revision": report.revision,
                 "sources": report.sources,
             }
-            for report in built
+            for report in shown
         ],
         format_,
     )
+    if len(shown) < len(built):
+        note(f"{len(built) - len(shown):,} dates have nothing that bars are built from, as those of adjusted imports")

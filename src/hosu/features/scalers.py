@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
 
 from hosu.clock import SystemClock
 from hosu.errors import CommitConflictError, InputError
-from hosu.features.reading import rows_of_date
 from hosu.lake.parquet import encode, live_name
 from hosu.lake.sql import SqlConfig, combine
 from hosu.lake.tables import TABLES
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from hosu.clock import Clock
     from hosu.features.definitions import FeatureSet
     from hosu.features.panel import Floats
-    from hosu.lake.delta import Table
     from hosu.lake.lake import Lake
 
 TABLE: Final = "scalers"
@@ -142,9 +141,10 @@ def fit_scaler(
     moments = _Moments(len(features.features))
     table = lake.find(_FEATURES[interval])
     if table is not None:
+        whole = table.dataset()  # once: it takes as long as the table has files
         for date in [date for date in table.dates() if (start or "") <= date <= until]:
             progress(date)
-            moments.add(date, _features(table, date, features))
+            moments.add(date, _features(whole, date, features))
     if moments.rows < _LEAST:
         fault = f"has {moments.rows} rows with all features from {start or 'the beginning'} to {until}"
         raise InputError(f"{features.name} of a {interval}", fault, "run `hosu features build`, or choose other dates")
@@ -181,10 +181,12 @@ class _Moments:
         return Scaler("", feature_set, interval, 0, first, last, self.rows, tuple(self._mean.tolist()), deviations)
 
 
-def _features(table: Table, date: str, features: FeatureSet) -> Floats:
+def _features(whole: ds.Dataset, date: str, features: FeatureSet) -> Floats:
     """(n, k) of a date's rows with all features, in order of scope, symbol and time."""
+    names = ["scope", "symbol", "ts", "feature_set", "features"]
     mine = (pc.field("feature_set") == features.version) & pc.field("features").is_valid()
-    rows = rows_of_date(table, date, mine, ["scope", "symbol", "ts", "features"])
+    # Only the date is asked of the dataset; see ``reading.rows_of_date``.
+    rows = whole.to_table(columns=names, filter=ds.field("date") == date).filter(mine)
     rows = rows.sort_by([(name, "ascending") for name in ("scope", "symbol", "ts")])
     values = rows.column("features").combine_chunks().flatten()
     return np.asarray(values.to_numpy(zero_copy_only=False), np.float64).reshape(-1, len(features.features))
