@@ -17,6 +17,7 @@ from hosu.features import book_kernel as kernel
 from hosu.features.book_events import SOURCES, Series, events_of
 from hosu.features.build import FeaturesBuilt
 from hosu.features.definitions import SECOND
+from hosu.features.rows import vectors
 from hosu.features.states import NEW
 from hosu.lake.derived import replace_date
 from hosu.lake.tables import TABLES
@@ -174,20 +175,13 @@ def _rows(names: list[tuple[str, str]], seconds: Ints, outputs: Floats, made: Fe
         "session_set": pa.array(["regular"] * count, pa.string()),
         "ts": pa.array(seconds[:, kernel.ROW_SECOND] * 1_000_000),
         "feature_set": pa.array([made.version] * count, pa.string()),
-        "features": _vectors(made.make(outputs, both / 200.0)),
+        "features": vectors(made.make(outputs, both / 200.0)),
         "mid": pa.array(both / 200.0, mask=both == 0),
         "quotes": pa.array(seconds[:, kernel.ROW_QUOTES]),
         "trades": pa.array(seconds[:, kernel.ROW_TRADES]),
         "revision": pa.array(np.full(count, revision, np.int64)),
     }
     return pa.table([columns[field.name].cast(field.type) for field in schema], schema=schema)
-
-
-def _vectors(values: Floats) -> pa.Array:
-    """Null where one feature is."""
-    null = np.isnan(values).any(axis=1)
-    offsets = np.concatenate([[0], np.cumsum(np.where(null, 0, values.shape[1]))]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values[~null].reshape(-1)), mask=pa.array(null))
 
 
 def _mark(date: str) -> str:

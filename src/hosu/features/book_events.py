@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from hosu.errors import MarketError
 from hosu.features import book_kernel as kernel
+from hosu.features.facts_sql import BESIDE_THE_MARKET
 from hosu.lake.sql import SqlConfig, combined_batches
 from hosu.lake.tables import TABLES
 from hosu.market.calendar import instant_us, sessions_on
@@ -66,7 +67,7 @@ WITH events AS (
   FROM quotes
   UNION ALL
   SELECT symbol, scope, wal_id, lsn, record_no, ts_recv, epoch_us(ts_event) // 1000000, {kernel.TRADE},
-         CASE WHEN mkop_code IN ('22', '23') THEN {kernel.BESIDE}
+         CASE WHEN {BESIDE_THE_MARKET} THEN {kernel.BESIDE}
               WHEN side = 'pre_open' OR coalesce(hour_code, '0') NOT IN ('0', '') THEN {kernel.AUCTION}
               ELSE {kernel.CONTINUOUS} END,
          {_hundredths("price")}, size, CASE side WHEN 'buy' THEN 1 WHEN 'sell' THEN -1 ELSE 0 END,

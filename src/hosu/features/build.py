@@ -19,7 +19,8 @@ from hosu.features import kernel
 from hosu.features.bars_of_lake import panel, tables_of
 from hosu.features.batch import States, indicators
 from hosu.features.dated_rules import day_of
-from hosu.features.day_facts import day_facts
+from hosu.features.day_facts import fact_numbers
+from hosu.features.definitions import FEATURE_TABLES
 from hosu.features.grid import fill
 from hosu.features.openings import last_trades
 from hosu.features.panel import keys, select
@@ -43,11 +44,6 @@ if TYPE_CHECKING:
 
     Codes = npt.NDArray[np.uint8]
 
-TABLES_OF: Final = {
-    "day": ("technical_indicators", "ml_features"),
-    "minute": ("technical_indicators_1m", "ml_features_1m"),
-}
-"""Indicators and features, by interval."""
 _CRC: Final = (1 << 32) - 1
 _LOOK_BACK: Final = 3  # sessions
 _MATTER: Final = 300  # what lies further back changes no value by a millionth; retention removes it some day
@@ -114,11 +110,11 @@ class _Job:
         config: SqlConfig | None,
         progress: Callable[[str], None],
     ) -> None:
-        if interval not in TABLES_OF:
-            raise InputError(f"interval {interval!r}", "is unknown", f"choose {' or '.join(TABLES_OF)}")
+        if interval not in FEATURE_TABLES:
+            raise InputError(f"interval {interval!r}", "is unknown", f"choose {' or '.join(FEATURE_TABLES)}")
         self._lake, self._interval, self._sets, self._clock = lake, interval, sets, clock
         self._config, self._progress = config, progress
-        self._indicators, self._features = TABLES_OF[interval]
+        self._indicators, self._features = FEATURE_TABLES[interval]
         self._scalers = load_scalers(lake, interval, config)
 
     def run(self, *, everything: bool) -> FeaturesBuilt:
@@ -176,7 +172,7 @@ class _Job:
                 revision = int(file.greatest.get("revision", 0))
                 made_of.setdefault(file.date, []).append((name, revision, file.rows))
         made_by = [kernel.VERSION, sorted(each.version for each in self._sets)]
-        facts = day_facts(self._lake, made_of, config=self._config)
+        facts = fact_numbers(self._lake, made_of, config=self._config)
         told = {date: [sorted(parts), made_by, facts.get(date, 0)] for date, parts in sorted(made_of.items())}
         return {
             date: zlib.crc32(json.dumps([*parts, *self._scalers.names(date, self._sets)]).encode())

@@ -48,7 +48,7 @@ GROUP BY date
 """
 
 
-def day_facts(
+def fact_numbers(
     lake: Lake, dates: Collection[str], *, scope: str = "KRX", config: SqlConfig | None = None
 ) -> dict[str, int]:
     """Of each of these dates (``YYYY-MM-DD``) of which something is known, a number that changes with it.

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 
 SECOND: Final = "second"
+FEATURE_TABLES: Final = {
+    "day": ("technical_indicators", "ml_features"),
+    "minute": ("technical_indicators_1m", "ml_features_1m"),
+}
+"""The tables of indicators and of features, by interval of the bars."""
 """The interval of what is made of quotes and trades."""
 
 

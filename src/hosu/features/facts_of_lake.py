@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from hosu.features import facts_sql
 from hosu.features.dated_rules import day_of, hours
+from hosu.market.bars import MINUTE_US
 from hosu.market.calendar import instant_us
 from hosu.market.day_plan import Scope
 
@@ -28,7 +29,6 @@ _BOOKS: Final = ("quotes", "snapshots")
 TABLES_OF: Final = {"day": _BOOKS, "minute": ("trades", *_BOOKS, "expected", "market_events")}
 """The tables of events that facts are read from, by interval of the bars."""
 
-_MINUTE_US: Final = 60_000_000
 _SECOND_US: Final = 1_000_000
 
 
@@ -96,7 +96,7 @@ class FactsOfLake:
     ) -> None:
         self.interval, self.scope = interval, scope
         self._pinned, self._config = pinned, config
-        self._offset_us = latency_us % _MINUTE_US
+        self._offset_us = latency_us % MINUTE_US
         self._wanted = None if symbols is None else pa.table({"symbol": pa.array(sorted(set(symbols)), pa.string())})
         self._dates = {name: frozenset(pinned.dates(name)) for name in TABLES_OF[interval]}
         self._kept: dict[int, DayFacts] | None = {} if remember else None
@@ -122,6 +122,7 @@ class FactsOfLake:
         at = hours([date], Scope(self.scope))
         begin, end = int(at.open[0]), int(at.end[0])
         facts = {"scope": self.scope, "begin": begin, "end": end, "offset": self._offset_us}
+        facts["beside"] = facts_sql.BESIDE_THE_MARKET
         facts["wanted"] = "" if self._wanted is None else "SEMI JOIN wanted USING (symbol)"
         trades = self._rows(facts_sql.FIRST_TRADES, date, facts, "trades")
         books = self._rows(facts_sql.LAST_BOOKS, date, facts, *_BOOKS)

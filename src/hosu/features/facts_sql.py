@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import Final
 
+BESIDE_THE_MARKET: Final = "coalesce(substr(mkop_code, 2, 1), '0') IN ('2', '3')"
+"""Of a trade: whether it was agreed beside the market, a block or basket trade, whatever the session (first digit)."""
+
 FIRST_TRADES: Final = """
 -- Of each minute the first trade, and the first that is at least {offset} us into it: the only ones that can be the
 -- first from a minute and {offset} us on. Order is that of the cumulative volume; of a trade that came twice the
--- streamed row counts. What is agreed beside the market (block and basket trades: second digit 2 and 3) is no price
--- that an order could have had. Grain: symbol, minute.
+-- streamed row counts. What is agreed beside the market is no price that an order could have had.
+-- Grain: symbol, minute.
 WITH told AS (
   SELECT symbol, epoch_us(ts_event) // 60000000 AS minute, epoch_us(ts_event) % 60000000 AS within,
          struct_pack(cum := cum_volume, rest := source IS NOT DISTINCT FROM 'rest', us := epoch_us(ts_event),
@@ -20,7 +23,7 @@ WITH told AS (
   FROM trades {wanted}
   WHERE scope = '{scope}' AND cum_volume IS NOT NULL AND price > 0
     AND epoch_us(ts_event) >= {begin} AND epoch_us(ts_event) < {end}
-    AND coalesce(substr(mkop_code, 2, 1), '0') NOT IN ('2', '3')
+    AND NOT {beside}
 ),
 firsts AS (
   SELECT symbol, minute, min(trade) AS one, min(trade) FILTER (within >= {offset}) AS other

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from hosu.features.bars_of_lake import LakePanel
-    from hosu.features.openings import DayFacts
+    from hosu.features.openings import Morning
     from hosu.features.panel import BarPanel
     from hosu.features.replayed import Again
 
@@ -54,8 +54,8 @@ class Apart(NamedTuple):
 class Facts(NamedTuple):
     """What was known of a day when it began, and what the list says now; None for no list."""
 
-    then: DayFacts | None
-    now: DayFacts | None
+    then: Morning | None
+    now: Morning | None
 
     def differ(self, symbol: str, listing: Listing) -> bool:
         """Whether the list says something else of a symbol than it did; ``listing`` is what batch takes it for."""
@@ -66,7 +66,7 @@ class Facts(NamedTuple):
         return _of(self.then, symbol)[0] is not None
 
 
-def apart(bars: BarPanel, again: Again, loaded: LakePanel, now: DayFacts | None) -> Apart:
+def apart(bars: BarPanel, again: Again, loaded: LakePanel, now: Morning | None) -> Apart:
     """Of each symbol the first bar at which batch rescales its state, or begins it anew, and the stream did not, or the
     other way round.
 
@@ -93,7 +93,7 @@ def apart(bars: BarPanel, again: Again, loaded: LakePanel, now: DayFacts | None)
     return found
 
 
-def _of(facts: DayFacts | None, symbol: str) -> tuple[int | None, bool, Listing]:
+def _of(facts: Morning | None, symbol: str) -> tuple[int | None, bool, Listing]:
     if facts is None:
         return None, False, Listing()
     return facts.base.get(symbol), symbol in facts.halted, facts.listings.get(symbol, Listing())

@@ -29,7 +29,7 @@ LONG_AGO: Final = 20100104
 
 
 @dataclass(frozen=True, slots=True)
-class DayFacts:
+class Morning:
     """What is known of a day when it begins.
 
     Attributes:
@@ -70,7 +70,7 @@ def last_trades(states: States) -> dict[str, LastTrade]:
     return {symbol: LastTrade(close, date) for symbol, close, date in found if close > 0}
 
 
-def opening(states: States, date: str, facts: DayFacts | None) -> Opening:
+def opening(states: States, date: str, facts: Morning | None) -> Opening:
     """What a day does to these states.
 
     Args:
@@ -93,7 +93,7 @@ def opening(states: States, date: str, facts: DayFacts | None) -> Opening:
 
 
 def _two_bars(
-    symbols: list[str], last: Mapping[str, LastTrade], day: int, facts: DayFacts
+    symbols: list[str], last: Mapping[str, LastTrade], day: int, facts: Morning
 ) -> tuple[Traded, Known, DatedRules]:
     """Of each symbol its last bar, and one of the day at the base."""
     count = len(symbols)

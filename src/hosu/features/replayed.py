@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from hosu.features.openings import DayFacts, Opening
+    from hosu.features.openings import Morning, Opening
     from hosu.features.served import Closed
     from hosu.lake.frames import Segment
     from hosu.lake.lake import Lake
@@ -72,7 +72,7 @@ class Again:
 
     rows: Rows
     states: States
-    facts: DayFacts | None
+    facts: Morning | None
     opening: Opening
 
 
@@ -153,7 +153,7 @@ def _replay(lake: Lake, wal_id: str, date: str, since: str, begin: Begin) -> Aga
     return Again(taken.rows(), taken.states, facts, opening(taken.states, date, facts))
 
 
-def _known(lake: Lake, date: str, wal_id: str) -> DayFacts | None:
+def _known(lake: Lake, date: str, wal_id: str) -> Morning | None:
     """What was known of a day when it began, as the rows served of it say.
 
     Raises:
@@ -211,7 +211,7 @@ class _Nowhere:
         del since
         return self._begin if before == self._since else None
 
-    def known(self, date: str, label: str | None = None) -> DayFacts | None:
+    def known(self, date: str, label: str | None = None) -> Morning | None:
         del label
         return _known(self._lake, date, self._wal_id)
 

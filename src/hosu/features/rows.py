@@ -91,8 +91,8 @@ class Rows:
             "feature_set": pa.DictionaryArray.from_arrays(
                 pa.array(which.astype(np.int32)), pa.array([each.version for each in sets], pa.string())
             ).cast(pa.string()),
-            "features": _vectors(values),
-            "scaled_features": _vectors(scaled),
+            "features": vectors(values),
+            "scaled_features": vectors(scaled),
             "scaler": pa.array([None if each is None else each.name for each in by], pa.string()).take(pa.array(which)),
             **{each: _nullable(self._outputs[at, INDICATORS.index(each)]) for each in _BESIDE},
             "source": self._source(at),
@@ -125,7 +125,7 @@ class Rows:
         return names.take(pa.array(self._origin[at].astype(np.int32), mask=idle))
 
 
-def _vectors(values: Floats) -> pa.Array:
+def vectors(values: Floats) -> pa.Array:
     """A list a row; null where one of its values is."""
     null = np.isnan(values).any(axis=1)
     offsets = np.concatenate([[0], np.cumsum(np.where(null, 0, values.shape[1]))]).astype(np.int32)

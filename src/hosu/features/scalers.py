@@ -19,6 +19,7 @@ import pyarrow.dataset as ds
 
 from hosu.clock import SystemClock
 from hosu.errors import CommitConflictError, InputError
+from hosu.features.definitions import FEATURE_TABLES
 from hosu.lake.parquet import encode, live_name
 from hosu.lake.sql import SqlConfig, combine
 from hosu.lake.tables import TABLES
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from hosu.lake.lake import Lake
 
 TABLE: Final = "scalers"
-_FEATURES: Final = {"day": "ml_features", "minute": "ml_features_1m"}
 _LEAST: Final = 2
 _NOTHING: Final = 1e-12
 _TRIES: Final = 20
@@ -136,10 +136,10 @@ def fit_scaler(
         InputError: an unknown interval, or fewer than two rows with all features.
         LakeError: the lake cannot be read or takes nothing.
     """
-    if interval not in _FEATURES:
-        raise InputError(f"interval {interval!r}", "is unknown", f"choose {' or '.join(_FEATURES)}")
+    if interval not in FEATURE_TABLES:
+        raise InputError(f"interval {interval!r}", "is unknown", f"choose {' or '.join(FEATURE_TABLES)}")
     moments = _Moments(len(features.features))
-    table = lake.find(_FEATURES[interval])
+    table = lake.find(FEATURE_TABLES[interval][1])
     if table is not None:
         whole = table.dataset()  # once: it takes as long as the table has files
         for date in [date for date in table.dates() if (start or "") <= date <= until]:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from hosu.clock import Clock
     from hosu.collect.sinks import EventBatch
-    from hosu.features.openings import DayFacts
+    from hosu.features.openings import Morning
     from hosu.features.store import FeatureStore
 
 _log = structlog.get_logger(__name__)
@@ -388,7 +388,7 @@ class FeatureSink:
         since. None where it is new."""
         return self._store.began(date, self._kept.wal_id) if self._covered >= lsn else None
 
-    def _known(self, date: str, told: str | None) -> DayFacts | None:
+    def _known(self, date: str, told: str | None) -> Morning | None:
         """What is known of a day when it begins: what was known then, where it is read again."""
         if told is None:
             return self._store.known(date)

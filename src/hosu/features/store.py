@@ -15,7 +15,7 @@ from hosu.errors import LakeFullError, VersionGoneError
 from hosu.features import kernel
 from hosu.features.batch import States
 from hosu.features.dated_rules import Listing, day_of, previous_sessions
-from hosu.features.openings import DayFacts
+from hosu.features.openings import Morning
 from hosu.features.reading import rows_of_date
 from hosu.features.served import SCOPE, TABLE, rows_of
 from hosu.features.states import NEW, states_of
@@ -67,7 +67,7 @@ class FeatureStore(Protocol):
     def exact(self, label: str) -> Begin | None:
         """What that label names; None where it is no more."""
 
-    def known(self, date: str, label: str | None = None) -> DayFacts | None:
+    def known(self, date: str, label: str | None = None) -> Morning | None:
         """What is known of a day when it begins, now or under that label; None for nothing, or where it is no more."""
 
     def began(self, date: str, wal_id: str) -> str | None:
@@ -132,7 +132,7 @@ class LakeFeatureStore:
         date, _, revision = base.partition("/")
         return self._state(date, int(revision)) if revision.isdigit() else None
 
-    def known(self, date: str, label: str | None = None) -> DayFacts | None:
+    def known(self, date: str, label: str | None = None) -> Morning | None:
         """What is known of a day when it begins, now or under that label; None for nothing, or where it is no more."""
         (number,) = previous_sessions(np.array([int(date.replace("-", ""))], np.int64)).tolist()
         before = day_of(number).isoformat() if number else ""
@@ -143,7 +143,7 @@ class LakeFeatureStore:
         rows = combine(self._lake.storage, _LISTED, files={_INSTRUMENTS: (table, files)}, beside={}, config=SqlConfig())
         told = rows.to_pylist()
         listed = [row for row in told if row["date"] == date]
-        return DayFacts(
+        return Morning(
             f"{_INSTRUMENTS}@{table.version}",
             {row["symbol"]: row["base"] for row in listed if row["base"] is not None},
             frozenset(row["symbol"] for row in told if row["halted"] and row["date"] == before),

@@ -148,6 +148,7 @@ def test_a_trade_that_was_asked_for_later_or_was_a_block_has_no_part_in_it(lake,
     assert made_of(lake) == before
 
     feed.trade(140, 60_000, 1_000, "sell", mkop_code="22")
+    feed.trade(140, 60_000, 1_000, "sell", mkop_code="33")  # whatever session the first digit names
     feed.flush()
     build(lake, [BOOK_V1])
     flow = BOOK_V1.features.index("flow_60")

@@ -10,7 +10,7 @@ import pyarrow as pa
 from hosu.collect.sinks import EventBatch
 from hosu.features.batch import States, indicators
 from hosu.features.grid import fill
-from hosu.features.openings import DayFacts
+from hosu.features.openings import Morning
 from hosu.features.panel import BarPanel
 from hosu.features.served import Closed
 from hosu.features.store import Begin
@@ -67,7 +67,7 @@ class MemoryFeatureStore:
         self.numbers: dict[str, int] = {}
         self.begins = {begin.label: begin for begin in begins}
         self.broken: Exception | None = None
-        self.facts: dict[str, list[DayFacts]] = {}
+        self.facts: dict[str, list[Morning]] = {}
 
     def covered(self, wal_id: str) -> int:
         return self.numbers.get(wal_id, -1)
@@ -90,7 +90,7 @@ class MemoryFeatureStore:
     def exact(self, label: str) -> Begin | None:
         return Begin(label, States.new(())) if label.startswith("new") else self.begins.get(label)
 
-    def known(self, date: str, label: str | None = None) -> DayFacts | None:
+    def known(self, date: str, label: str | None = None) -> Morning | None:
         known = self.facts.get(date, ())
         return next((each for each in reversed(known) if label in (None, each.label)), None)
 

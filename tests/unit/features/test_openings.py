@@ -6,7 +6,7 @@ import pytest
 from hosu.features import kernel
 from hosu.features.adjust import LastTrade
 from hosu.features.batch import States
-from hosu.features.openings import DayFacts, last_trades, opening
+from hosu.features.openings import Morning, last_trades, opening
 
 DAY, BEFORE, LONG_BEFORE = "2025-09-16", 20250915, 20250908
 
@@ -24,7 +24,7 @@ def remembered(date=BEFORE, **closes):
 
 
 def facts(*halted, **base):
-    return DayFacts("instruments@1", {symbol: won * 100 for symbol, won in base.items()}, frozenset(halted), {})
+    return Morning("instruments@1", {symbol: won * 100 for symbol, won in base.items()}, frozenset(halted), {})
 
 
 def judged(states, known, date=DAY):
