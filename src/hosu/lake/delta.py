@@ -12,7 +12,6 @@ Data files are written first, below the table; a commit then names them. What ke
 
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,6 +27,8 @@ from hosu.errors import (
     TableCorruptError,
     VersionGoneError,
 )
+from hosu.lake.columns import check_columns, lacking
+from hosu.lake.commits import ACTIONS, check_end
 from hosu.lake.storage import disk_error, first_line
 
 if TYPE_CHECKING:
@@ -49,9 +50,6 @@ CLEAN_EVERY: Final = 1000
 
 A table opens from its last checkpoint and at most 100 commits after it, however many there were before.
 """
-
-ACTIONS: Final = "hosu.actions"
-"""The key under which a commit says of how many actions it is, beside what it says of itself."""
 
 _TOMBSTONE_DAYS: Final = 1
 
@@ -116,9 +114,9 @@ class Table:
             if any(entry.path.endswith(".parquet") for entry in storage.list(f"{spec.location}/")):
                 raise TableCorruptError(spec.name, f"{address}/_delta_log", "data files but no log") from None
             return None
-        _check_columns(spec, found, address)
+        check_columns(spec, found, address)
         if storage.is_local:  # a store keeps an object whole or not at all
-            _check_end(storage, spec, int(delta.version()))
+            check_end(storage, spec, int(delta.version()))
         return cls(storage, spec, delta)
 
     @classmethod
@@ -318,8 +316,10 @@ class Table:
             CommitConflictError: somebody else wrote to the table meanwhile. To go on from what they wrote would hide
                 that from the commit at hand, whose writer has asked ``covered`` before.
         """
-        lacking = [each for each in self.spec.schema if each.name in self.spec.added - self._columns()]
-        if not lacking:
+        if not self.spec.added:
+            return
+        missing = lacking(self.spec, (each.name for each in self._delta.schema().fields))
+        if not missing:
             return
         from deltalake import Schema
 
@@ -327,14 +327,11 @@ class Table:
         self.refresh()
         if self.version == before:
             with _writing(self.spec, self._storage.address(self._log)):
-                self._delta.alter.add_columns(Schema.from_arrow(pa.schema(lacking)).fields)
+                self._delta.alter.add_columns(Schema.from_arrow(pa.schema(missing)).fields)
             self.refresh()
             before += 1
         if self.version != before:
             raise CommitConflictError(self.spec.name, "it was written to while it was given new columns")
-
-    def _columns(self) -> set[str]:
-        return {each.name for each in self._delta.schema().fields} if self.spec.added else set()
 
     def _has_landed(self, covers: Mapping[str, int], landed: set[str] | None) -> bool:
         # A commit whose acknowledgement was lost is in the log; committing again would store its rows twice.
@@ -388,14 +385,6 @@ class Table:
         return sorted(found)
 
 
-def log_versions(storage: Storage, spec: TableSpec) -> tuple[list[int], list[int]]:
-    """The versions that have a commit file, and those that have a checkpoint, each in ascending order."""
-    names = [entry.path.rpartition("/")[2] for entry in storage.list(f"{spec.location}/_delta_log/")]
-    commits = sorted(int(name[:20]) for name in names if name.endswith(".json") and name[:20].isdigit())
-    checkpoints = sorted({int(name[:20]) for name in names if ".checkpoint" in name and name[:20].isdigit()})
-    return commits, checkpoints
-
-
 def _load(storage: Storage, spec: TableSpec) -> DeltaTable:
     from deltalake import DeltaTable
 
@@ -429,12 +418,6 @@ def _load_if_there(storage: Storage, spec: TableSpec) -> DeltaTable | None:
         return _load(storage, spec)
     except TableNotFoundError:
         return None
-
-
-def _check_columns(spec: TableSpec, found: pa.Schema, address: str) -> None:
-    odd = sorted((set(found.names) ^ set(spec.schema.names)) - (spec.added - set(found.names)))
-    if odd or len(found.names) != len(set(found.names)):
-        raise TableCorruptError(spec.name, address, f"its columns are not those of this hosu: {', '.join(odd)}")
 
 
 def _with_bounds(row: dict[str, Any]) -> DataFile:
@@ -498,49 +481,3 @@ def total(files: Iterable[DataFile]) -> tuple[int, int, int]:
     """Number, bytes and rows of data files."""
     listed = list(files)
     return len(listed), sum(file.size for file in listed), sum(file.rows for file in listed)
-
-
-def commit_of(storage: Storage, spec: TableSpec, version: int) -> list[dict[str, Any]]:
-    """The actions of one commit as they stand in the log.
-
-    Raises:
-        TableCorruptError: it is no commit, or one that was cut off, be it at the end of a line.
-        FileNotFoundError: there is none.
-    """
-    path = f"{spec.location}/_delta_log/{version:020d}.json"
-    try:
-        actions = [json.loads(line) for line in storage.get(path).splitlines()]
-    except (ValueError, RecursionError):
-        raise TableCorruptError(spec.name, storage.address(path), "is not JSON") from None
-    fault = _what_is_missing(version, actions)
-    if fault:
-        raise TableCorruptError(spec.name, storage.address(path), fault)
-    return actions
-
-
-def _what_is_missing(version: int, actions: list[Any]) -> str:
-    """What shows that a commit is not whole though each line of it is JSON; empty where nothing does."""
-    if not actions or not all(isinstance(action, dict) for action in actions):
-        return "holds no actions"
-    if version == 0:
-        return "" if any("metaData" in action for action in actions) else "does not say what the table is"
-    told: dict[str, Any] = next(
-        (action["commitInfo"] for action in actions if isinstance(action.get("commitInfo"), dict)), {}
-    )
-    count = told.get(ACTIONS)
-    if isinstance(count, str) and count.isdecimal() and int(count) != len(actions) - 1:
-        return f"holds {len(actions) - 1} actions of {count}"
-    return "" if told else "does not say who made it"
-
-
-def _check_end(storage: Storage, spec: TableSpec, version: int) -> None:
-    """Checks the commits that rest on no checkpoint: delta-rs takes one that is empty, or cut at a line's end, for
-    whole, and what is committed behind it would rest on half of it."""
-    commits, checkpoints = log_versions(storage, spec)
-    if version not in commits:
-        path = storage.address(f"{spec.location}/_delta_log/{version:020d}.json")
-        raise TableCorruptError(spec.name, path, "is missing, though there is a checkpoint of it")
-    begin = max((each for each in checkpoints if each <= version), default=-1)
-    for each in commits:
-        if begin <= each <= version:  # a checkpoint may be as torn as the commit it is of
-            commit_of(storage, spec, each)

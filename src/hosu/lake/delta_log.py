@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hosu.errors import TableCorruptError
-from hosu.lake.delta import commit_of
+from hosu.lake.commits import commit_of
 from hosu.lake.parquet import check
 
 if TYPE_CHECKING:

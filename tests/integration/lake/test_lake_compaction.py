@@ -10,8 +10,9 @@ import pytest
 from hosu.clock import SimulatedClock, SystemClock
 from hosu.collect.sinks import EventBatch
 from hosu.errors import CommitConflictError, LakeFullError, LockedError, TableCorruptError
+from hosu.lake.commits import log_versions
 from hosu.lake.compact import CompactConfig, compact, compact_date, is_compact, vacuum
-from hosu.lake.delta import CHECKPOINT_EVERY, CLEAN_EVERY, FENCE, Table, log_versions
+from hosu.lake.delta import CHECKPOINT_EVERY, CLEAN_EVERY, FENCE, Table
 from hosu.lake.lake import Lake
 from hosu.lake.lease import maintenance
 from hosu.lake.sql import Session, SqlConfig
