@@ -156,6 +156,7 @@ def test_every_table_and_column_of_the_lake_is_documented() -> None:
     text = (ROOT / "docs" / "reference" / "tables.md").read_text(encoding="utf-8")
     for name, spec in TABLES.items():
         assert f"## {name}" in text, name
+        assert f"| [{name}](#{name}) | `{spec.location}` |" in text, name
         section = text.split(f"## {name}\n", 1)[1].split("\n## ", 1)[0]
         for column in spec.schema.names:
             assert f"`{column}`" in section, f"{name}.{column}"
