@@ -1,4 +1,4 @@
-"""Rows of one date of a table of the lake."""
+"""Rows of one date of a table of the lake, and of what several logs have told the one that counts."""
 
 from __future__ import annotations
 
@@ -33,3 +33,15 @@ def rows_of_date(
     if where is not None:
         rows = rows.filter(where)
     return rows if columns is None else rows.select(list(columns))
+
+
+def first_made(key: str, made: str, rows: str = "") -> str:
+    """SQL of whether a row counts where several logs have told of the same: of one key the first made, of the same
+    time that of the first log by name.
+
+    Args:
+        key: the columns that tell what the rows are of, as SQL.
+        made: the column of when a row was made; a row without stands before those with it.
+        rows: how the query calls the rows, with a dot; empty for by their columns alone.
+    """
+    return f"row_number() OVER (PARTITION BY {key} ORDER BY {made} NULLS FIRST, {rows}wal_id, {rows}lsn) = 1"

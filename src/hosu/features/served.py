@@ -46,6 +46,7 @@ class Closed:
         traded: (n,) whether there was a trade in the minute.
         polled: (n,) whether the symbol was only polled: volumes are differences, prices are samples.
         outputs: (n, ``kernel.OUTPUTS``) the indicators; NaN is null.
+        made_us: when it was closed here, UTC microseconds; 0 unknown.
     """
 
     wal_id: str
@@ -61,6 +62,7 @@ class Closed:
     traded: Flags
     polled: Flags
     outputs: Floats
+    made_us: int = 0
 
     def __len__(self) -> int:
         return len(self.ts)
@@ -91,6 +93,7 @@ def _rows(closed: Closed) -> pa.Table:
         ),
         "kernel": pa.array(np.full(count, kernel.VERSION, np.int32)),
         "began": _same(closed.began, count),
+        "served_at": pa.array([closed.made_us or None] * count, pa.int64()).cast(TIMESTAMP),
     }
     return pa.table(columns)
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hosu.features.panel import rows_at
+from hosu.features.reading import first_made
 from hosu.features.served import TABLE
 from hosu.market.features import INDICATORS
 
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
     from hosu.lake.sql import SqlConfig
 
 _ROWS: Final = """
--- What was served of each minute; of several logs the first by name. Grain: symbol, ts.
+-- What was served of each minute; of several logs the first made, as of predictions. Grain: symbol, ts.
 SELECT symbol, epoch_us(ts) AS us, close, {outputs} FROM served SEMI JOIN wanted USING (symbol)
 WHERE scope = '{scope}' AND kernel = {kernel}
-QUALIFY row_number() OVER (PARTITION BY symbol, ts ORDER BY wal_id, lsn) = 1
+QUALIFY {first}
 ORDER BY symbol, us
 """
+
+
+_FIRST: Final = first_made("symbol, ts", "served_at")
 
 
 def is_served(definition: Definition) -> bool:
@@ -42,7 +46,7 @@ def served_features(
     Raises:
         TableCorruptError, QueryError, LakeFullError: a file is damaged; memory or disk do not suffice.
     """
-    sql = _ROWS.format(outputs=", ".join(INDICATORS), scope=definition.scope, kernel=source.version)
+    sql = _ROWS.format(outputs=", ".join(INDICATORS), scope=definition.scope, kernel=source.version, first=_FIRST)
     beside = {"wanted": pa.table({"symbol": pa.array(bars.symbols, pa.string())})}
     told = pinned.query(
         sql, {"served": TABLE}, start=definition.start, end=definition.end, beside=beside, config=config

@@ -344,6 +344,7 @@ class FeatureSink:
             bars.traded,
             self._flags[bars.code],
             bars.outputs,
+            self._clock.now_us(),
         )
         if not closed.again:
             self._held.append(closed)

@@ -115,7 +115,12 @@ def _external(name: str, added: frozenset[str] = frozenset()) -> TableSpec:
 
 
 def _features(
-    name: str, location: str, days: int | None, order: tuple[str, ...] = ("symbol", "scope", "ts")
+    name: str,
+    location: str,
+    days: int | None,
+    order: tuple[str, ...] = ("symbol", "scope", "ts"),
+    *,
+    added: frozenset[str] = frozenset(),
 ) -> TableSpec:
     return TableSpec(
         name=name,
@@ -125,6 +130,7 @@ def _features(
         retention_days=days,
         statistics=("symbol", "ts", "revision", "wal_id", "lsn"),
         log_hours=30 * 24,
+        added=added,
     )
 
 
@@ -196,7 +202,13 @@ _SPECS: Final = (
     _features("ml_features", "ml/features", 1825, ("symbol", "scope", "ts", "feature_set")),
     _features("ml_features_1m", "ml/features_1m", 1825, ("symbol", "scope", "ts", "feature_set")),
     _features("ml_features_1s", "ml/features_1s", 365, ("symbol", "scope", "ts", "feature_set")),
-    _features("features_served_1m", "ml/features_served_1m", 1825, ("symbol", "scope", "ts", "lsn")),
+    _features(
+        "features_served_1m",
+        "ml/features_served_1m",
+        1825,
+        ("symbol", "scope", "ts", "lsn"),
+        added=frozenset({"served_at"}),
+    ),
     _features("scalers", "ml/scalers", None, ("feature_set", "interval", "version")),
     _journal("predictions", 1825, ("symbol", "scope", "ts", "model", "model_version")),
     _journal("outcomes", 1825, ("symbol", "scope", "ts", "model", "model_version")),

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from hosu.errors import CommitConflictError
+from hosu.features.reading import first_made
 from hosu.lake.parquet import encode, live_name
 from hosu.lake.sql import SqlConfig, combine
 
@@ -31,7 +32,7 @@ OUTCOMES: Final = "outcomes"
 KEY: Final = ("symbol", "scope", "ts", "interval", "horizon", "model", "model_version")
 """What tells predictions, and their outcomes, of one date apart."""
 _OF_ONE_KEY: Final = ", ".join(f"p.{name}" for name in ("date", *KEY))
-FIRST_MADE: Final = f"row_number() OVER (PARTITION BY {_OF_ONE_KEY} ORDER BY p.made_at, p.wal_id, p.lsn) = 1"
+FIRST_MADE: Final = first_made(_OF_ONE_KEY, "p.made_at", "p.")
 """For SQL over predictions ``p``: of one key the first made counts, and of the same time that of the first log."""
 _TRIES: Final = 20
 _KNOWN: Final = "SELECT given.* FROM given ANTI JOIN kept USING ({key})"

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from feature_parts import DAY, MemoryFeatureStore, at, events, poll, rows_of, short, trade
 
+from hosu.clock import SimulatedClock
 from hosu.collect.sinks import EventBatch
 from hosu.errors import LakeFullError, LakeUnreachableError, LogGapError
 from hosu.features import bar_kernel
 from hosu.features.batch import States
+from hosu.features.served import rows_of as table_of
 from hosu.features.sink import FeatureConfig, FeatureSink
 from hosu.features.store import Begin
 
@@ -442,3 +444,12 @@ def test_who_begins_in_mid_log_does_not_say_that_it_began_with_the_day():
     again.write(events(trade("09:01:01", 2), at("09:02:00"), at("09:03:00"), first=2))
     again.close()
     assert [(each.lsn, each.began) for each in store.closed] == [(1, "new"), (3, "new"), (4, "new@1")]
+
+
+def test_a_row_says_when_it_was_closed_here():
+    store, clock = MemoryFeatureStore(), SimulatedClock(start_us=at("09:01:02"))
+    sink = FeatureSink(store, clock=clock)
+    sink.write(events(trade("09:00:00", 1), at("09:01:00")))
+    sink.sync()
+    told = table_of(store.closed).column("served_at").cast("int64")
+    assert told.to_pylist() == [at("09:01:02")]

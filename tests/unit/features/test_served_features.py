@@ -69,13 +69,18 @@ def test_labels_are_those_of_the_repaired_view(lake: Lake) -> None:
     assert now.left_out == {"days": 0, "universe": 0}
 
 
-def test_of_two_logs_the_first_by_name_counts_and_of_another_kernel_nothing(lake: Lake) -> None:
+def test_of_two_logs_the_first_made_counts_as_of_predictions_and_of_another_kernel_nothing(lake: Lake) -> None:
+    early, late = ({"served_at": clock(DAY, at)} for at in ("10:00:00", "16:00:00"))
     served(lake, DAY, ("A", 30, 10_010.0, 99.0), ("A", 71, 10_010.0, 50.0), wal_id="zog")
+    served(lake, DAY, ("A", 73, 10_010.0, 11.0, late), ("A", 74, 10_010.0, 11.0, early), wal_id="a: collected again")
+    served(lake, DAY, ("A", 73, 10_010.0, 22.0, early), ("A", 74, 10_010.0, 22.0, early), wal_id="b: live")
     served(lake, DAY, ("A", 72, 10_010.0, 50.0, {"kernel": kernel.VERSION + 1}))
 
     found = rsi(made(lake))
 
-    assert found["A", 30] == 0.15
+    assert found["A", 30] == 0.15  # neither says when: by name
+    assert found["A", 73] == 0.22
+    assert found["A", 74] == 0.11
     assert found["A", 71] == 0.5
     assert ("A", 72) not in found
 
