@@ -207,7 +207,6 @@ _SPECS: Final = (
         "ml/features_served_1m",
         1825,
         ("symbol", "scope", "ts", "lsn"),
-        added=frozenset({"served_at"}),
     ),
     _features("scalers", "ml/scalers", None, ("feature_set", "interval", "version")),
     _journal("predictions", 1825, ("symbol", "scope", "ts", "model", "model_version")),

@@ -87,7 +87,7 @@ _SERVED: Final = pa.schema(
         pa.field(
             "began", pa.string()
         ),  # what the day began with: new, new@LSN, or date/revision; then perhaps +date, *table@version
-        pa.field("served_at", TIMESTAMP),  # when the bar was closed here; null in rows of before this was written down
+        pa.field("served_at", TIMESTAMP),  # when the bar was closed here
     ]
 )
 _STATES: Final = pa.schema(

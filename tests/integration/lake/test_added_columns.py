@@ -90,16 +90,3 @@ def test_any_other_lacking_column_is_damage(tmp_path: Path) -> None:
     Table.create(made.storage, less)
     with pytest.raises(TableCorruptError, match="its columns are not those of this hosu: value"):
         made.find(DAILY)
-
-
-def test_a_time_that_was_added_is_null_in_old_rows_and_a_time_in_new_ones(lake: Lake) -> None:
-    now = TABLES["features_served_1m"]
-    then = [each for each in now.schema if each.name not in now.added]
-    old = replace(now, schema=pa.schema(then), added=frozenset())
-    add(Table.create(lake.storage, old), "old.parquet", symbol="A", lsn=1)
-    sql = "SELECT symbol, epoch_us(served_at) AS us FROM features_served_1m ORDER BY symbol"
-    with Session(lake) as session:
-        assert session.query(sql).to_pylist() == [{"symbol": "A", "us": None}]
-    add(lake.table("features_served_1m"), "new.parquet", symbol="B", lsn=2, served_at=7)
-    with Session(lake) as session:
-        assert session.query(sql).to_pylist() == [{"symbol": "A", "us": None}, {"symbol": "B", "us": 7}]
