@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from hosu.errors import InputError
 from hosu.features.adjust import Known, Traded, adjustment, previous_trade
 from hosu.features.bars_sql import EVENTS, LISTINGS, MENDED, NEVER, ROWS
-from hosu.features.dated_rules import DatedRules, Listing, day_of, previous_sessions
+from hosu.features.dated_rules import DatedRules, Listing, day_of, previous_sessions, told_listings
 from hosu.features.lake_versions import Pinned
 from hosu.features.openings import LONG_AGO
 from hosu.features.panel import BarPanel, select
@@ -26,7 +26,6 @@ from hosu.lake.bar_sources import COVERAGE, DAY_BARS, MINUTE_BARS
 from hosu.market.bars import DAILY, MINUTES
 from hosu.market.calendar import session_windows
 from hosu.market.day_plan import Scope, Session
-from hosu.market.instruments import InstrumentType, Market
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -202,7 +201,7 @@ def _sessions(held: Pinned, names: tuple[str, ...]) -> pa.Table:
 
 def _listings(held: Pinned, end: str | None) -> dict[str, Listing]:
     rows = held.query(LISTINGS, {"instruments": "instruments"}, end=end).to_pylist()
-    return {row["symbol"]: Listing(Market(row["market"]), InstrumentType(row["type"])) for row in rows}
+    return told_listings(rows)
 
 
 def _regular(rows: pa.Table, scope: Scope) -> pa.Table:

@@ -7,7 +7,7 @@ in whole numbers, so that both agree on every price (a test compares them).
 from __future__ import annotations
 
 from datetime import date as Date  # noqa: N812 - `date` is a column's name everywhere here
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from hosu.market.instruments import InstrumentType, Market
 from hosu.market.rules import limit_ratio, tick_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from hosu.features.panel import Flags, Ints
     from hosu.market.rules import TickTable
@@ -34,6 +34,17 @@ class Listing(NamedTuple):
 
     market: Market = Market.KOSPI
     kind: InstrumentType = InstrumentType.STOCK
+
+
+def told_listings(rows: Iterable[Mapping[str, Any]]) -> dict[str, Listing]:
+    """Market and type by symbol of rows with ``symbol``, ``market`` and ``type``; those that name none, or one that is
+    unknown here, are left out."""
+    markets, kinds = set(Market), set(InstrumentType)
+    return {
+        row["symbol"]: Listing(Market(row["market"]), InstrumentType(row["type"]))
+        for row in rows
+        if row["market"] in markets and row["type"] in kinds
+    }
 
 
 ASSUMED: Final = Listing()

@@ -15,7 +15,7 @@ import structlog
 
 from hosu.clock import SystemClock
 from hosu.collect.dates import day_text, number_of
-from hosu.errors import InputError, LogCorruptError, LogGapError, MarketError
+from hosu.errors import HosuError, InputError, LogCorruptError, LogGapError, MarketError
 from hosu.features import bar_kernel
 from hosu.features.batch import States
 from hosu.features.checkpoint import Kept, pack, unpack
@@ -391,10 +391,17 @@ class FeatureSink:
 
     def _known(self, date: str, told: str | None) -> Morning | None:
         """What is known of a day when it begins: what was known then, where it is read again."""
-        if told is None:
-            return self._store.known(date)
-        _, _, label = told.partition("*")
-        return self._store.known(date, label) if label else None
+        _, _, label = ("", "", None) if told is None else told.partition("*")
+        if label == "":
+            return None
+        try:
+            return self._store.known(date, label)
+        except HosuError as error:
+            if error.retryable:
+                raise
+            # A damaged list must not keep a day from being served; its rows say that it began without.
+            _log.warning("a day begins without what is known of it", date=date, error=str(error))
+            return None
 
     def _beginning(self, date: str, told: str | None) -> Begin | None:
         """What a day begins with; None: with what is remembered."""

@@ -14,7 +14,7 @@ import structlog
 from hosu.errors import LakeFullError, VersionGoneError
 from hosu.features import kernel
 from hosu.features.batch import States
-from hosu.features.dated_rules import Listing, day_of, previous_sessions
+from hosu.features.dated_rules import day_of, previous_sessions, told_listings
 from hosu.features.openings import Morning
 from hosu.features.reading import rows_of_date
 from hosu.features.served import SCOPE, TABLE, rows_of
@@ -23,7 +23,6 @@ from hosu.features.states import TABLE as STATES
 from hosu.lake.delta import Table
 from hosu.lake.parquet import encode, live_name
 from hosu.lake.sql import SqlConfig, combine
-from hosu.market.instruments import InstrumentType, Market
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -35,8 +34,10 @@ MINUTE: Final = "minute"
 _INSTRUMENTS: Final = "instruments"
 _LISTED: Final = """
 -- What the lists of a day and of the session before say of each symbol. Grain: date, symbol.
-SELECT date, symbol, market, type, halted, CASE WHEN base_price > 0 THEN round(base_price * 100)::BIGINT END AS base
-FROM instruments
+SELECT date, symbol, market, type, halted,
+       CASE WHEN isfinite(base_price) AND base_price BETWEEN 0.01 AND 1e12
+            THEN round(base_price * 100)::BIGINT END AS base
+FROM instruments WHERE symbol IS NOT NULL
 """
 _log = structlog.get_logger(__name__)
 
@@ -147,11 +148,7 @@ class LakeFeatureStore:
             f"{_INSTRUMENTS}@{table.version}",
             {row["symbol"]: row["base"] for row in listed if row["base"] is not None},
             frozenset(row["symbol"] for row in told if row["halted"] and row["date"] == before),
-            {
-                row["symbol"]: Listing(Market(row["market"]), InstrumentType(row["type"]))
-                for row in listed
-                if row["market"] is not None and row["type"] is not None
-            },
+            told_listings(listed),
         )
 
     def _instruments(self, label: str | None, dates: Collection[str]) -> Table | None:

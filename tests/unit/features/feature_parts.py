@@ -60,7 +60,7 @@ def events(*items: dict[str, Any] | int, first: int = 0, wal: str = "w1") -> Eve
 
 class MemoryFeatureStore:
     """Keeps rows; outlives the sinks that write to it. ``broken`` is raised by the next ``add``, once. ``facts`` are
-    what is known of a day when it begins, the newest last."""
+    what is known of a day when it begins, the newest last; ``unknown`` is raised instead, where it is set."""
 
     def __init__(self, *begins: Begin) -> None:
         self.closed: list[Closed] = []
@@ -68,6 +68,7 @@ class MemoryFeatureStore:
         self.begins = {begin.label: begin for begin in begins}
         self.broken: Exception | None = None
         self.facts: dict[str, list[Morning]] = {}
+        self.unknown: Exception | None = None
 
     def covered(self, wal_id: str) -> int:
         return self.numbers.get(wal_id, -1)
@@ -91,6 +92,8 @@ class MemoryFeatureStore:
         return Begin(label, States.new(())) if label.startswith("new") else self.begins.get(label)
 
     def known(self, date: str, label: str | None = None) -> Morning | None:
+        if self.unknown is not None:
+            raise self.unknown
         known = self.facts.get(date, ())
         return next((each for each in reversed(known) if label in (None, each.label)), None)
 

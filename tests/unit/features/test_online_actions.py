@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import structlog
 from feature_parts import DAY, MemoryFeatureStore, at, events, in_batch, rows_of, short, trade
 
+from hosu.errors import LakeUnreachableError, TableCorruptError
 from hosu.features.openings import Morning
 from hosu.features.sink import FeatureSink
 
@@ -84,3 +86,26 @@ def test_nothing_known_at_the_begin_changes_nothing():
     mine = [each for each in store.closed if each.date == NEXT]
     assert {each.began for each in mine} == {f"new+{DAY}"}
     assert min(float(each.outputs[:, 10].min()) for each in mine) == 10_060.0 - 50_900.0
+
+
+def test_a_damaged_list_keeps_no_day_from_being_served_and_is_told_once():
+    store = MemoryFeatureStore()
+    store.unknown = TableCorruptError("instruments", "x.parquet", "cut off")
+    with structlog.testing.capture_logs() as told:
+        sink = FeatureSink(store)
+        sink.write(events(*BEFORE_THE_SPLIT, *AFTER_IT))
+        sink.sync()
+    assert {(each.date, each.began) for each in store.closed} == {(DAY, "new"), (NEXT, f"new+{DAY}")}
+    assert [each["date"] for each in told if "instruments" in each.get("error", "")] == [DAY, NEXT]
+
+
+def test_a_lake_that_does_not_answer_for_now_is_asked_again_before_a_day_begins():
+    store = MemoryFeatureStore()
+    store.facts, store.unknown = {DAY: [Morning("instruments@7", {}, frozenset(), {})]}, LakeUnreachableError("x", "y")
+    sink, batch = FeatureSink(store), events(trade("09:00:01", 1), at("09:01:00"))
+    with pytest.raises(LakeUnreachableError):
+        sink.write(batch)
+    store.unknown = None
+    sink.write(batch)
+    sink.sync()
+    assert [each.began for each in store.closed] == ["new*instruments@7"]
