@@ -233,14 +233,19 @@ class LogError(HosuError):
 
 
 class LogCorruptError(LogError):
-    """A segment is damaged elsewhere than at its torn tail."""
+    """A segment is damaged elsewhere than at its torn tail; or what is remembered of a log is damaged."""
 
-    def __init__(self, path: object, offset: int, fault: str) -> None:
-        self.path, self.offset, self.fault = path, offset, fault
-        super().__init__(
-            f"{path} is damaged at byte {offset} ({fault}); it was left as it is, keep the file and restore it "
-            "from a copy or move it away to go on without it"
-        )
+    def __init__(
+        self,
+        path: object,
+        offset: int,
+        fault: str,
+        next_step: str = (
+            "it was left as it is, keep the file and restore it from a copy or move it away to go on without it"
+        ),
+    ) -> None:
+        self.path, self.offset, self.fault, self.next_step = path, offset, fault, next_step
+        super().__init__(f"{path} is damaged at byte {offset} ({fault}); {next_step}")
 
 
 class LogGapError(LogError):

@@ -22,6 +22,7 @@ from hosu.features.online_bars import OnlineBars
 FORMAT: Final = 2
 _MAGIC: Final = b"HOSUFEA"
 _HEAD: Final = struct.Struct("<7sBIII")
+_NEXT: Final = "move it away to begin anew without it"
 
 
 @dataclass(slots=True)
@@ -79,14 +80,22 @@ def unpack(content: bytes, source: object) -> Kept:
         InputError: another version of the kernel or of this format wrote it.
     """
     if len(content) < _HEAD.size or content[:7] != _MAGIC:
-        raise LogCorruptError(source, 0, "it does not begin as a state of features does")
+        raise LogCorruptError(source, 0, "it does not begin as a state of features does", _NEXT)
     _, version, formulas, crc, length = _HEAD.unpack_from(content)
     body = content[_HEAD.size :]
     if zlib.crc32(body) != crc:
-        raise LogCorruptError(source, _HEAD.size, "the state of features does not match its checksum")
+        raise LogCorruptError(source, _HEAD.size, "the state of features does not match its checksum", _NEXT)
     if (version, formulas) != (FORMAT, kernel.VERSION):
         found = f"a state of format {version} and kernel {formulas}, this is {FORMAT} and {kernel.VERSION}"
         raise InputError(str(source), found, "let it be built anew")
+    try:
+        return _restored(body, length)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        # The checksum is of the body alone: a length that is damaged takes the wrong part of it for the object.
+        raise LogCorruptError(source, _HEAD.size, f"the state of features cannot be read: {error}", _NEXT) from error
+
+
+def _restored(body: bytes, length: int) -> Kept:
     facts = json.loads(body[:length])
     arrays, at = {}, length
     for name, kind, shape in facts["arrays"]:

@@ -201,17 +201,43 @@ class FeatureSink:
 
     def _read(self, wal_id: str, floor: int) -> Kept | None:
         """What was laid down of that log and can be gone on with."""
-        if self._path is None or not self._path.exists():
+        if self._path is None:
             return None
         try:
             kept = unpack(self._path.read_bytes(), self._path)
-        except (InputError, LogCorruptError, MarketError) as error:
+        except FileNotFoundError:
+            return None
+        except (InputError, MarketError) as error:
             _log.warning("features begin anew", error=str(error))
+            return None
+        except LogCorruptError as error:
+            self._set_aside(self._path, error.fault)
+            return None
+        except OSError as error:
+            self._set_aside(self._path, str(error))
             return None
         if kept.wal_id != wal_id or kept.lsn < floor:
             _log.warning("features begin anew: theirs is another log, or lacks records", log=kept.wal_id, lsn=kept.lsn)
             return None
         return kept
+
+    @staticmethod
+    def _set_aside(path: Path, fault: str) -> None:
+        """Moves away what cannot be read, or the next state would be laid over it, or could not be laid down at all."""
+        aside = path.with_name(f"{path.name}.damaged")
+        try:
+            path.replace(aside)
+        except OSError as error:
+            _log.warning(
+                "features begin anew: what was remembered cannot be read, nor be set aside, and will be replaced",
+                path=str(path),
+                fault=fault,
+                error=str(error),
+            )
+            return
+        _log.warning(
+            "features begin anew: what was remembered cannot be read, and was set aside", path=str(aside), fault=fault
+        )
 
     def _lay_down(self) -> None:
         """Rows first, then the state: what is read again finds its rows, and what is not read again has them."""

@@ -226,7 +226,7 @@ def test_a_restart_goes_on_with_open_minutes_where_the_state_was_laid_down(tmp_p
     assert short(store.closed) == [("A", "09:00", 101.0, 2), ("A", "09:01", 101.0, 0), ("A", "09:02", 102.0, 1)]
 
 
-@pytest.mark.parametrize("place", [3, 12, 40, -1])
+@pytest.mark.parametrize("place", [3, 12, 16, 19, 40, -1])  # 16 to 19: how long the object is, which no checksum covers
 def test_a_damaged_state_is_refused_and_built_anew(tmp_path: Path, place: int):
     path = tmp_path / "features.state"
     sink = FeatureSink(MemoryFeatureStore(), keep=path)
@@ -236,6 +236,34 @@ def test_a_damaged_state_is_refused_and_built_anew(tmp_path: Path, place: int):
     content[place] ^= 1
     path.write_bytes(content)
     assert FeatureSink(MemoryFeatureStore(), keep=path).resume_after("w1") == -1
+    assert path.with_name("features.state.damaged").read_bytes() == content  # not overwritten by the next one
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("what", ["folder", "loop"])
+def test_what_cannot_be_read_as_a_file_is_set_aside_and_a_state_is_laid_down_in_its_place(tmp_path: Path, what: str):
+    path = tmp_path / "features.state"
+    if what == "folder":
+        (path / "somebody's").mkdir(parents=True)
+    else:
+        path.symlink_to(path)
+    with structlog.testing.capture_logs() as told:
+        sink = FeatureSink(MemoryFeatureStore(), keep=path)
+        assert sink.resume_after("w1") == -1
+    assert [each["path"] for each in told] == [f"{path}.damaged"]
+    sink.write(events(trade("09:00:01", 1)))
+    sink.sync()
+    assert FeatureSink(MemoryFeatureStore(), keep=path).resume_after("w1") == 0
+
+
+def test_what_can_neither_be_read_nor_moved_ends_nothing_and_is_told(tmp_path: Path):
+    path, aside = tmp_path / "features.state", tmp_path / "features.state.damaged"
+    path.write_bytes(b"HOSUFEA")
+    (aside / "somebody's").mkdir(parents=True)
+    with structlog.testing.capture_logs() as told:
+        assert FeatureSink(MemoryFeatureStore(), keep=path).resume_after("w1") == -1
+    assert [each["path"] for each in told] == [str(path)]
+    assert "will be replaced" in told[0]["event"]
 
 
 def test_a_state_of_another_kernel_is_refused_and_built_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
