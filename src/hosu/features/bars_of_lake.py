@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from hosu.errors import InputError
 from hosu.features.adjust import Known, Traded, adjustment, previous_trade
-from hosu.features.bars_sql import EVENTS, LISTINGS, MENDED, NEVER, ROWS
+from hosu.features.bars_sql import EVENTS, LISTINGS, MENDED, NEVER, PRICES, ROWS
 from hosu.features.dated_rules import DatedRules, Listing, day_of, previous_sessions, told_listings
 from hosu.features.lake_versions import Pinned
 from hosu.features.openings import LONG_AGO
@@ -158,7 +158,7 @@ def panel(
     mended = (MENDED if repaired else NEVER).format(scope=scope)
     wanted = "" if symbols is None else "SEMI JOIN wanted USING (symbol)"
     beside = {} if symbols is None else {"wanted": pa.table({"symbol": pa.array(sorted(set(symbols)), pa.string())})}
-    sql = ROWS.format(scope=scope, wanted=wanted, mended=mended, events=EVENTS.format(scope=scope))
+    sql = ROWS.format(scope=scope, wanted=wanted, mended=mended, events=EVENTS.format(scope=scope), **PRICES)
     beside |= {"sessions": _sessions(held, names[:2])}
     rows = held.query(sql, roles, start=start, end=end, beside=beside, config=config)
     if interval == "minute":

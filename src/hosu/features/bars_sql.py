@@ -12,6 +12,12 @@ EVENTS: Final = """
 """
 """Of each symbol and date the last row that says something of them; part of other queries. Grain: date, symbol."""
 
+PRICES: Final = {
+    name: f"CASE WHEN isfinite({name}) AND abs({name}) <= 1e12 THEN round({name} * 100)::BIGINT ELSE 0 END"
+    for name in ("open", "high", "low", "close")
+}
+"""Of a bar's prices in hundredths; what is no number, or too large a one, is no price: 0. Parts of ``ROWS``."""
+
 ROWS: Final = """
 -- Bars of the regular session with what else is known of their day. Grain: symbol, ts.
 WITH raw AS (
@@ -34,18 +40,22 @@ ledger AS (
   SELECT date, symbol, state FROM coverage WHERE scope = '{scope}'
   QUALIFY row_number() OVER (PARTITION BY date, symbol ORDER BY revision DESC, built_at DESC) = 1
 ),
-listed AS (SELECT date, symbol, base_price AS base FROM instruments WHERE base_price > 0),
+listed AS (
+  SELECT date, symbol, base_price AS base FROM instruments
+  WHERE isfinite(base_price) AND base_price BETWEEN 0.01 AND 1e12
+),
 polled AS (
   -- Before the open a poll may still tell of the day before: the last one counts.
   SELECT date, symbol, arg_max(base_price, ts_recv) AS base
-  FROM snapshots WHERE scope = '{scope}' AND base_price > 0 GROUP BY ALL
+  FROM snapshots WHERE scope = '{scope}' AND isfinite(base_price) AND base_price BETWEEN 0.01 AND 1e12
+  GROUP BY ALL
 ),
 events AS ({events}),
 halts AS (SELECT date, symbol FROM instruments WHERE halted),
 mended AS (SELECT DISTINCT date, symbol FROM {mended})
 SELECT chosen.symbol, replace(chosen.date, '-', '')::BIGINT AS date, epoch_us(ts) AS ts,
-       round(open * 100)::BIGINT AS open, round(high * 100)::BIGINT AS high, round(low * 100)::BIGINT AS low,
-       round(close * 100)::BIGINT AS close, volume, value, origin, coalesce(state, 'no_ledger') AS state,
+       {open} AS open, {high} AS high, {low} AS low, {close} AS close, volume,
+       value, origin, coalesce(state, 'no_ledger') AS state,
        round(coalesce(listed.base, polled.base, 0) * 100)::BIGINT AS base, mended.symbol IS NOT NULL AS repaired,
        halts.symbol IS NOT NULL AS halted, coalesce(events.ex_code, 0) AS ex_code, events.split_ratio
 FROM chosen LEFT JOIN ledger ON ledger.date = chosen.date AND ledger.symbol = chosen.symbol

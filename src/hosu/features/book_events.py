@@ -38,8 +38,9 @@ _COLUMNS: Final = ("second", "kind", "mode", "a", "b", "c", "d", "e", "f")
 
 
 def _hundredths(price: str) -> str:
-    # What is no number, or too large a one, is no price.
-    return f"coalesce(TRY_CAST(round({price} * 100) AS BIGINT), 0)"
+    # What is no number, or too large a one, is no price. Not TRY_CAST: where a file says that a column has no null,
+    # what the cast cannot take comes out as one all the same, and no coalesce is left to catch it.
+    return f"CASE WHEN isfinite({price}) AND {price} BETWEEN 0 AND 1e12 THEN round({price} * 100)::BIGINT ELSE 0 END"
 
 
 def _shares(size: str) -> str:
@@ -81,7 +82,8 @@ continuous AS (
   FROM events JOIN hours ON hours.scope = events.scope AND second >= open_s AND second < close_s
 )
 SELECT symbol, scope, {", ".join(f"{name}::BIGINT AS {name}" for name in _COLUMNS)}
-FROM continuous WHERE {{wanted}} ORDER BY symbol, scope, received, wal_id, lsn, record_no
+FROM continuous WHERE symbol IS NOT NULL AND scope IS NOT NULL AND {{wanted}}
+ORDER BY symbol, scope, received, wal_id, lsn, record_no
 """  # noqa: S608 - our own words
 
 

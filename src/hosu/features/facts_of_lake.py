@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from hosu.features import facts_sql
 from hosu.features.dated_rules import day_of, hours
-from hosu.market.bars import MINUTE_US
+from hosu.market.bars import MINUTE_US, MOST_PRICE
 from hosu.market.calendar import instant_us
 from hosu.market.day_plan import Scope
 
@@ -194,8 +194,9 @@ def _series(names: pa.Array, rows: pa.Table, value: Any) -> Series:
 def _half_spreads(books: pa.Table) -> Floats:
     """(m,) half the spread over the mid price; NaN where there is no market on both sides, or it is an auction's."""
     ask, bid = (np.asarray(books.column(name).fill_null(0).to_numpy(), np.float64) for name in ("ask", "bid"))
-    sound = np.asarray(books.column("continuous").to_numpy(), np.bool_) & (bid > 0) & (ask > bid)
-    found: Floats = np.divide(ask - bid, ask + bid, out=np.full(len(ask), np.nan), where=sound)
+    sound = np.asarray(books.column("continuous").to_numpy(), np.bool_) & (bid > 0) & (ask > bid) & (ask <= MOST_PRICE)
+    found: Floats = np.full(len(ask), np.nan)
+    found[sound] = (ask[sound] - bid[sound]) / (ask[sound] + bid[sound])
     return found
 
 

@@ -21,7 +21,8 @@ WITH told AS (
          struct_pack(cum := cum_volume, rest := source IS NOT DISTINCT FROM 'rest', us := epoch_us(ts_event),
                      price := round(price * 100)::BIGINT) AS trade
   FROM trades {wanted}
-  WHERE scope = '{scope}' AND cum_volume IS NOT NULL AND price > 0
+  WHERE scope = '{scope}' AND cum_volume IS NOT NULL
+    AND isfinite(price) AND price BETWEEN 0.01 AND 1e12
     AND epoch_us(ts_event) >= {begin} AND epoch_us(ts_event) < {end}
     AND NOT {beside}
 ),

@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hosu.market.bars import LEAST_PRICE, MOST_PRICE
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
@@ -50,7 +52,7 @@ class MarketRows:
     @classmethod
     def trades(cls, rows: pa.RecordBatch | None, after_lsn: int, scope: str) -> Self | None:
         """The trades among ``rows`` (table ``trades``) behind ``after_lsn``; one without price, size, time or
-        cumulative volume is left out. None for none."""
+        cumulative volume is left out, as in the bars that are built of them. None for none."""
         return cls._of(rows, after_lsn, scope, (*_NUMBERS, ("ts_event", np.int64), ("size", np.int64)))
 
     @classmethod
@@ -68,7 +70,8 @@ class MarketRows:
         rows = _whole(rows, ("symbol", "scope", "date", *(name for name, _ in numbers)))
         scopes, scope_of = _coded(rows.column("scope"))
         lsn = _numbers(rows, "lsn", np.int64)
-        keep = lsn > after_lsn
+        price = _numbers(rows, "price", np.float64)
+        keep = (lsn > after_lsn) & (price >= LEAST_PRICE) & (price <= MOST_PRICE)
         if scopes != [scope]:
             keep &= scope_of == (scopes.index(scope) if scope in scopes else -1)
         if not keep.any():

@@ -31,7 +31,7 @@ from hosu.lake.best_bars import best_bars
 from hosu.lake.compact import is_compact
 from hosu.lake.derived import replace_date
 from hosu.lake.sql import SqlConfig, sorted_batches
-from hosu.market.bars import MINUTE_US
+from hosu.market.bars import LEAST_PRICE, MINUTE_US, MOST_PRICE
 from hosu.market.calendar import instant_us, session_windows
 from hosu.market.day_plan import Scope, Session
 from hosu.market.events import TIMESTAMP
@@ -59,8 +59,9 @@ _READ_AHEAD: Final = 3  # row groups, about 15 MB each
 class BarsBuilt:
     """What was built of one date. ``trades`` went into bars; ``duplicates`` and ``incomplete`` did not.
 
-    A trade is incomplete without price, size, time or cumulative volume. ``sources`` counts the bars of all intervals
-    by where they come from; a table whose sources had not changed was left as it was and counts nothing.
+    A trade is incomplete without price, size, time or cumulative volume, or with what is no price. ``sources`` counts
+    the bars of all intervals by where they come from; a table whose sources had not changed was left as it was and
+    counts nothing.
     """
 
     date: str
@@ -279,13 +280,14 @@ class Bars:
         return bool(broken_at < 0)
 
     def _complete(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        whole = [batch.column(name).is_valid() for name in _COLUMNS if batch.column(name).null_count]
-        if not whole:
+        price = batch.column("price").to_numpy(zero_copy_only=False)  # a null is no number
+        whole = (price >= LEAST_PRICE) & (price <= MOST_PRICE)
+        for name in _COLUMNS:
+            if batch.column(name).null_count:
+                whole &= batch.column(name).is_valid().to_numpy(zero_copy_only=False)
+        if whole.all():
             return batch
-        mask = whole[0]
-        for valid in whole[1:]:
-            mask = pc.and_(mask, valid)
-        rows = batch.filter(mask)
+        rows = batch.filter(pa.array(whole))
         self.incomplete += len(batch) - len(rows)
         return rows
 

@@ -17,6 +17,11 @@ MINUTE_US: Final = 60_000_000
 """A minute in the unit of all times."""
 
 
+LEAST_PRICE: Final = 0.01
+MOST_PRICE: Final = 1e12
+"""Won; what is less or more, infinite or no number is no price of a share. In whole hundredths all of it fits."""
+
+
 class BarSource(StrEnum):
     """Where a bar of ``processed_ohlcv`` comes from, the best first. The part of ``source`` before a colon."""
 

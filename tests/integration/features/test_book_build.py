@@ -13,6 +13,7 @@ from hosu.collect.sinks import EventBatch
 from hosu.errors import InputError, QueryError, TableCorruptError
 from hosu.features import book_kernel as kernel
 from hosu.features.book_build import build, seconds_of
+from hosu.features.book_events import Series, events_of
 from hosu.features.book_proof import lookahead
 from hosu.features.definitions import BOOK_V1
 from hosu.lake.compact import compact
@@ -276,3 +277,23 @@ def test_a_second_that_the_past_did_not_have_is_found(lake, feed):
         return (names, rows, outputs) if until_us is not None else (names, rows[1:], outputs[1:])
 
     assert set(lookahead(lake, [BOOK_V1], cuts=3, seconds=thinned).differing) == {"seconds"}
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), float("-inf"), 1e300, -5.0])
+def test_what_is_no_price_is_no_side_of_a_book_and_no_trade(lake: Lake, feed: Feeder, odd: float) -> None:
+    feed.quote(0, 70_000.0, 70_100.0)
+    feed.trade(1, odd, 5, "buy")
+    feed.quote(2, odd, 70_100.0)
+    feed.trade(3, 70_100.0, 5, "buy", cum_volume=5)
+    feed.flush()
+    (found,) = events_of(lake, DAY, Series())
+    assert found[:, 4:6].tolist() == [[7_000_000, 7_010_000], [0, 7_010_000], [7_010_000, 5]]
+
+
+def test_what_names_no_symbol_is_left_out(lake: Lake, feed: Feeder) -> None:
+    feed.quote(0, 70_000.0, 70_100.0, symbol=None)
+    feed.quote(0, 70_000.0, 70_100.0, scope=None)
+    feed.quote(1, 70_000.0, 70_100.0)
+    feed.trade(1, 70_100.0, 5, symbol=None)
+    feed.flush()
+    assert [len(part) for part in events_of(lake, DAY, Series())] == [1]

@@ -71,6 +71,37 @@ def test_a_minute_is_entered_and_left_at_the_first_trades_a_second_after_the_dec
     assert row["ret_ex"] == 10_050 / 10_020 - 1
 
 
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), 1e300, 1e15, 1e-9, 0.0, -5.0])
+def test_what_is_no_price_is_no_trade_and_blocks_no_other(lake: Lake, odd: float) -> None:
+    trades(lake, DAY, ("09:30:01", odd, 1), ("09:30:02", 10_020.0, 2), ("09:40:01", odd, 3), ("09:40:07", 10_050.0, 4))
+
+    row = at(labelled(lake), "09:30:00")
+
+    assert (row["t0"], row["t1"]) == (clock(DAY, "09:30:02"), clock(DAY, "09:40:07"))
+    assert row["ret_ex"] == 10_050 / 10_020 - 1
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), 1e300])
+def test_a_bar_or_a_base_that_is_no_price_blocks_no_label_of_others(lake: Lake, odd: float) -> None:
+    instruments(lake, DAYS[1], ("A", odd), ("B", 10_000.0))
+    minute_bars(lake, DAYS[1], {"A": {0: odd, 1: 10_000.0}, "B": dict.fromkeys(range(MINUTES), 10_000.0)})
+
+    rows = labelled(lake)
+
+    assert at(rows, "09:30:00", "B", DAYS[1])["ret_ex"] == 0.0
+    assert not np.isinf(rows.ret_ex).any()
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), 1e308])
+def test_a_book_that_is_no_price_has_no_spread(lake: Lake, odd: float) -> None:
+    books(lake, DAY, ("09:29:00", odd, 10_000.0), ("09:39:00", odd, odd))
+
+    with np.errstate(all="raise"):
+        found = labelled(lake)
+
+    assert at(found, "09:30:00")["half_spread"] == at(found, "09:50:00")["half_spread"]  # both from a tick
+
+
 def test_a_minute_whose_only_trade_came_before_the_latency_is_not_entered(lake: Lake) -> None:
     trades(lake, DAY, ("09:30:00", 10_010.0, 1), ("09:31:00", 10_020.0, 2), ("09:40:30", 10_040.0, 3))
 

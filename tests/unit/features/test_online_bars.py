@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import structlog
 from feature_parts import DAY, MemoryFeatureStore, at, events, poll, rows_of, short, trade
 
 from hosu.clock import SimulatedClock
@@ -29,6 +30,12 @@ def served(*items, **options) -> list[tuple[str, str, float, int]]:
 def test_a_minute_has_the_last_price_and_all_shares_of_its_trades():
     items = [trade("09:00:00", 2, 100.5, 2), trade("09:00:59", 5, 101.0, 3), at("09:01:00")]
     assert served(*items) == [("A", "09:00", 101.0, 5)]
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), 1e300, 1e-9, 0.0, -5.0])
+def test_a_trade_or_a_poll_whose_price_is_none_is_left_out_as_batch_leaves_it(odd: float):
+    items = [trade("09:00:00", 2, 100.5, 2), trade("09:00:01", 5, odd, 3), poll("09:00:02", 7, odd)]
+    assert served(*items, at("09:01:00"), polled_of=lambda _: {"P"}) == [("A", "09:00", 100.5, 2)]
 
 
 def test_nothing_is_served_before_the_log_closes_it():

@@ -108,6 +108,13 @@ def test_trades_without_price_size_or_cumulative_volume_are_counted_and_left_out
     assert (bars.trades, bars.incomplete) == (1, 3)
 
 
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), float("-inf"), 1e300, 1e15, 1e-9, 0.0, -5.0])
+def test_a_trade_whose_price_is_none_is_incomplete_and_leaves_its_bar_alone(odd: float) -> None:
+    bars = built(trades((0, 1, 100.0, 1), (1, 2, odd, 1), (2, 3, 101.0, 1)))
+    assert (bars.trades, bars.incomplete) == (2, 1)
+    assert minutes(bars, "open", "high", "low", "close", "volume") == [(100.0, 101.0, 100.0, 101.0, 2)]
+
+
 def test_trades_out_of_order_are_noticed() -> None:
     bars = Bars(DATE)
     assert not bars.add_all([trades((0, 5, 100.0, 1), (0, 4, 100.0, 1))])
