@@ -40,7 +40,8 @@ def mirrored(lake: Lake, registry: Registry) -> list[Mirrored]:
         InputError: HOSU_CACHE cannot be written; or as ``mlflow_mirror.mirror``.
         MirrorError, NotInstalledError, LakeError: as that.
     """
-    from hosu.models.mlflow_mirror import Server, mirror
+    from hosu.models.mlflow_mirror import mirror
+    from hosu.models.mlflow_server import Server
     from hosu.settings import MlflowSettings, load, require
 
     settings = load(MlflowSettings)

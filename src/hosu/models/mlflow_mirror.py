@@ -10,18 +10,15 @@ MLflow's own version numbers need not be ours: the tag ``hosu.version`` says whi
 
 from __future__ import annotations
 
-import os
-import re
 import tempfile
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Any, Final
 
-from hosu.errors import HosuError, InputError, MirrorError, ModelDamagedError
+from hosu.errors import InputError, MirrorError, ModelDamagedError
 from hosu.models.extra import extra
 from hosu.models.history import PRIOR, challenger_of, champion_of, revision_of, versions_in
+from hosu.models.mlflow_server import InTime, environment, told_of
 from hosu.models.registry import MODELS
 from hosu.models.run_facts import run_of, story_of
 
@@ -29,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from hosu.models.history import Event, Version
+    from hosu.models.mlflow_server import Server
     from hosu.models.registry import Registry
     from hosu.models.run_facts import RunFacts
 
@@ -39,54 +37,6 @@ _DONE: Final = "FINISHED"
 _PAGE: Final = 200
 _TOGETHER: Final = 500
 """Metrics in one request; the server takes up to 1,000."""
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}")
-_MANNERS: Final = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
-"""As it comes, the library tries for minutes; whoever has just trained a model waits for it."""
-_QUIET: Final = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # stdout is for data
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """An MLflow server.
-
-    Attributes:
-        address: without user and password; may be shown.
-        user, password: None for none; the password is in no repr.
-        prefix: of the names of experiments and registered models.
-    """
-
-    address: str
-    user: str | None = None
-    password: str | None = field(default=None, repr=False)
-    prefix: str = "hosu"
-
-    @classmethod
-    def of(cls, uri: str, prefix: str = "hosu") -> Self:
-        """From ``http://user:password@host:port``, user and password percent-encoded where they need be.
-
-        Raises:
-            InputError: it is no address of a server, or the prefix no name. Shows no user and no password.
-        """
-        try:
-            parts = urlsplit(uri.strip())
-            port = "" if parts.port is None else f":{parts.port}"
-        except ValueError:
-            raise _no_address() from None
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-            raise _no_address()
-        if _NAME.fullmatch(prefix) is None:
-            raise InputError(f"HOSU_MLFLOW_NAME {prefix}", "is no name", "write letters, digits, dots or dashes")
-        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        user, password = (None if each is None else unquote(each) for each in (parts.username, parts.password))
-        return cls(f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}", user, password, prefix)
-
-
-def _no_address() -> InputError:
-    return InputError("HOSU_MLFLOW_URI", "is no address of a server", "write it as http://user:password@host:5000")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +77,11 @@ def mirror(
         NotInstalledError: the extra ``mlflow`` is missing.
         LakeError: the registry cannot be read.
     """
-    with _environment(server):
+    with environment(server):
         with extra("mlflow"):
             from mlflow import MlflowClient
-        with _told(server):
-            client = MlflowClient(tracking_uri=server.address, registry_uri=server.address)
+        with told_of(server):
+            client = InTime(MlflowClient(tracking_uri=server.address, registry_uri=server.address), server.address)
             told = {model: registry.history(model) for model in MODELS}
             sides = [_Side(client, server, registry, lake, model, told[model], progress) for model in MODELS]
             return [side.bring_up_to_date() for side in sides if side.history]
@@ -249,7 +199,8 @@ class _Side:
                 path = Path(folder, name)
                 path.parent.mkdir(exist_ok=True)
                 path.write_bytes(data)
-            self.client.log_artifacts(run, folder)
+                beside = str(Path(name).parent)
+                self.client.log_artifact(run, str(path), None if beside == "." else beside)
 
     def _model_version(self, version: Version, run: Any) -> Any:
         return self.client.create_model_version(
@@ -293,47 +244,3 @@ def _by_version(found: Iterator[Any], tags: Callable[[Any], dict[str, str]]) -> 
         if number.isdecimal():
             kept.setdefault(int(number), each)
     return kept
-
-
-# --- the library ----------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _environment(server: Server) -> Iterator[None]:
-    """What the library reads from the environment alone, for as long as it runs: its manners, user and password.
-
-    They are not left in the address, since the library shows that in its messages.
-    """
-    wanted = {name: value for name, value in _MANNERS.items() if name not in os.environ} | _QUIET
-    if server.user is not None:
-        wanted |= {"MLFLOW_TRACKING_USERNAME": server.user, "MLFLOW_TRACKING_PASSWORD": server.password or ""}
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _told(server: Server) -> Iterator[None]:
-    try:
-        yield
-    except HosuError:
-        raise
-    except Exception as error:  # noqa: BLE001  a server may answer anything, and the library then raises anything
-        raise MirrorError(server.address, _cause(error, server)) from None
-
-
-def _cause(error: Exception, server: Server) -> str:
-    status = getattr(error, "get_http_status_code", lambda: None)()
-    if status in {401, 403}:
-        return f"it refuses ({status}): set user and password as HOSU_MLFLOW_URI=http://user:password@host:port"
-    text = f"{type(error).__name__}: {error}"
-    if "ConnectionError" in text or "Max retries" in text:
-        return "it cannot be reached"
-    return text.replace(server.password, "***") if server.password else text

@@ -12,7 +12,8 @@ from hosu.cli.output import Format
 from hosu.clock import SimulatedClock
 from hosu.errors import InputError, MirrorError
 from hosu.lake.lake import Lake
-from hosu.models.mlflow_mirror import Server, mirror
+from hosu.models.mlflow_mirror import mirror
+from hosu.models.mlflow_server import Server
 from hosu.models.registry import Registry
 from mlflow_server import MlflowServer, installed
 
