@@ -310,23 +310,30 @@ def _parts_by_name(
                         duck.execute(f"CREATE VIEW {name} AS {scan}")
             for name, rows in beside.items():
                 duck.register(name, rows)
-            with _as_combine_error(temp):
+            with _as_combine_error(temp, storage, [table for table, _ in files.values()]):
                 yield duck
         finally:
             duck.close()
 
 
 @contextmanager
-def _as_combine_error(temp: str) -> Iterator[None]:
+def _as_combine_error(temp: str, storage: Storage, tables: Sequence[Table]) -> Iterator[None]:
     import duckdb
 
     try:
         yield
     except duckdb.Error as error:
-        fault = str(error).splitlines()[0]
+        whole = str(error)
+        fault = whole.splitlines()[0]
         if "No space left" in fault:
             raise LakeFullError(temp) from error
-        raise QueryError(fault) from error
+        if isinstance(error, duckdb.OutOfMemoryException) or fault.startswith("Out of Memory"):
+            raise QueryError(fault) from error
+        # Only the message says in which of the files it was.
+        for table in tables:
+            if f"{storage.address(table.spec.location)}/" in whole:
+                raise TableCorruptError(table.spec.name, table.spec.location, fault) from error
+        raise QueryError(f"{fault}\n`hosu lake verify` tells whether a file of the lake is damaged") from error
 
 
 @contextmanager

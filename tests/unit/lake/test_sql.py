@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from hosu.collect.sinks import EventBatch
-from hosu.errors import QueryError
+from hosu.errors import QueryError, TableCorruptError
+from hosu.lake.delta import DataFile, Table
 from hosu.lake.lake import Lake
-from hosu.lake.sql import Session, SqlConfig
+from hosu.lake.sql import Session, SqlConfig, combine
 from hosu.lake.tables import TABLES
 from hosu.lake.writer import LakeSink
 from hosu.market.events import TIMESTAMP
@@ -155,3 +156,39 @@ def test_a_lake_is_read_through_a_quote_in_its_name(tmp_path: Path, batch: Batch
     sink.close()
     with Session(lake) as session:
         assert session.query("SELECT count(*) AS n FROM trades").to_pylist() == [{"n": 1}]
+
+
+def two_files(lake: Lake, batch: Batch) -> tuple[Table, list[DataFile]]:
+    """Trades in two files; the columns are told by the first."""
+    sink = LakeSink(lake)
+    for lsn in (0, 1):
+        sink.write(batch({"lsn": lsn}))
+        sink.flush()
+    sink.close()
+    table = lake.find("trades")
+    assert table is not None
+    files = table.files()
+    assert len(files) == 2
+    return table, files
+
+
+@pytest.mark.parametrize("where", ["cut off", "garbled"])
+def test_a_damaged_file_behind_the_first_is_told_by_its_table_and_what_to_do(
+    lake: Lake, batch: Batch, where: str
+) -> None:
+    table, files = two_files(lake, batch)
+    path = Path(lake.storage.address(table.path(files[-1])))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] if where == "cut off" else content[:-40] + b"x" * 32 + content[-8:])
+    parts = {"messages": (table, []), "told": (table, files)}
+    with pytest.raises(TableCorruptError, match="hosu lake verify --repair") as caught:
+        combine(lake.storage, "SELECT sum(price) FROM told", files=parts, beside={}, config=SqlConfig())
+    assert (caught.value.table, path.name in caught.value.fault) == ("trades", True)
+
+
+def test_a_query_that_meets_no_file_names_no_table_and_a_next_step(lake: Lake, batch: Batch) -> None:
+    table, files = two_files(lake, batch)
+    with pytest.raises(QueryError, match=r"Conversion Error.*\n.*hosu lake verify"):
+        combine(
+            lake.storage, "SELECT symbol::DATE FROM told", files={"told": (table, files)}, beside={}, config=SqlConfig()
+        )
