@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from hosu.clock import Clock
     from hosu.features.definitions import FeatureSet
     from hosu.features.panel import Floats
+    from hosu.lake.delta import Table
     from hosu.lake.lake import Lake
 
 TABLE: Final = "scalers"
@@ -101,8 +102,10 @@ def load_scalers(lake: Lake, interval: str, config: SqlConfig | None = None) -> 
         TableCorruptError, QueryError: the lake cannot be read.
     """
     table = lake.find(TABLE)
-    if table is None:
-        return Scalers()
+    return Scalers() if table is None else _scalers_of(lake, table, interval, config)
+
+
+def _scalers_of(lake: Lake, table: Table, interval: str, config: SqlConfig | None = None) -> Scalers:
     files = {TABLE: (table, table.files())}
     rows = combine(lake.storage, _ALL.format(interval=interval), files=files, beside={}, config=config or SqlConfig())
     return Scalers(
@@ -196,11 +199,11 @@ def _kept(lake: Lake, made: Scaler, clock: Clock) -> Scaler:
     """The scaler with its number: the one that the lake has, else the next one, added."""
     app_id = f"hosu:scalers:{made.feature_set}:{made.interval}"
     for _ in range(_TRIES):
-        known = load_scalers(lake, made.interval).all
-        same = next((each for each in known if each.fit == made.fit), None)
+        table = lake.table(TABLE)
+        # What is known and what is added to are one version: whoever fits meanwhile is met as a conflict.
+        same = next((each for each in _scalers_of(lake, table, made.interval).all if each.fit == made.fit), None)
         if same is not None:
             return same
-        table = lake.table(TABLE)
         version = max(table.covered(app_id), 0) + 1
         numbered = replace(made, name=f"{made.feature_set}/{made.interval}/{version}", version=version)
         file = table.store(made.last, live_name(), encode(table.spec, _row(numbered, clock.now_us())))

@@ -17,6 +17,7 @@ from hosu.errors import InputError
 from hosu.features.build import build
 from hosu.features.definitions import SCALE_FREE_V1, SPEC_V1
 from hosu.features.scalers import Scaler, Scalers, fit_scaler, load_scalers
+from hosu.lake.delta import Table
 from hosu.lake.lake import Lake
 
 CLOCK = SimulatedClock(start_us=0)
@@ -165,6 +166,22 @@ def test_those_who_fit_at_once_get_a_number_each(lake):
 
     assert sorted(each.version for each in made) == [1, 2, 3]
     assert sorted(load_scalers(lake, "day").all, key=lambda each: each.last) == made
+
+
+@pytest.mark.parametrize("when", ["before the table is opened", "after it"])
+def test_of_two_that_fit_the_same_rows_at_once_one_is_kept(lake, monkeypatch: pytest.MonkeyPatch, when: str):
+    opened, others = Lake.table, []
+
+    def meanwhile(self: Lake, name: str) -> Table:
+        held = opened(self, name) if when == "after it" else None
+        monkeypatch.setattr(Lake, "table", opened)
+        others.append(fitted(Lake.open(self.root), DAYS[64]))
+        return held or opened(self, name)
+
+    monkeypatch.setattr(Lake, "table", meanwhile)
+    mine = fitted(lake, DAYS[64])
+    assert (len(others), mine) == (1, others[0])
+    assert len(load_scalers(lake, "day").all) == 1
 
 
 @pytest.mark.parametrize(
