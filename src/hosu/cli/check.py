@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from hosu.features.parity import ParityReport
     from hosu.features.proofs import Lookahead
     from hosu.lake.lake import Lake
+
+_NEVER_SERVED: Final = "no features were served of it"
 
 app = typer.Typer(help="Proofs about features.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -93,7 +95,8 @@ def parity(
 ) -> None:
     """Compares features as served with their replay from the log and with batch over the lake's bars, bit for bit.
 
-    A date of which what it began with, or a part of its log, is gone does not pass, and its row says why.
+    A date of which what it began with, or a part of its log, is gone does not pass, and its row says why; nor
+    does one of which nothing was served.
     """
     from hosu.errors import InputError
     from hosu.features.served import TABLE
@@ -111,6 +114,8 @@ def parity(
     rows = [_told(report) for report in found]
     emit_rows(rows, format_, columns=[name for name in rows[0] if name != "why" or any(row["why"] for row in rows)])
     for report in found:
+        if report.fault is None and not report.logs:
+            note(f"{report.date}: {_NEVER_SERVED}; collect such a day with `hosu collect`, or name one that was served")
         for each in report.mismatches:
             note(
                 f"{report.date}: {each.feature} of {each.symbol} at {each.ts}: {each.served} served, {each.other} "
@@ -149,8 +154,15 @@ def _told(report: ParityReport) -> dict[str, Any]:
         "batch_differs": report.mismatched["batch"],
         "repaired": report.repaired,
         "passes": _passes(report),
-        "why": f"cannot be replayed: {report.fault}" if report.fault is not None else None,
+        "why": _why(report),
     }
+
+
+def _why(report: ParityReport) -> str | None:
+    """Why a day could not be compared; None where it was."""
+    if report.fault is not None:
+        return f"cannot be replayed: {report.fault}"
+    return None if report.logs else _NEVER_SERVED
 
 
 def _of_bars(lake: str | None, interval: str, names: list[str] | None, *, cuts: int, seed: int) -> Lookahead:

@@ -14,6 +14,8 @@ from hosu.cli.output import Format, counting, emit_json, emit_rows, note, size
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from hosu.lake.ohlcv import BarsBuilt
+
 app = typer.Typer(help="The lake's tables and their upkeep.", no_args_is_help=True, rich_markup_mode=None)
 
 TableOption = Annotated[list[str] | None, typer.Option("--table", help="Only this table; may be repeated.")]
@@ -220,5 +222,22 @@ def bars(
         ],
         format_,
     )
+    for report in shown:
+        if not (report.second_bars or report.minute_bars or report.day_bars or report.trades):
+            note(f"{report.date}: {_why_empty(report)}")
     if len(shown) < len(built):
         note(f"{len(built) - len(shown):,} dates have nothing that bars are built from, as those of adjusted imports")
+
+
+def _why_empty(report: BarsBuilt) -> str:
+    """Why a date has no bar, and what to do."""
+    from hosu.errors import MarketError
+    from hosu.market.calendar import sessions_on
+
+    try:
+        sessions_on(day_of(report.date))
+    except MarketError as error:
+        return str(error)
+    if report.incomplete:
+        return f"none of its {report.incomplete:,} trades has all of price, size, time and cumulative volume"
+    return "the lake has nothing that bars are built from; collect the day, or `hosu backfill` it"

@@ -394,3 +394,15 @@ def test_a_date_whose_beginning_is_gone_does_not_pass_and_says_why_and_the_other
     assert (first["date"], first["passes"], first["rows"], first["why"]) == (DAY, True, 380, None)
     assert (second["date"], second["passes"], second["rows"]) == (NEXT, False, 0)
     assert second["why"].startswith("cannot be replayed: the state 2025-03-14/4, with which 2025-03-17 began,")
+
+
+def test_a_day_of_which_nothing_was_served_does_not_pass_and_that_is_said(
+    station: Station, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(typer.Exit) as left:
+        check.parity(date=[DAY], lake=station.lake.root, format_=Format.json)
+
+    told = capsys.readouterr()
+    (row,) = json.loads(told.out)
+    assert (left.value.exit_code, row["passes"], row["why"]) == (1, False, "no features were served of it")
+    assert f"{DAY}: no features were served of it; collect such a day" in told.err
