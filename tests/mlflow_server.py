@@ -77,9 +77,9 @@ class MlflowServer:
             return dict(json.load(answer))
 
     def runs(self, experiment: str) -> list[dict[str, Any]]:
-        """The runs of an experiment, by name, the oldest first."""
+        """The runs of an experiment, the name of the experiment given, in the order of their own names."""
         found = self.get("experiments/get-by-name", experiment_name=experiment)["experiment"]["experiment_id"]
-        body = json.dumps({"experiment_ids": [found], "order_by": ["attributes.start_time ASC"]}).encode()
+        body = json.dumps({"experiment_ids": [found], "order_by": ["attributes.run_name ASC"]}).encode()
         asked = Request(f"{self.uri}/api/2.0/mlflow/runs/search", body, {"Content-Type": "application/json"})
         with urlopen(asked, timeout=60) as answer:
             return list(json.load(answer).get("runs", []))

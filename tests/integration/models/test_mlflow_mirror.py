@@ -162,7 +162,7 @@ def test_a_run_that_was_cut_off_is_gone_on_with(server, registry, lake, there, m
 
     registered(registry, 1)
     with monkeypatch.context() as cut:
-        cut.setattr(MlflowClient, "log_artifacts", lambda *_: (_ for _ in ()).throw(ConnectionError("cut")))
+        cut.setattr(MlflowClient, "log_artifact", lambda *_: (_ for _ in ()).throw(ConnectionError("cut")))
         with pytest.raises(MirrorError, match="it cannot be reached"):
             mirror(registry, lake.identity, there)
     name = f"{there.prefix}-{MODEL}"
