@@ -1,7 +1,9 @@
 """The journal: what was predicted, written down before the outcome is known, once, and never changed.
 
 Live rows are told apart by the log: a commit says of each model and version up to which record of which log its
-predictions are there, so that bars that come again after a restart add nothing. Rows of days are told apart by their
+predictions are there, so that bars that come again after a restart add nothing. It says the same of each model's
+champions, whoever they were: who is promoted between a kill and the restart does not answer again what was answered
+before, or one minute would have two champions. Rows of days are told apart by their
 keys: what is there already is left out, and two writers at once cannot both add, since each commit carries the next
 number of one application transaction.
 
@@ -45,6 +47,7 @@ class Answered:
     model: str
     version: int
     rows: pa.Table
+    champion: bool = False  # whether it served then; one version of a model does at each close
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +72,12 @@ class LiveJournal:
         self._table: Table | None = None
         self._covered: dict[str, int] = {}
 
-    def covers(self, wal_id: str, model: str, version: int) -> int:
-        """The record of that log up to which this version's predictions are there; -1 for none."""
-        name = _live(wal_id, model, version)
+    def covers(self, wal_id: str, model: str, version: int, *, champion: bool = False) -> int:
+        """The record of that log up to which this version's predictions are there, or as ``champion`` those of any
+        version that was champion then; -1 for none."""
+        return max(self._up_to(name) for name in _names(wal_id, model, version, champion))
+
+    def _up_to(self, name: str) -> int:
         if name not in self._covered:
             table = self._table or self._lake.find(TABLE)
             self._covered[name] = -1 if table is None else table.covered(name)
@@ -102,9 +108,10 @@ class LiveJournal:
         rows: dict[str, list[pa.Table]] = {}
         for close in closes:
             for each in close.answered:
-                name = _live(close.wal_id, each.model, each.version)
-                if max(covers.get(name, -1), self.covers(close.wal_id, each.model, each.version)) < close.lsn:
-                    covers[name] = close.lsn
+                names = _names(close.wal_id, each.model, each.version, each.champion)
+                there = self.covers(close.wal_id, each.model, each.version, champion=each.champion)
+                if max(there, *(covers.get(name, -1) for name in names)) < close.lsn:
+                    covers |= dict.fromkeys(names, close.lsn)
                     rows.setdefault(close.date, []).append(each.rows)
         return covers, rows
 
@@ -114,8 +121,10 @@ class LiveJournal:
             self._table.sync()
 
 
-def _live(wal_id: str, model: str, version: int) -> str:
-    return f"hosu:predictions:{wal_id}:{model}:{version}"
+def _names(wal_id: str, model: str, version: int, champion: bool) -> list[str]:
+    """What may not be answered twice: a close by one version, and by champions."""
+    before = f"hosu:predictions:{wal_id}:{model}"
+    return [f"{before}:{version}", *([f"{before}:champion"] if champion else [])]
 
 
 def add_new(lake: Lake, name: str, rows_by_date: Mapping[str, pa.Table]) -> int:

@@ -20,7 +20,7 @@ from hosu.collect.latency import Histogram
 from hosu.errors import HosuError, LakeFullError, LakeUnreachableError
 from hosu.market.bars import MINUTE_US, BarSource
 from hosu.models.journal import TABLE, Answered, Close
-from hosu.models.predictor import BarFacts, predict
+from hosu.models.predictor import BarFacts, Role, predict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -133,7 +133,7 @@ class Live:
 
     def start(self) -> None:
         """Begins to predict, with whoever the registry seats now."""
-        self._seats.refresh()
+        self._refresh()  # who cannot be looked up is not waited for: the prior serves until somebody is
         self._threads = [
             threading.Thread(target=self._run, name="predict"),
             threading.Thread(target=self._look, name="predict-seats", daemon=True),
@@ -215,8 +215,8 @@ class Live:
             self._keep()
 
     def _answer(self, seat: Seat, closed: Closed, bars: BarFacts, features: Floats) -> Answered | None:
-        model, version = seat.served.facts.model, seat.version
-        if not len(bars) or self._covers(closed.wal_id, model, version) >= closed.lsn:
+        model, version, champion = seat.served.facts.model, seat.version, seat.role == Role.CHAMPION
+        if not len(bars) or self._covers(closed.wal_id, model, version, champion) >= closed.lsn:
             return None
         names, version_of = self._features.features, self._features.version
         try:
@@ -225,12 +225,12 @@ class Live:
             self.failed += 1
             _log.error("no prediction", model=model, version=version, lsn=closed.lsn, error=str(error))
             return None
-        return Answered(model, version, rows)
+        return Answered(model, version, rows, champion)
 
-    def _covers(self, wal_id: str, model: str, version: int) -> int:
+    def _covers(self, wal_id: str, model: str, version: int, champion: bool) -> int:
         """As the journal's; -1 where it cannot say now: what is then held twice it leaves out itself, once it can."""
         try:
-            return self._journal.covers(wal_id, model, version)
+            return self._journal.covers(wal_id, model, version, champion=champion)
         except Exception as error:  # noqa: BLE001  a close that is not answered now is answered never
             _log.warning("the journal cannot say what it has; predicting all the same", model=model, error=str(error))
             return -1

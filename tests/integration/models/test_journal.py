@@ -98,6 +98,19 @@ def test_a_live_close_is_told_by_log_record_model_and_version(lake):
     assert again.add([Close(DATE, "log", 6, answered)]) == 0
 
 
+def test_a_close_has_one_champion_of_a_model_whatever_its_version(lake):
+    journal = LiveJournal(lake)
+    assert journal.add([Close(DATE, "log", 7, [Answered("day-1", 0, rows(), champion=True)])]) == 2
+    promoted = [Answered("day-1", 1, rows(version=1), champion=True)]
+    assert journal.covers("log", "day-1", 1) == -1
+    assert journal.covers("log", "day-1", 1, champion=True) == 7
+    assert journal.covers("log", "day-5", 1, champion=True) == -1
+    assert journal.add([Close(DATE, "log", 7, promoted)]) == 0
+    assert journal.add([Close(DATE, "log", 7, [Answered("day-1", 1, rows(version=1))])]) == 2  # a challenger
+    together = [Close(DATE, "log", 8, promoted), Close(DATE, "log", 8, [Answered("day-1", 2, rows(), champion=True)])]
+    assert journal.add(together) == 2
+
+
 def test_a_commit_whose_answer_was_lost_is_not_made_twice(lake, monkeypatch):
     journal, answered = LiveJournal(lake), [Answered("day-1", 0, rows())]
     table = lake.table("predictions")

@@ -111,6 +111,29 @@ def test_bars_that_come_again_add_nothing_also_after_a_restart(live, lake, regis
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("change", ["promoted", "rolled back"])
+def test_who_becomes_champion_between_a_kill_and_the_restart_does_not_answer_again(lake, registry, clock, change):
+    first = trained(registry)
+    if change == "rolled back":
+        registry.promote("minute-10", first, "gate")
+    before = Live(Seats(lake, registry, ("minute-10",), LETTERS), LiveJournal(lake), LETTERS, clock=clock)
+    before._seats.refresh()
+    before.take(closed(0))
+    before.take(closed(1))
+    if change == "promoted":
+        registry.promote("minute-10", first, "gate")
+    else:
+        registry.rollback("minute-10", "turned")
+    again = Live(Seats(lake, registry, ("minute-10",), LETTERS), LiveJournal(lake), LETTERS, clock=clock)
+    again._seats.refresh()
+    for minute in range(3):  # the sink's state was not laid down: it closes the first two once more
+        again.take(closed(minute))
+    was, now = (PRIOR, first) if change == "promoted" else (first, PRIOR)
+    assert rows(lake, "lsn, model_version, role", "GROUP BY ALL ORDER BY ALL") == [
+        (100, was, "champion"), (101, was, "champion"), (102, now, "champion"),
+    ]  # fmt: skip
+
+
 def test_champion_and_challenger_answer_side_by_side_and_change_places(live, lake, registry, clock):
     seats = live._seats
     first, second = trained(registry), trained(registry, certified_only=True)
@@ -189,6 +212,17 @@ def test_an_error_of_any_kind_does_not_end_the_thread_that_looks_after_the_regis
     live.on_close(closed(2))
     live.stop()
     assert rows(lake, "model_version", "WHERE lsn = 102 AND model = 'minute-10'") == [(good,), (good,)]
+
+
+def test_a_registry_that_faults_at_the_start_lets_the_prior_serve(live, lake, registry, monkeypatch):
+    trained(registry)
+    monkeypatch.setattr(registry, "history", lambda _: 1 / 0)
+    with capture_logs() as told:
+        live.start()
+        live.on_close(closed(0))
+        live.stop()
+    assert [each["event"] for each in told][:1] == ["the registry could not be looked at; whoever serves goes on"]
+    assert {version for _, version, *_ in rows(lake)} == {PRIOR}
 
 
 def test_late_bars_and_minutes_without_a_trade_are_stale(live, lake, clock):
@@ -343,7 +377,7 @@ def test_a_journal_that_cannot_say_what_it_has_loses_no_close(live, lake, monkey
     and the journal leaves out itself what it has."""
     whole = live._journal.covers
 
-    def gone(*_):
+    def gone(*_, **__):
         raise LakeUnreachableError("s3://lake", "no route")
 
     live.take(closed(0))
