@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hosu.errors import ModelNotFoundError
+from hosu.errors import ModelDamagedError, ModelNotFoundError, TableCorruptError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,17 +127,49 @@ def version_in(history: Sequence[Event], model: str, version: int) -> Version:
     raise ModelNotFoundError(model, version, [each.version for each in found])
 
 
+def files_of(version: Version, folder: str) -> list[tuple[str, str, str]]:
+    """Name, path in the lake and SHA-256 of each file of a version, as its card has them.
+
+    Raises:
+        ModelDamagedError: the card does not name them, or names some that do not lie in ``folder``.
+    """
+    held, named = version.card.get("folder"), version.card.get("files")
+    what = f"version {version.version} of {version.model}"
+    if not isinstance(held, str) or not isinstance(named, dict):
+        raise ModelDamagedError(what, "its card names no files")
+    found = [(name, f"{held}/{name}", digest) for name, digest in named.items()]
+    for _, path, _ in found:
+        if not path.startswith(f"{folder}/") or {"", ".", ".."} & set(path.split("/")):
+            raise ModelDamagedError(what, f"its card names {path}, which is no file in {folder}")
+    return found
+
+
 def events_of(rows: pa.Table) -> list[Event]:
-    """Events from rows of ``model_events`` without ``date``, in their order."""
+    """Events from rows of ``model_events`` without ``date``, in their order.
+
+    Raises:
+        TableCorruptError: a card is no JSON object.
+    """
     at = rows.schema.get_field_index("at")
     whole = pc.cast(rows.column("at"), pa.timestamp("us", "UTC")).cast(pa.int64())
     return [_event(row) for row in rows.set_column(at, "at", whole).to_pylist()]
 
 
 def _event(row: dict[str, Any]) -> Event:
-    card = None if row["card"] is None else json.loads(row["card"])
+    card = None if row["card"] is None else _card(row)
     kept = {name: value for name, value in row.items() if name not in {"card", "at"}}
     return Event(**kept, card=card, at_us=row["at"])
+
+
+def _card(row: dict[str, Any]) -> dict[str, Any]:
+    try:
+        card = json.loads(row["card"])
+    except (ValueError, RecursionError):
+        card = None
+    if not isinstance(card, dict):
+        where = f"model {row['model']}, revision {row['revision']}"
+        raise TableCorruptError("model_events", where, "its card is no JSON object")
+    return card
 
 
 def row_of(event: Event, at_us: int, schema: pa.Schema) -> tuple[str, pa.Table]:

@@ -23,7 +23,7 @@ def keep_dataset(lake: Lake, version: Version) -> None:
 
     Raises:
         DatasetLostError: what is kept is damaged; or none is, and the tables it was made of are not there as they
-            were, or the features' code is another one.
+            were, or the features' code is another one, or the card does not say which.
         LakeReadOnlyError, LakeFullError, LakeUnreachableError, LakeRefusedError: the lake does not take it.
     """
     wanted, facts = version.card.get("dataset"), version.card.get("dataset_facts")
@@ -37,3 +37,6 @@ def keep_dataset(lake: Lake, version: Version) -> None:
         save(lake, reproduce(lake, facts, source))
     except (InputError, VersionGoneError, DatasetCorruptError) as error:
         raise DatasetLostError(version.model, version.version, str(error)) from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:  # a card is JSON, and may hold anything
+        cause = f"its card does not say of what it was made: {type(error).__name__} {error}"
+        raise DatasetLostError(version.model, version.version, cause) from error

@@ -31,6 +31,7 @@ from hosu.models.history import (
     challenger_of,
     champion_of,
     events_of,
+    files_of,
     revision_of,
     row_of,
     served_before,
@@ -79,6 +80,7 @@ class Registry:
 
         Raises:
             InputError: an unknown model.
+            TableCorruptError: a card in it is no JSON object.
         """
         if model not in MODELS:
             raise InputError(f"model {model!r}", "does not exist", f"choose one of {', '.join(MODELS)}")
@@ -114,12 +116,11 @@ class Registry:
 
         Raises:
             ModelNotFoundError: there is none of that number.
-            ModelDamagedError: a file is missing or another one than was registered.
+            ModelDamagedError: a file is missing or another one than was registered, or the card does not name files
+                of this model.
         """
-        card = self.version(model, version).card
         files = {}
-        for name, digest in card["files"].items():
-            path = f"{card['folder']}/{name}"
+        for name, path, digest in files_of(self.version(model, version), f"{FOLDER}/{model}"):
             try:
                 data = self._lake.storage.get(path)
             except FileNotFoundError:

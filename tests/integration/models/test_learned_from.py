@@ -112,3 +112,20 @@ def test_formulas_that_are_others_now_make_another_dataset(lake, registry, datas
     monkeypatch.setattr("hosu.features.source.kernel.VERSION", 99)
     with pytest.raises(DatasetLostError, match="comes out as another one"):
         registry.promote(MODEL, version, "I want it", override=True)
+
+
+JUNK = {
+    "no features": {"definition": {}},
+    "no definition": {},
+    "a list": [1],
+    "a text": "abc",
+    "features of a list": {"definition": {"features": [1]}},
+}
+
+
+@pytest.mark.parametrize("what", JUNK)
+def test_a_card_that_does_not_say_of_what_it_was_made_has_lost_its_dataset(registry, what):
+    version = registry.register(MODEL, {"a": b"1"}, {"dataset": "ab" * 16, "dataset_facts": JUNK[what]}, "edge")
+    with pytest.raises(DatasetLostError, match="its card does not say of what it was made"):
+        registry.promote(MODEL, version, "better")
+    assert registry.champion(MODEL) == PRIOR

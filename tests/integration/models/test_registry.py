@@ -1,8 +1,10 @@
 """The registry: versions that never change, one champion at a time, and a history of all of it."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from hosu.clock import SimulatedClock
@@ -14,8 +16,10 @@ from hosu.errors import (
     ModelNotFoundError,
     NotServableError,
     PromotionRefusedError,
+    TableCorruptError,
 )
 from hosu.lake.lake import Lake
+from hosu.models.history import row_of
 from hosu.models.keeping import _first
 from hosu.models.registry import PRIOR, Registry
 from hosu.models.servable import SERVED
@@ -297,6 +301,48 @@ def test_a_damaged_file_is_named_and_never_promoted(lake, registry, harm):
     with pytest.raises(ModelDamagedError, match=r"direction\.onnx"):
         registry.promote(MODEL, 1, "better")
     assert registry.champion(MODEL) == PRIOR
+
+
+BROKEN = {
+    "nothing": {},
+    "no folder": {"files": {"a": "0"}},
+    "files as a list": {"folder": "ml/models/day-1/x", "files": ["a"]},
+    "a folder outside": {"folder": "../../..", "files": {"etc/passwd": "0"}},
+    "a way out of the folder": {"folder": "ml/models/day-1/../../..", "files": {"a": "0"}},
+    "a way out by the name": {"folder": "ml/models/day-1/x", "files": {"../../../../a": "0"}},
+    "another model's": {"folder": "ml/models/day-5/x", "files": {"a": "0"}},
+}
+
+
+def planted(monkeypatch, registry, card):
+    """A version whose card says that, as a faulty writer would leave it."""
+
+    def row(event, at_us, schema):
+        date, whole = row_of(event, at_us, schema)
+        place = schema.get_field_index("card")
+        return date, whole.set_column(place, schema.field(place), pa.array([card], schema.field(place).type))
+
+    with monkeypatch.context() as writer:
+        writer.setattr("hosu.models.registry.row_of", row)
+        return registry.register(MODEL, FILES, {}, "edge")
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_card_that_names_no_files_of_this_model_is_a_damaged_model(registry, monkeypatch, what):
+    card = json.dumps(BROKEN[what])
+    version = planted(monkeypatch, registry, card)
+    for act in (lambda: registry.load(MODEL, version), lambda: registry.promote(MODEL, version, "better")):
+        with pytest.raises(ModelDamagedError, match=r"version 1 of day-1 is no usable model .its card names"):
+            act()
+    assert registry.champion(MODEL) == PRIOR
+
+
+@pytest.mark.parametrize("card", ["{broken", "[1]", "7", "null", "", "[" * 100_000])
+def test_a_card_that_is_no_object_is_a_damaged_table(registry, monkeypatch, card):
+    planted(monkeypatch, registry, card)
+    with pytest.raises(TableCorruptError, match=r"at model day-1, revision 1 .its card is no JSON object"):
+        registry.versions(MODEL)
+    assert registry.versions("day-5") == []
 
 
 def test_an_alias_to_nothing_and_an_unknown_model_are_refused(registry):
