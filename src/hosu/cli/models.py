@@ -82,7 +82,7 @@ def promote(
 ) -> None:
     """Makes a version the champion; only one whose verdict is `edge`."""
     opened, registry = _registry(lake)
-    registry.promote(model, version, override or reason, override=override is not None)
+    registry.promote(model, version, reason if override is None else override, override=override is not None)
     note(f"{model}: version {version} serves")
     mirror_if_set(opened, registry)
 

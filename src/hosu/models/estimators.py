@@ -113,11 +113,26 @@ class Configuration:
         }
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
 
+    def check(self) -> None:
+        """Refuses parameters that no model of this kind takes, before anything is made for it.
+
+        Raises:
+            InputError: one is unknown, or a fraction where the models count: a half of a round would be none.
+        """
+        defaults = _defaults(DIRECTION[self.kind]) | _defaults(PRICE[self.kind])
+        if unknown := sorted(self.params.keys() - defaults.keys()):
+            raise InputError(f"parameters of {self.kind}", f"{', '.join(unknown)} is unknown", _choose(set(defaults)))
+        for name, value in self.params.items():
+            if isinstance(defaults[name], int) and not float(value).is_integer():
+                raise InputError(
+                    f"parameter {name} of {self.kind}", f"{value:g} is no whole number", "give a whole one"
+                )
+
     def direction(self, threads: int = 1) -> DirectionModel:
         """A new one, that has learned nothing yet. ``threads`` changes how fast it learns, not what.
 
         Raises:
-            InputError: a parameter is unknown to this kind.
+            InputError: as ``check``.
         """
         return _made(DIRECTION[self.kind], self, threads)
 
@@ -128,16 +143,15 @@ class Configuration:
 
 def _made(maker: Callable[..., Model], configuration: Configuration, threads: int) -> Model:
     """The model with those of the parameters that are its own: direction and price of a kind may have others."""
-    kind, grown = configuration.kind, {"threads": threads} if configuration.kind in _TREES else {}
-    known = {name for each in (DIRECTION[kind], PRICE[kind]) for name in _parameters(each)}
-    if unknown := sorted(configuration.params.keys() - known):
-        raise InputError(f"parameters of {kind}", f"{', '.join(unknown)} is unknown", _choose(known))
-    own = _parameters(maker)
+    configuration.check()
+    grown = {"threads": threads} if configuration.kind in _TREES else {}
+    own = _defaults(maker)
     return maker(**{name: value for name, value in configuration.params.items() if name in own}, **grown)
 
 
-def _parameters(maker: Callable[..., object]) -> set[str]:
-    return set(signature(maker).parameters) - {"threads"}
+def _defaults(maker: Callable[..., object]) -> dict[str, float]:
+    """The parameters of a model by name, with what each is where nothing is said."""
+    return {name: each.default for name, each in signature(maker).parameters.items() if name != "threads"}
 
 
 def _choose(known: set[str]) -> str:

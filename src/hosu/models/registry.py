@@ -160,10 +160,18 @@ class Registry:
         Raises:
             PromotionRefusedError: its verdict is not ``edge``, and ``override`` was not asked for.
             NotServableError: it learned from another feature set than is served; no override helps.
+            InputError: no reason is given, or it is the prior.
             ModelNotFoundError, ModelDamagedError: it cannot be loaded.
             DatasetLostError: its dataset is not kept, and cannot be made again.
             HistoryMovedError: the history is not at ``seen`` any more; nothing was done.
         """
+
+        if not reason.strip():
+            raise InputError(f"the reason to promote version {version} of {model}", "is empty", "say why; it is kept")
+        if version == PRIOR:
+            raise InputError(
+                f"version {PRIOR} of {model}", "is the prior, which is not promoted", "use `hosu models rollback`"
+            )
 
         def decide(history: Sequence[Event]) -> Event | None:
             found = version_in(history, model, version)

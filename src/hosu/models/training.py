@@ -113,11 +113,12 @@ def evaluate(
         progress: told what is done, the step from 0 and how many there are.
 
     Raises:
-        InputError: an unknown model, no bars, or days that were not allowed.
+        InputError: an unknown model or parameter, no bars, or days that were not allowed.
         NotEnoughDataError, UnusableRowsError: too little history, or rows that teach nothing.
         NotInstalledError: a library of the extra ``models`` is missing.
         LakeError: a table is damaged.
     """
+    request.configuration.check()
     progress("dataset", 0, 1)
     made = dataset.build(
         lake, KernelSource(request.features, request.definition.interval), request.definition, config=config

@@ -65,6 +65,20 @@ def test_only_an_edge_is_promoted_and_an_override_is_recorded(registry):
     assert (last.event, last.version, last.reason, last.override) == ("promoted", 1, "I want it", True)
 
 
+@pytest.mark.parametrize("reason", ["", "  ", "\t\n"])
+def test_nothing_is_promoted_without_a_reason(registry, reason):
+    registry.register(MODEL, FILES, {}, "no edge")
+    with pytest.raises(InputError, match="the reason to promote version 1 of day-1: is empty; say why"):
+        registry.promote(MODEL, 1, reason, override=True)
+    assert registry.champion(MODEL) == PRIOR
+
+
+def test_the_prior_is_not_promoted_but_rolled_back_to(registry):
+    registry.register(MODEL, FILES, {}, "edge")
+    with pytest.raises(InputError, match="is the prior, which is not promoted; use `hosu models rollback`"):
+        registry.promote(MODEL, PRIOR, "back")
+
+
 def test_an_override_where_none_is_needed_is_none(registry):
     registry.register(MODEL, FILES, {}, "edge")
     registry.promote(MODEL, 1, "gate passed", override=True)
