@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,6 +41,10 @@ def synthetic(
 
     if interval not in {"day", "minute"}:
         raise InputError(f"--interval {interval}", "is unknown", "choose day or minute")
+    if not isfinite(signal):
+        raise InputError(f"--signal {signal}", "is no number of deviations", "choose 0 for none, at most 1")
+    if minutes is not None and interval == "day":
+        raise InputError(f"--minutes {minutes}", "says nothing of bars of days", "add --interval minute")
     size = (to, sessions, symbols, signal, seed)
     made = _days(*size) if interval == "day" else _minutes(*size, minutes)
     try:
