@@ -237,12 +237,28 @@ def _universe(loaded: LakePanel, rows: LabelledRows) -> tuple[Flags, Codes]:
 
 def _require_sense(rows: LabelledRows, definition: Definition, left_out: dict[str, int]) -> None:
     if not len(rows):
-        fault = f"is empty ({left_out['days']:,} rows on other days than {definition.days}, {left_out['universe']:,} "
-        never = f", {left_out['not_served']:,} that were never served" if is_served(definition) else ""
-        raise InputError(
-            "the dataset", f"{fault}outside of the universe{never})", "load bars, certify days, or say --days all"
-        )
+        raise _nothing(definition, left_out)
     empty = np.flatnonzero(np.isnan(rows.features[rows.labelled]).all(axis=0))
     if rows.labelled.any() and len(empty):
         names = ", ".join(rows.names[place] for place in empty.tolist())
         raise InputError(f"feature {names}", "has no value on any labelled row", "load a longer history")
+
+
+def _nothing(definition: Definition, left_out: dict[str, int]) -> InputError:
+    """Why no row is left, with a next step that has not been taken already."""
+    if not any(left_out.values()):
+        whose = "" if definition.symbols is None else f" of {', '.join(definition.symbols)}"
+        span = f"from {definition.start or 'the first day'} to {definition.end or 'the last'}"
+        return InputError("the dataset", f"is empty (no bar{whose} {span})", "load bars, or choose what has some")
+    told, steps = [], []
+    if count := left_out["days"]:
+        every = definition.days == "all"
+        told.append(f"{count:,} rows {'of repaired bars' if every else f'on other days than {definition.days}'}")
+        steps.append("choose another span" if every else "certify days, or say --days all")
+    if count := left_out["universe"]:
+        told.append(f"{count:,} outside of the universe")
+        steps.append("choose symbols of the universe of those days")
+    if count := left_out.get("not_served", 0):
+        told.append(f"{count:,} that were never served")
+        steps.append("choose days that were served")
+    return InputError("the dataset", f"is empty ({', '.join(told)})", "; ".join(steps))

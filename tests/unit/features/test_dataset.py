@@ -17,7 +17,7 @@ from lake_parts import DAYS, bars, calm_days, instruments, polls, repaired_trade
 
 from hosu.errors import DatasetCorruptError, InputError, VersionGoneError
 from hosu.features.bars_of_lake import DayState
-from hosu.features.dataset import Dataset, UniverseKind, build
+from hosu.features.dataset import Dataset, UniverseKind, _nothing, build
 from hosu.features.dataset_definition import Definition
 from hosu.features.dataset_files import encode, is_kept, load, reproduce, save
 from hosu.features.labels import Reason
@@ -304,6 +304,26 @@ def test_a_feature_without_any_value_is_named(lake: Lake) -> None:
 def test_nothing_to_learn_from_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the dataset: is empty"):
         made(Lake.open(str(tmp_path / "empty")))
+
+
+def test_symbols_without_a_bar_are_named_and_no_days_are_advised_that_were_asked_for(lake: Lake) -> None:
+    everything = replace(CERTIFIED, days="all")
+    with pytest.raises(InputError, match=r"is empty \(no bar of ZZZ from") as told:
+        build(lake, Closes(), replace(everything, symbols=("ZZZ",)))
+    assert "--days" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("days", "left_out", "said"),
+    [
+        ("certified", {"days": 5, "universe": 0}, "on other days than certified); certify days, or say --days all"),
+        ("all", {"days": 5, "universe": 0}, "5 rows of repaired bars); choose another span"),
+        ("all", {"days": 0, "universe": 7}, "7 outside of the universe); choose symbols of the universe of those days"),
+        ("all", {"days": 0, "universe": 0, "not_served": 3}, "3 that were never served); choose days that were served"),
+    ],
+)  # fmt: skip
+def test_of_an_empty_dataset_it_is_said_what_left_the_rows_out(days: str, left_out: dict, said: str) -> None:
+    assert str(_nothing(replace(CERTIFIED, days=days), left_out)).endswith(said)
 
 
 @pytest.mark.parametrize("words", [{"days": "good"}, {"view": "live"}])
