@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hosu.errors import InputError
+import numpy as np
+
+from hosu.errors import InputError, UnusableRowsError
 from hosu.features import dataset
 from hosu.features.dataset_definition import Definition
 from hosu.features.source import KernelSource
+from hosu.models.checks import Rules
 from hosu.models.estimators import Configuration, Kind
 from hosu.models.gate import judge
 from hosu.models.registry import HORIZONS
+from hosu.models.scores import sections
 from hosu.models.splits import whole
 from hosu.models.trials import Trial
 from hosu.models.walk import learn, walk
@@ -21,9 +25,9 @@ if TYPE_CHECKING:
 
     from hosu.features.dataset import Dataset
     from hosu.features.definitions import FeatureSet
+    from hosu.features.panel import LabelledRows
     from hosu.lake.lake import Lake
     from hosu.lake.sql import SqlConfig
-    from hosu.models.checks import Rules
     from hosu.models.gate import Judgement
     from hosu.models.trials import Trials
     from hosu.models.walk import Learned, Walked
@@ -137,6 +141,7 @@ def judged(
 ) -> Evaluated:
     """As ``evaluate``, of a dataset that is there."""
     configuration = request.configuration
+    _require_width(made.rows, (rules or Rules()).min_symbols)
     walked = walk(
         made.rows,
         configuration,
@@ -153,6 +158,23 @@ def judged(
     trial = Trial("KRX", request.trial_horizon, configuration.key, made.id)
     judgement = judge(walked, trial=trial, trials=trials, logistic=logistic, rules=rules)
     return Evaluated(request, made, walked, judgement)
+
+
+def _require_width(rows: LabelledRows, need: int) -> None:
+    """Refuses before the walk what the gate could only refuse after it: a handful of symbols has no order of a day.
+
+    Raises:
+        UnusableRowsError: in fewer than two sessions so many symbols have a label at one time.
+    """
+    t, session = rows.t[rows.labelled], rows.session[rows.labelled]
+    section, first = sections(t)
+    size = np.bincount(section, minlength=len(first))
+    wide = len(np.unique(session[first][size >= need]))
+    if len(t) and wide < 2:
+        raise UnusableRowsError(
+            f"the gate needs sessions of {need} symbols or more, and {wide} are so wide (the widest has {size.max()})",
+            "give more symbols",
+        )
 
 
 def learned(evaluated: Evaluated, *, threads: int = 1) -> Learned:

@@ -1,0 +1,37 @@
+"""What is refused before the hours of a training."""
+
+import numpy as np
+import pytest
+
+from hosu.errors import UnusableRowsError
+from hosu.features.dataset import Dataset
+from hosu.features.definitions import SCALE_FREE_V1
+from hosu.models.checks import Rules
+from hosu.models.estimators import Configuration, Kind
+from hosu.models.training import Request, judged
+from hosu.models.trials import TrialsInMemory
+
+
+def asked():
+    return Request("day-1", Configuration(Kind.LINEAR), SCALE_FREE_V1)
+
+
+def dataset_of(rows):
+    nothing, none = np.zeros(len(rows), np.uint8), np.zeros(len(rows.sessions), np.uint8)
+    return Dataset("data-1", {}, rows, nothing, nothing, none, {})
+
+
+def test_too_few_symbols_a_session_are_refused_before_anything_is_learned(make_rows):
+    walked, trials = [], TrialsInMemory()
+    made = dataset_of(make_rows(symbols=20))
+    with pytest.raises(
+        UnusableRowsError, match=r"sessions of 100 symbols or more, and 0 are so wide .the widest has 20"
+    ):
+        judged(made, asked(), trials, progress=lambda *step: walked.append(step))
+    assert walked == []
+
+
+def test_as_wide_as_the_rules_want_is_wide_enough(make_rows):
+    made = dataset_of(make_rows(symbols=20))
+    found = judged(made, asked(), TrialsInMemory(), rules=Rules(min_symbols=20))
+    assert len(found.judgement.checks) == 5
