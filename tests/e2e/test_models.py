@@ -38,6 +38,8 @@ def test_a_planted_signal_becomes_champion_is_asked_and_rolled_back(planted: Pat
     shown = hosu(planted, "models", "show", "day-1", "--report", "report.html", *at)
     card = shown.json()
     assert (card["version"], card["verdict"], card["serves"]) == (1, "edge", True)
+    assert [(each["name"][:2], each["passed"]) for each in card["checks"]] == [(f"G{n}", True) for n in range(1, 6)]
+    assert all(each["sentence"] for each in card["checks"])
     assert len(card["card"]["dataset"]) == 64
     assert "edge" in (planted / "report.html").read_text(encoding="utf-8").splitlines()[0]
     assert (planted / "lake" / "ml" / "datasets" / card["card"]["dataset"]).is_dir()
@@ -101,6 +103,10 @@ def test_a_model_of_another_feature_set_than_is_served_is_kept_and_takes_no_plac
         (("models", "train", "day-1", "--param", "rounds"), "--param rounds: is not NAME=NUMBER"),
         (("models", "train", "day-1", "--param", "rounds=-1"), "--param rounds=-1: is not NAME=NUMBER above 0"),
         (("models", "train", "day-1", "--days", "all", "--param", "wings=2"), "parameters of gbdt"),
+        (("models", "train", "day-1", "--days", "all", "--param", "rounds=0.5"), "0.5 is no whole number"),
+        (("models", "train", "day-1", "--days", "all", "--symbols", "ZZZ"), "no bar of ZZZ"),
+        (("models", "promote", "day-1", "1", "--override", ""), "is empty; say why"),
+        (("models", "promote", "day-1", "0"), "use `hosu models rollback`"),
         (("models", "train", "day-1", "--set", "none"), "feature set 'none': does not exist"),
         (("models", "train", "day-1", "--days", "all", "--from", "2026-06-01"), "not enough data"),
         (("models", "train", "day-1", "--days", "some"), "days 'some': is unknown"),

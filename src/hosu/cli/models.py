@@ -52,11 +52,12 @@ def show(
     report: Annotated[str | None, typer.Option("--report", metavar="FILE", help="Write its HTML report here.")] = None,
     lake: LakeOption = None,
 ) -> None:
-    """A version's card as JSON: dataset, features, parameters, gate; its history; `--report` writes the pictures."""
+    """A version's card as JSON: dataset, features, parameters, checks, history; `--report` writes the pictures."""
     from dataclasses import asdict
     from pathlib import Path
 
-    from hosu.errors import InputError
+    from hosu.errors import InputError, ModelDamagedError
+    from hosu.models.run_facts import checks_of
 
     _, registry = _registry(lake)
     versions = registry.versions(model)
@@ -66,8 +67,13 @@ def show(
     if report is not None:
         Path(report).write_bytes(registry.load(model, chosen.version)["report.html"])
         note(f"written: {report}")
+    try:
+        checks = checks_of(registry.load(model, chosen.version))
+    except ModelDamagedError as error:  # its card and history are there all the same
+        note(f"warning: no checks are shown: {error}")
+        checks = None
     history = [{**asdict(each), "card": None} for each in registry.history(model)]
-    emit_json({**asdict(chosen), "history": history})
+    emit_json({**asdict(chosen), "checks": checks, "history": history})
 
 
 @app.command()

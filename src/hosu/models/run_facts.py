@@ -65,6 +65,12 @@ def run_of(version: Version, files: Mapping[str, bytes]) -> RunFacts:
     )
 
 
+def checks_of(files: Mapping[str, bytes]) -> list[dict[str, Any]]:
+    """Name, ``passed`` and sentence of each of the gate's checks, from a version's files; empty where no report is."""
+    told = _each(_parsed(files.get(_REPORT, b"")).get("checks"))
+    return [{name: check.get(name) for name in ("name", "passed", "sentence")} for check in told]
+
+
 def _params(version: Version) -> dict[str, str]:
     interval, horizon = HORIZONS[version.model]
     told: dict[str, Any] = {name: version.card[name] for name in _CARD if name in version.card}

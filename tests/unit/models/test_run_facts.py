@@ -5,7 +5,7 @@ import json
 import pytest
 
 from hosu.models.history import Event, Version
-from hosu.models.run_facts import run_of, story_of
+from hosu.models.run_facts import checks_of, run_of, story_of
 
 
 def version(**card):
@@ -67,3 +67,12 @@ def test_a_long_history_is_told_from_its_end_as_far_as_there_is_room():
     assert story.splitlines()[0].startswith("1970-04-10 00:00 promoted 99: rrr")
     assert 3_500 < len(story) <= 4_000
     assert story_of([]) == ""
+
+
+def test_the_checks_are_told_in_words_and_none_where_there_is_no_report():
+    told = {"name": "G1 signal", "passed": False, "figures": {"p": 0.5}, "sentence": "no order"}
+    said = {"name": "G1 signal", "passed": False, "sentence": "no order"}
+    assert checks_of({"report.json": json.dumps({"checks": [told, 7]}).encode()}) == [said]
+    for data in (b"", b"[]", b"\xff", b'{"checks": 3}'):
+        assert checks_of({"report.json": data}) == []
+    assert checks_of({}) == []
