@@ -27,7 +27,6 @@ _MOVE: Final = 0.005
 _MARKET: Final = 0.0004
 _BUSY: Final = 0.6
 _SHARES: Final = 6_000
-_WINDOW: Final = 20
 _FARTHEST: Final = 0.25
 """From the close before: short of the day's limit."""
 
@@ -50,8 +49,8 @@ class MinuteMarket:
 
     Prices are one-factor random walks on the grid of ticks; volumes are log-normal, each minute drawn by itself: were
     they not, past prices would tell what is planted too. The move of each minute gets ``signal`` times the deviation
-    of a minute times what the symbol's volume was at the close of the minute before, over the mean of its last 20
-    minutes, as its rank among all symbols scaled to deviation 1: the feature ``volume_ma_ratio`` shows it.
+    of a minute times what the symbol's volume was in the minute before, as its rank among all symbols scaled to
+    deviation 1: the feature ``volume_ma_ratio`` shows it, for symbols trade alike on average.
 
     Args:
         symbols: how many.
@@ -68,7 +67,7 @@ class MinuteMarket:
         self._chance, self._count = chance, symbols
         self._price = np.exp(chance.uniform(np.log(11_000), np.log(17_000), symbols))  # where a tick is small
         self._beta = chance.uniform(0.5, 1.5, symbols)
-        self._activity = chance.normal(0, _BUSY, (1, symbols))
+        self._last = chance.normal(0, _BUSY, symbols)  # of activity: the logarithm of volume
         self._names = pa.array([code(at) for at in range(symbols)], pa.string())
 
     def session(self, day: date, signal: float = 0.0, minutes: int | None = None) -> pa.Table:
@@ -88,16 +87,16 @@ class MinuteMarket:
         if not abs(signal) <= 1 or (minutes is not None and minutes < 1):
             raise InputError(f"a signal of {signal} in {minutes} minutes", "cannot be planted", "choose -1 to 1, and 1")
         starts = minutes_of(day.isoformat())[:minutes]
-        activity = np.vstack([self._activity, self._chance.normal(0, _BUSY, (len(starts), self._count))])
-        told = _driver(activity)[-len(starts) :]
+        activity = self._chance.normal(0, _BUSY, (len(starts), self._count))
+        told = _driver(np.vstack([self._last, activity[:-1]]))
         noise = self._chance.normal(0, _MOVE, (len(starts), self._count))
         common = self._chance.normal(0, _MARKET, (len(starts), 1)) * self._beta
         path = np.clip(np.cumsum(noise + common + signal * _MOVE * told, axis=0), -_FARTHEST, _FARTHEST)
         close = on_grid(self._price * np.exp(path), day)
         opened = np.vstack([on_grid(self._price, day)[None], close[:-1]])
         self._price = self._price * np.exp(path[-1])
-        self._activity = activity[-_WINDOW:]
-        volume = np.maximum(_SHARES * np.exp(activity[-len(starts) :]), 1).astype(np.int64)
+        self._last = activity[-1]
+        volume = np.maximum(_SHARES * np.exp(activity), 1).astype(np.int64)
         return self._table(day, starts, opened, close, volume)
 
     def _table(self, day: date, starts: Ints, opened: Floats, close: Floats, volume: Ints) -> pa.Table:
@@ -125,12 +124,7 @@ class MinuteMarket:
 
 
 def _driver(activity: Floats) -> Floats:
-    """(count - 1, symbols) what each minute but the last tells of the next: ranks of volume over its mean."""
-    total = np.vstack([np.zeros((1, activity.shape[1])), np.cumsum(np.exp(activity), axis=0)])
-    at = np.arange(len(activity) - 1)
-    since = np.maximum(at - _WINDOW + 1, 0)
-    mean = (total[at + 1] - total[since]) / (at + 1 - since)[:, None]
-    ratio = np.exp(activity[:-1]) / mean
-    rank = ratio.argsort(axis=1).argsort(axis=1)
+    """(minutes, symbols) the ranks of each minute's volumes among all symbols, scaled to deviation 1."""
     size = activity.shape[1]
+    rank = activity.argsort(axis=1).argsort(axis=1)
     return np.asarray((rank - (size - 1) / 2) / np.sqrt(max(size**2 - 1, 1) / 12))
