@@ -32,7 +32,7 @@ MODEL = "minute-10"
 SYMBOLS = 115
 """A cross-section of fewer than 100 answers is no block, and a few of them abstain."""
 HISTORY, HISTORY_MINUTES = 325, 45
-SIGNAL = 1.0
+SIGNAL = 0.2
 PATIENCE_S = 600
 CHAMPIONS = """
     SELECT model_version, count(*) AS n FROM predictions
@@ -289,8 +289,8 @@ def _row(day: Day, ics: dict[int, list[float]]) -> str:
 def main() -> int:
     options = argparse.ArgumentParser(prog="python -m benchmarks.turning", description=(__doc__ or "").split("\n")[0])
     options.add_argument("--place", type=Path, help="folder of lake and progress, kept; default: a new one")
-    options.add_argument("--sessions", type=int, default=8, help="on the stream; half of them with the signal turned")
-    options.add_argument("--rate", type=float, default=6_000, help="records a second")
+    options.add_argument("--sessions", type=int, default=6, help="on the stream; half of them with the signal turned")
+    options.add_argument("--rate", type=float, default=8_000, help="records a second")
     options.add_argument("--report", type=Path, help="where the result goes; default: only printed")
     wish = options.parse_args()
     place = wish.place or Path(tempfile.mkdtemp(prefix="hosu-turning-"))

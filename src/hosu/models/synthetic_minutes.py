@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     from hosu.features.panel import Floats, Ints
 
-_MOVE: Final = 0.005
+_MOVE: Final = 0.003
 """Deviation of a symbol's minute. Of a lively market: what is planted has to pay for tax, fees and ticks in minutes."""
+_WINDOW: Final = 20
 _MARKET: Final = 0.0004
 _BUSY: Final = 0.6
 _SHARES: Final = 6_000
@@ -47,10 +48,10 @@ def minute_history(
 class MinuteMarket:
     """A market of made-up symbols that goes on from session to session.
 
-    Prices are one-factor random walks on the grid of ticks; volumes are log-normal, each minute drawn by itself: were
-    they not, past prices would tell what is planted too. The move of each minute gets ``signal`` times the deviation
-    of a minute times what the symbol's volume was in the minute before, as its rank among all symbols scaled to
-    deviation 1: the feature ``volume_ma_ratio`` shows it, for symbols trade alike on average.
+    Prices are one-factor random walks on the grid of ticks; volumes are log-normal, each minute drawn by itself. The
+    move of each minute gets ``signal`` times the deviation of a minute times what the feature ``close_to_ma_20`` shows
+    at the close before, as its rank among all symbols scaled to deviation 1: prices go on in their direction, or with a
+    signal below 0 turn back.
 
     Args:
         symbols: how many.
@@ -67,7 +68,7 @@ class MinuteMarket:
         self._chance, self._count = chance, symbols
         self._price = np.exp(chance.uniform(np.log(11_000), np.log(17_000), symbols))  # where a tick is small
         self._beta = chance.uniform(0.5, 1.5, symbols)
-        self._last = chance.normal(0, _BUSY, symbols)  # of activity: the logarithm of volume
+        self._path = np.zeros((_WINDOW, symbols))  # logarithms of the last closes, from that before the session
         self._names = pa.array([code(at) for at in range(symbols)], pa.string())
 
     def session(self, day: date, signal: float = 0.0, minutes: int | None = None) -> pa.Table:
@@ -87,17 +88,22 @@ class MinuteMarket:
         if not abs(signal) <= 1 or (minutes is not None and minutes < 1):
             raise InputError(f"a signal of {signal} in {minutes} minutes", "cannot be planted", "choose -1 to 1, and 1")
         starts = minutes_of(day.isoformat())[:minutes]
-        activity = self._chance.normal(0, _BUSY, (len(starts), self._count))
-        told = _driver(np.vstack([self._last, activity[:-1]]))
         noise = self._chance.normal(0, _MOVE, (len(starts), self._count))
         common = self._chance.normal(0, _MARKET, (len(starts), 1)) * self._beta
-        path = np.clip(np.cumsum(noise + common + signal * _MOVE * told, axis=0), -_FARTHEST, _FARTHEST)
+        path = np.clip(self._walked(noise + common, signal * _MOVE), -_FARTHEST, _FARTHEST)
         close = on_grid(self._price * np.exp(path), day)
         opened = np.vstack([on_grid(self._price, day)[None], close[:-1]])
         self._price = self._price * np.exp(path[-1])
-        self._last = activity[-1]
-        volume = np.maximum(_SHARES * np.exp(activity), 1).astype(np.int64)
+        self._path = np.vstack([self._path, path])[-_WINDOW:] - path[-1]
+        volume = np.maximum(_SHARES * np.exp(self._chance.normal(0, _BUSY, path.shape)), 1).astype(np.int64)
         return self._table(day, starts, opened, close, volume)
+
+    def _walked(self, noise: Floats, planted: float) -> Floats:
+        """(minutes, symbols) logarithms of closes, from that before the session."""
+        rows = [*self._path]
+        for each in noise:
+            rows.append(rows[-1] + each + planted * _ranks(rows[-1] - np.mean(rows[-_WINDOW:], axis=0)))
+        return np.array(rows[_WINDOW:])
 
     def _table(self, day: date, starts: Ints, opened: Floats, close: Floats, volume: Ints) -> pa.Table:
         shape = close.shape
@@ -123,8 +129,7 @@ class MinuteMarket:
         )
 
 
-def _driver(activity: Floats) -> Floats:
-    """(minutes, symbols) the ranks of each minute's volumes among all symbols, scaled to deviation 1."""
-    size = activity.shape[1]
-    rank = activity.argsort(axis=1).argsort(axis=1)
-    return np.asarray((rank - (size - 1) / 2) / np.sqrt(max(size**2 - 1, 1) / 12))
+def _ranks(values: Floats) -> Floats:
+    """(symbols,) ranks, scaled to mean 0 and deviation 1."""
+    size = len(values)
+    return np.asarray((values.argsort().argsort() - (size - 1) / 2) / np.sqrt(max(size**2 - 1, 1) / 12))
