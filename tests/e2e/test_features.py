@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from program import Collector, hosu, rows_of, simulator, until
 
+from hosu.features.checkpoint import unpack
 from hosu.features.definitions import SCALE_FREE_V1
 from hosu.features.parity import parity
 from hosu.lake.lake import Lake
@@ -25,9 +26,9 @@ def refused_or_kept_anew(running: Collector, state: Path) -> Callable[[], bool]:
 
 
 @pytest.mark.slow
-def test_killed_while_the_lake_takes_no_predictions_it_makes_them_after_the_restart(tmp_path: Path):
-    """A restart goes on behind the state, and what was closed before it is not closed again: a state that is ahead of
-    the journal would leave closes that nobody ever predicts."""
+def test_killed_while_the_journal_is_damaged_it_predicts_all_that_it_has_not_said_to_be_lost(tmp_path: Path):
+    """What a damaged journal refuses is lost, and said so: the collecting goes on, and the state with it. Behind the
+    state nothing is missing: a restart closes that again, and predicts it."""
     market = ("--synthetic", "--date", DAY, "--symbols", SYMBOLS, "--records", 40_000, "--rate", 2_000, "--seed", 3)
     options = ("--symbols", SYMBOLS, "--feeds", "trades,quotes", "--no-poll", "--lake", tmp_path / "lake", "--predict")
     state, journal = tmp_path / "lake" / ".hosu" / "features.state", tmp_path / "lake" / "ml" / "predictions"
@@ -41,6 +42,7 @@ def test_killed_while_the_lake_takes_no_predictions_it_makes_them_after_the_rest
                 until(refused_or_kept_anew(running, state), "the state was laid down, or the journal was refused")
         finally:
             running.kill()
+        reached = unpack(state.read_bytes(), state).lsn
         journal.unlink()
         (tmp_path / "away").rename(journal)
         last = Collector(tmp_path, "collector-1", broker, *options)
@@ -49,7 +51,8 @@ def test_killed_while_the_lake_takes_no_predictions_it_makes_them_after_the_rest
         finally:
             last.kill()
     assert ended.json()["reason"] == "every feed has ended", ended.err
-    predicted_once_from_what_was_served(tmp_path / "lake")
+    assert "predictions are lost: the journal refuses them" in running.err
+    predicted_once_from_what_was_served(tmp_path / "lake", behind=reached)
 
 
 @pytest.mark.slow
@@ -85,19 +88,20 @@ def test_killed_in_the_middle_it_serves_the_bits_of_replay_and_batch(tmp_path: P
     predicted_once_from_what_was_served(tmp_path / "lake")
 
 
-def predicted_once_from_what_was_served(lake: Path):
-    """The journal names the bits of the features that were served, and every bar that was, once of each seat."""
+def predicted_once_from_what_was_served(lake: Path, behind: int = -1):
+    """The journal names the bits of the features that were served, and every bar that was closed behind a record of
+    the log, once of each seat."""
     keys = "SELECT count(*) AS n, count(DISTINCT (symbol, ts, model, model_version)) AS keys FROM predictions"
     (count,) = rows_of(lake, keys)
     assert count["n"] == count["keys"] > 2 * 300
     missing = (
         "SELECT model, count(*) AS bars, count(p.lsn) AS predicted FROM features_served_1m f"
         " CROSS JOIN (SELECT DISTINCT model FROM predictions) seats"
-        " LEFT JOIN predictions p USING (symbol, ts, model) GROUP BY model"
+        f" LEFT JOIN predictions p USING (symbol, ts, model) WHERE f.lsn > {behind} GROUP BY model"
     )
     for seat in rows_of(lake, missing):
         assert seat["predicted"] == seat["bars"], seat
-    closes = "SELECT count(DISTINCT lsn) AS n FROM {table}"
+    closes = f"SELECT count(DISTINCT lsn) AS n FROM {{table}} WHERE lsn > {behind}"
     assert rows_of(lake, closes.format(table="predictions")) == rows_of(lake, closes.format(table="features_served_1m"))
     names = ", ".join(f"f.{name}" for name in INDICATORS)
     told = rows_of(
