@@ -72,9 +72,12 @@ def recursive(
     format_: FormatOption = Format.table,
 ) -> None:
     """Measures how many bars each feature needs until it no longer depends on where the history began."""
+    from dataclasses import replace
+
     from hosu.features.proofs import recursive as run
 
-    found = run(_loader(lake, interval)(None), chosen_sets(set_, interval))
+    sets = [replace(each, window=each.window_of(interval)) for each in chosen_sets(set_, interval)]
+    found = run(_loader(lake, interval)(None), sets)
     emit_rows(
         [
             {"feature": each.feature, "needed": each.needed, "declared": each.declared, "passes": each.passes}

@@ -100,6 +100,7 @@ def sets(format_: FormatOption = Format.table) -> None:
                 "features": ", ".join(each.features),
                 "intervals": ", ".join(each.intervals),
                 "window": each.window,
+                "minute_window": each.minute_window,
                 "source": each.source,
                 "owner": each.owner,
             }

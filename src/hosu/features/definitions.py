@@ -39,6 +39,8 @@ class FeatureSet:
         window: so many bars of one symbol before a value, itself included, it no longer depends on where the history
             began: to a part in a million of the value (what has a finite window: exactly). Of the interval ``second``,
             so many seconds.
+        minute_window: the same of minutes; None: as ``window``. Where nothing trades for long, an RSI forgets nothing:
+            both its means shrink alike.
         source: what the bars are made of; of the interval ``second`` the tables of events.
         owner: who answers for it.
         make: from the kernel's outputs (n, OUTPUTS) and closes (n,) in won, of seconds the middle of the book, the
@@ -54,6 +56,11 @@ class FeatureSet:
     make: Callable[[Floats, Floats], Floats]
     dtype: str = "float64"
     intervals: tuple[str, ...] = ("day", "minute")
+    minute_window: int | None = None
+
+    def window_of(self, interval: str) -> int:
+        """The window in bars of that interval."""
+        return self.minute_window if interval == "minute" and self.minute_window is not None else self.window
 
     @property
     def version(self) -> str:
@@ -89,7 +96,7 @@ def _scale_free(outputs: Floats, close: Floats) -> Floats:
     return np.ascontiguousarray(made)
 
 
-SPEC_V1: Final = FeatureSet("spec_v1", _SPEC, 300, "processed_ohlcv", "hosu", _spec)
+SPEC_V1: Final = FeatureSet("spec_v1", _SPEC, 300, "processed_ohlcv", "hosu", _spec, minute_window=1_000)
 SCALE_FREE_V1: Final = FeatureSet(
     "scale_free_v1",
     (
@@ -106,6 +113,7 @@ SCALE_FREE_V1: Final = FeatureSet(
     "processed_ohlcv",
     "hosu",
     _scale_free,
+    minute_window=1_000,
 )
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from hosu.errors import InputError
 from hosu.features import book_kernel, kernel
-from hosu.features.definitions import BOOK_V1, FEATURE_SETS, feature_set, sets_of
+from hosu.features.definitions import BOOK_V1, FEATURE_SETS, SPEC_V1, feature_set, sets_of
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,8 @@ def test_what_the_book_tells_and_from_what_is_declared():
 def test_a_set_that_does_not_fit_is_refused_with_those_that_do(name, interval, said):
     with pytest.raises(InputError, match=said):
         feature_set(name, interval)
+
+
+def test_minutes_have_a_window_of_their_own_since_many_of_them_are_empty():
+    assert [SPEC_V1.window_of(interval) for interval in ("day", "minute")] == [300, 1_000]
+    assert BOOK_V1.window_of("second") == 61
