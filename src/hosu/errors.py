@@ -495,7 +495,5 @@ class DatasetLostError(ModelError):
 
     def __init__(self, model: str, version: int, cause: str) -> None:
         self.model, self.version, self.cause = model, version, cause
-        super().__init__(
-            f"version {version} of {model} is not promoted: the dataset it learned from is not kept and cannot be made "
-            f"again ({shown(cause, 500)}); train it again and promote the new version"
-        )
+        why = f"the dataset it learned from is not kept and cannot be made again ({shown(cause, 500)})"
+        super().__init__(f"version {version} of {model} is not promoted: {why}; train it again, and promote that one")

@@ -182,14 +182,9 @@ def test_a_signal_that_turns_a_challenger_that_wins_and_a_champion_that_is_rolle
     assert len(champion_ics(registry.history(MODEL), whole)) == 400 - (rolled_back + 1)
 
 
-@pytest.mark.parametrize(("ic", "step"), [(0.06, ("promoted", 1)), (-0.06, ("dropped", 1)), (0.0, ("kept", 1))])
-def test_two_updates_at_once_take_a_step_once(registry, clock, tmp_path, monkeypatch, ic, step):
-    registered(registry, 1)
-    registry.challenge(MODEL, 1, "trained")
-    settled = spans(clock, v1=np.full(260, ic))
-    pass_days(clock, 260)
-    other, theirs = Registry(Lake.open(str(tmp_path / "lake")), clock), []
-    plain = registry._commit
+def another_is_quicker(registry, other, settled, monkeypatch):
+    """Lets another update act between the next decision and its commit; the steps it then takes."""
+    plain, theirs = registry._commit, []
 
     def commit(event):
         if not theirs:
@@ -197,6 +192,16 @@ def test_two_updates_at_once_take_a_step_once(registry, clock, tmp_path, monkeyp
         return plain(event)
 
     monkeypatch.setattr(registry, "_commit", commit)
+    return theirs
+
+
+@pytest.mark.parametrize(("ic", "step"), [(0.06, ("promoted", 1)), (-0.06, ("dropped", 1)), (0.0, ("kept", 1))])
+def test_two_updates_at_once_take_a_step_once(registry, clock, tmp_path, monkeypatch, ic, step):
+    registered(registry, 1)
+    registry.challenge(MODEL, 1, "trained")
+    settled = spans(clock, v1=np.full(260, ic))
+    pass_days(clock, 260)
+    theirs = another_is_quicker(registry, Registry(Lake.open(str(tmp_path / "lake")), clock), settled, monkeypatch)
     assert advance(registry, MODEL, settled) == []
     assert told(theirs) == [step]
     assert [event.event for event in registry.history(MODEL)] == ["registered", "challenger", step[0]]
@@ -209,15 +214,7 @@ def test_two_updates_at_once_roll_back_to_the_one_before_and_no_further(registry
     turned = np.full(120, -0.1)
     settled = spans(clock, v1=turned, v2=turned, v3=turned)
     pass_days(clock, 120)
-    other, theirs = Registry(Lake.open(str(tmp_path / "lake")), clock), []
-    plain = registry._commit
-
-    def commit(event):
-        if not theirs:
-            theirs.extend(advance(other, MODEL, settled))
-        return plain(event)
-
-    monkeypatch.setattr(registry, "_commit", commit)
+    theirs = another_is_quicker(registry, Registry(Lake.open(str(tmp_path / "lake")), clock), settled, monkeypatch)
     assert advance(registry, MODEL, settled) == []
     assert told(theirs) == [("rolled_back", 2)]
     assert registry.champion(MODEL) == 2
