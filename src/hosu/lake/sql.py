@@ -156,8 +156,13 @@ class Session:
             # EXPLAIN ANALYZE runs what it explains, so that must be a query too.
             inner = re.sub(r"^\s*explain\s+(analyze\s+|\([^)]*\)\s*)?", "", sql, count=1, flags=re.IGNORECASE)
             kinds = [statement.type for statement in self._duck.extract_statements(inner)]
+        if len(kinds) != 1:
+            raise QueryError(f"that is {len(kinds) or 'no'} statements; one query is run at a time")
         if kinds != [duckdb.StatementType.SELECT]:
-            raise QueryError("only one query (SELECT, WITH, FROM, DESCRIBE, SUMMARIZE, SHOW, EXPLAIN) is run at a time")
+            raise QueryError(
+                "SQL changes nothing in the lake: what is run is a query "
+                "(SELECT, WITH, FROM, DESCRIBE, SUMMARIZE, SHOW, EXPLAIN)"
+            )
 
 
 def connect(config: SqlConfig, temp_dir: str) -> DuckDBPyConnection:

@@ -118,8 +118,8 @@ def beats_baselines(walked: Walked, ic: Floats, baselines: Mapping[str, Floats],
         figures |= {f"{name}_ic": float(np.nanmean(other)), f"{name}_gap": gap.value, f"{name}_gap_lower": gap.lower}
         if not gap.lower > 0:
             failed.append(f"{name} (by {gap.value:.4f}, lower bound {gap.lower:.4f})")
-    said = f"not above {', '.join(failed)}" if failed else f"above {', '.join(baselines)}"
-    return Check("G2 baselines", not failed, figures, f"its IC is {said}")
+    said = f"not surely above that of {', '.join(failed)}" if failed else f"above that of {', '.join(baselines)}"
+    return Check("G2 baselines", not failed, figures, f"its IC is {said}".replace("_", " "))
 
 
 def calibrated(walked: Walked, rules: Rules) -> Check:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hosu.errors import ModelDamagedError, ModelNotFoundError, TableCorruptError
+from hosu.errors import ModelDamagedError, ModelNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,7 +136,7 @@ def files_of(version: Version, folder: str) -> list[tuple[str, str, str]]:
     held, named = version.card.get("folder"), version.card.get("files")
     what = f"version {version.version} of {version.model}"
     if not isinstance(held, str) or not isinstance(named, dict):
-        raise ModelDamagedError(what, "its card names no files")
+        raise ModelDamagedError(what, version.card.get("damaged") or "its card names no files")
     found = [(name, f"{held}/{name}", digest) for name, digest in named.items()]
     for _, path, _ in found:
         if not path.startswith(f"{folder}/") or {"", ".", ".."} & set(path.split("/")):
@@ -145,11 +145,8 @@ def files_of(version: Version, folder: str) -> list[tuple[str, str, str]]:
 
 
 def events_of(rows: pa.Table) -> list[Event]:
-    """Events from rows of ``model_events`` without ``date``, in their order.
-
-    Raises:
-        TableCorruptError: a card is no JSON object.
-    """
+    """Events from rows of ``model_events`` without ``date``, in their order; one whose card is no JSON object has one
+    that says so, and names no files."""
     at = rows.schema.get_field_index("at")
     whole = pc.cast(rows.column("at"), pa.timestamp("us", "UTC")).cast(pa.int64())
     return [_event(row) for row in rows.set_column(at, "at", whole).to_pylist()]
@@ -162,14 +159,12 @@ def _event(row: dict[str, Any]) -> Event:
 
 
 def _card(row: dict[str, Any]) -> dict[str, Any]:
+    """A card that is none is damaged alone: the history stands, and whoever wants this version's files is refused."""
     try:
         card = json.loads(row["card"])
     except (ValueError, RecursionError):
         card = None
-    if not isinstance(card, dict):
-        where = f"model {row['model']}, revision {row['revision']}"
-        raise TableCorruptError("model_events", where, "its card is no JSON object")
-    return card
+    return card if isinstance(card, dict) else {"damaged": "the card is no JSON object"}
 
 
 def row_of(event: Event, at_us: int, schema: pa.Schema) -> tuple[str, pa.Table]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 WIDTH: Final = 460
 HEIGHT: Final = 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 10, 30
+_TICKS, _DATES = 5, 4
+_CLOSE: Final = 1e-9  # of a step: the ends of a span are binary, its ticks decimal
 COLOURS: Final = ("#1b6ca8", "#c0392b", "#7f8c8d", "#27ae60")
 
 
@@ -48,15 +50,40 @@ def _scale(values: Floats, begin: float, end: float) -> _Scale:
     return _Scale(low, high, begin, end)
 
 
-def lines(curves: Sequence[Line], *, x_name: str, y_name: str, percent: bool = False) -> str:
-    """Curves over one pair of axes."""
+def lines(curves: Sequence[Line], *, x_name: str, y_name: str, percent: bool = False, names: Sequence[str] = ()) -> str:
+    """Curves over one pair of axes.
+
+    Args:
+        curves: at least one; the legend is in their order.
+        x_name: what the lower axis is.
+        y_name: what the left one is.
+        percent: the left axis counts in hundredths, and the lower one too where it has no ``names``.
+        names: of the places 0, 1, 2 and so on along the lower axis, as dates; none: they are numbers.
+    """
     x = _scale(np.concatenate([curve.x for curve in curves]), _LEFT, WIDTH - _RIGHT)
     y = _scale(np.concatenate([curve.y for curve in curves]), HEIGHT - _BOTTOM, _TOP)
-    parts = [_axes(x, y, x_name, y_name, percent=percent)]
-    for number, curve in enumerate(curves):
-        colour = COLOURS[number % len(COLOURS)]
-        parts += [_curve(curve, x, y, colour), _legend(curve.name, number, colour)]
+    up = [(at, _number(at, percent=percent)) for at in ticks(y.low, y.high, _TICKS)]
+    along = [(at, _number(at, percent=percent)) for at in ticks(x.low, x.high, _TICKS)]
+    if names:
+        along = [(at, names[int(at)]) for at in ticks(x.low, x.high, _DATES) if at == int(at)]
+    parts = [_axes(y, x_name, y_name), *_marks(x, along, y, up)]
+    colours = [COLOURS[number % len(COLOURS)] for number in range(len(curves))]
+    parts += [_curve(curve, x, y, colour) for curve, colour in zip(curves, colours, strict=True)]
+    parts += [_legend(curve.name, number, colours[number]) for number, curve in enumerate(curves)]
     return _svg(parts)
+
+
+def _number(value: float, *, percent: bool) -> str:
+    return f"{value * 100:g}%" if percent else f"{value:g}"
+
+
+def ticks(low: float, high: float, about: int) -> list[float]:
+    """The round numbers within a span, some ``about`` of them: 1, 2 or 5 times a power of ten apart."""
+    rough = (high - low) / about
+    power = 10.0 ** np.floor(np.log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
+    first, last = int(np.ceil(low / step - _CLOSE)), int(np.floor(high / step + _CLOSE))
+    return [number * step for number in range(first, last + 1)]
 
 
 def _curve(curve: Line, x: _Scale, y: _Scale, colour: str) -> str:
@@ -70,29 +97,36 @@ def _curve(curve: Line, x: _Scale, y: _Scale, colour: str) -> str:
 
 def _legend(name: str, number: int, colour: str) -> str:
     down = _TOP + 12 + 14 * number
-    return f'<text x="{_LEFT + 8}" y="{down}" fill="{colour}">{escape(name)}</text>'
+    halo = 'paint-order="stroke" stroke="#fff" stroke-width="3"'  # it stays readable over a curve
+    return f'<text x="{_LEFT + 8}" y="{down}" fill="{colour}" {halo}>{escape(name)}</text>'
 
 
-def _axes(x: _Scale, y: _Scale, x_name: str, y_name: str, *, percent: bool) -> str:
-    form = ".1%" if percent else ".3g"
+def _axes(y: _Scale, x_name: str, y_name: str) -> str:
     frame = f'<path d="M{_LEFT},{_TOP}V{HEIGHT - _BOTTOM}H{WIDTH - _RIGHT}" fill="none" stroke="#999"/>'
-    up = "".join(
-        f'<text x="{_LEFT - 5}" y="{y.at(value) + 4:.1f}" text-anchor="end">{value:{form}}</text>'
-        for value in np.linspace(y.low, y.high, 5)
-    )
-    along = "".join(
-        f'<text x="{x.at(value):.1f}" y="{HEIGHT - _BOTTOM + 12}" text-anchor="middle">{value:.3g}</text>'
-        for value in np.linspace(x.low, x.high, 5)[1:-1]
-    )
     zero = ""
     if y.low < 0 < y.high:
         zero = f'<path d="M{_LEFT},{y.at(0):.1f}H{WIDTH - _RIGHT}" stroke="#bbb" stroke-dasharray="3,3"/>'
-    below = f'<text x="{(_LEFT + WIDTH) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_name)}</text>'
+    below = f'<text x="{(_LEFT + WIDTH) / 2}" y="{HEIGHT - 4}" text-anchor="middle">{escape(x_name)}</text>'
     beside = (
         f'<text x="12" y="{HEIGHT / 2}" text-anchor="middle" '
         f'transform="rotate(-90 12 {HEIGHT / 2})">{escape(y_name)}</text>'
     )
-    return frame + zero + up + along + below + beside
+    return frame + zero + below + beside
+
+
+def _marks(x: _Scale, along: Sequence[tuple[float, str]], y: _Scale, up: Sequence[tuple[float, str]]) -> list[str]:
+    floor = HEIGHT - _BOTTOM
+    left = [
+        f'<path d="M{_LEFT},{y.at(at):.1f}h-3" stroke="#999"/>'
+        f'<text x="{_LEFT - 5}" y="{y.at(at) + 4:.1f}" text-anchor="end">{escape(name)}</text>'
+        for at, name in up
+    ]
+    lower = [
+        f'<path d="M{x.at(at):.1f},{floor}v3" stroke="#999"/>'
+        f'<text x="{x.at(at):.1f}" y="{floor + 13}" text-anchor="middle">{escape(name)}</text>'
+        for at, name in along
+    ]
+    return left + lower
 
 
 def bars(names: Sequence[str], values: Sequence[float] | Floats) -> str:

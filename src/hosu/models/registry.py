@@ -80,7 +80,6 @@ class Registry:
 
         Raises:
             InputError: an unknown model.
-            TableCorruptError: a card in it is no JSON object.
         """
         if model not in MODELS:
             raise InputError(f"model {model!r}", "does not exist", f"choose one of {', '.join(MODELS)}")

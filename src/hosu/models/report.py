@@ -70,12 +70,20 @@ def as_html(judgement: Judgement, walked: Walked, about: Mapping[str, str]) -> s
     )
     return _PAGE.format(
         verdict=escape(told["verdict"]),
-        span=f"{told['sessions']['first']} to {told['sessions']['last']}, {told['sessions']['count']} sessions",
+        lead=escape(_lead(told)),
         rows=rows,
         price=escape(_price(judgement)),
         plots=plots,
         facts=facts,
         beside=beside,
+    )
+
+
+def _lead(told: Mapping[str, Any]) -> str:
+    about, sessions = told["about"], told["sessions"]
+    who = [about[name] for name in ("model", "kind", "feature set") if name in about]
+    return ", ".join(
+        [*who, f"{sessions['first']} to {sessions['last']}", f"{sessions['count']} sessions out of sample"]
     )
 
 
@@ -148,7 +156,8 @@ def _equity(judgement: Judgement, walked: Walked) -> str:
     ):
         earned = np.nan_to_num(money.a_session(series)[tested[0] : tested[-1] + 1])
         curves.append(Line(name, np.arange(len(earned), dtype=np.float64), np.asarray(np.cumprod(1 + earned) - 1)))
-    return lines(curves, x_name="session", y_name="grown by", percent=True)
+    names = walked.rows.sessions[tested[0] : tested[-1] + 1]
+    return lines(curves, x_name="session", y_name="grown by", percent=True, names=names)
 
 
 def _plain(value: Any) -> Any:
@@ -170,7 +179,7 @@ figure {{ display: inline-block; margin: .6rem }} figcaption {{ font-size: 12px;
 dl {{ display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem }} dd {{ margin: 0 }}
 </style>
 <h1>{verdict}</h1>
-<p>{span}, out of sample.</p>
+<p>{lead}.</p>
 <table>{rows}</table>
 <p>{price}</p>
 {plots}

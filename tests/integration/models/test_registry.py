@@ -16,7 +16,6 @@ from hosu.errors import (
     ModelNotFoundError,
     NotServableError,
     PromotionRefusedError,
-    TableCorruptError,
 )
 from hosu.lake.lake import Lake
 from hosu.models.history import row_of
@@ -352,11 +351,16 @@ def test_a_card_that_names_no_files_of_this_model_is_a_damaged_model(registry, m
 
 
 @pytest.mark.parametrize("card", ["{broken", "[1]", "7", "null", "", "[" * 100_000])
-def test_a_card_that_is_no_object_is_a_damaged_table(registry, monkeypatch, card):
-    planted(monkeypatch, registry, card)
-    with pytest.raises(TableCorruptError, match=r"at model day-1, revision 1 .its card is no JSON object"):
-        registry.versions(MODEL)
-    assert registry.versions("day-5") == []
+def test_a_card_that_is_no_object_damages_its_version_alone(registry, monkeypatch, card):
+    sound = registry.register(MODEL, FILES, {}, "edge")
+    registry.promote(MODEL, sound, "better")
+    broken = planted(monkeypatch, registry, card)
+    assert [each.version for each in registry.versions(MODEL)] == [sound, broken]
+    for act in (lambda: registry.load(MODEL, broken), lambda: registry.promote(MODEL, broken, "better")):
+        with pytest.raises(ModelDamagedError, match=r"version 2 of day-1 is no usable model .the card is no JSON"):
+            act()
+    assert registry.champion(MODEL) == sound
+    assert registry.load(MODEL, sound) == FILES
 
 
 def test_an_alias_to_nothing_and_an_unknown_model_are_refused(registry):

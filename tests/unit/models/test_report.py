@@ -9,6 +9,7 @@ import pytest
 from hosu.models import report
 from hosu.models.estimators import Configuration, Kind
 from hosu.models.gate import judge
+from hosu.models.plots import ticks
 from hosu.models.trials import Trial, TrialsInMemory
 from hosu.models.walk import walk
 
@@ -54,3 +55,18 @@ def test_the_plots_are_well_formed(judged):
 
 def test_the_price_says_whether_it_is_the_last_one(judged):
     assert ("persistence" in report.as_html(*judged, {})) == judged[0].persistence
+
+
+def test_the_ticks_of_an_axis_are_round_and_within_it():
+    assert ticks(0.183, 0.521, 5) == pytest.approx([0.2, 0.3, 0.4, 0.5])
+    assert ticks(0.0, 228.0, 4) == [0.0, 100.0, 200.0]
+    assert ticks(-0.032, 1.514, 5) == pytest.approx([0.0, 0.5, 1.0, 1.5])
+    assert ticks(1.0, 2.0, 5) == pytest.approx([1.0, 1.2, 1.4, 1.6, 1.8, 2.0])
+
+
+def test_the_equity_is_drawn_over_dates_and_who_was_judged_is_said(judged):
+    page = report.as_html(*judged, {"model": "day-1", "kind": "linear", "feature set": "scale_free_v1"})
+    assert f"<p>day-1, linear, scale_free_v1, {judged[1].rows.sessions[judged[1].rows.session.min()]} to " in page
+    texts = re.findall(r"<text[^>]*>(\d{4}-\d\d-\d\d)</text>", page)
+    assert texts
+    assert set(texts) <= set(judged[1].rows.sessions)
