@@ -11,6 +11,7 @@ from hosu import failpoints
 from hosu.errors import InputError, LakeReadOnlyError, NotALakeError
 from hosu.lake.delta import Table
 from hosu.lake.storage import Storage
+from hosu.lake.syncing import DOUBTFUL, again
 from hosu.lake.tables import TABLES, TableSpec
 
 if TYPE_CHECKING:
@@ -102,8 +103,9 @@ def _is_marked(storage: Storage, *, create: bool) -> bool:
 
 
 def _is_new(storage: Storage) -> bool:
-    """Whether nothing lies in the root but what a start leaves that a power cut ended: a marker not yet synced."""
-    return storage.is_empty(but_for=(_STATE, _MARKER, f"{_MARKER}#1"))
+    """Whether nothing lies in the root but what a start leaves that a power cut ended: a marker not yet synced, or the
+    note that a disk refused to sync it."""
+    return storage.is_empty(but_for=(_STATE, _MARKER, f"{_MARKER}#1", DOUBTFUL, again(_MARKER)))
 
 
 def _mark(storage: Storage, *, create: bool) -> None:

@@ -87,8 +87,14 @@ class FolderSync:
         return ".." not in Path(path).parts and file.is_relative_to(self._folder) and file.is_file()
 
 
+def again(path: str) -> str:
+    """Where the content of a file is written anew, before it takes the file's name."""
+    folder, _, name = path.rpartition("/")
+    return f"{folder}{'/' * bool(folder)}.{name}.again"
+
+
 def _write_again(path: Path) -> None:
     """The same content under the same name, in a file that the system has not given up yet."""
-    fresh = path.with_name(f".{path.name}.again")
+    fresh = path.with_name(again(path.name))
     fresh.write_bytes(path.read_bytes())
     fresh.replace(path)

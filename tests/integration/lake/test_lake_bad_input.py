@@ -73,6 +73,15 @@ def test_a_lake_whose_marker_was_torn_before_anything_else_was_written_is_begun_
     assert Lake.open(lake.root).identity != lake.root
 
 
+@pytest.mark.parametrize("left", ["unsynced", ".lake.json.again", "lake.json#1"])
+def test_a_lake_whose_marker_a_power_cut_took_is_begun_anew_whatever_its_making_left(lake: Lake, left: str) -> None:
+    """The disk refused to sync the marker, which was noted; the note outlived the marker."""
+    (Path(lake.root) / "_hosu/lake.json").unlink()
+    (Path(lake.root) / "_hosu" / left).write_text("_hosu/lake.json\n")
+    assert Lake.open(lake.root).identity != lake.root
+    assert (Path(lake.root) / "_hosu/lake.json").exists()
+
+
 def test_no_lake_is_made_where_none_was_asked_for(tmp_path: Path) -> None:
     with pytest.raises(NotALakeError, match="there is no such folder"):
         Lake.open(str(tmp_path / "none"), create=False)
