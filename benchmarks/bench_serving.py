@@ -70,7 +70,8 @@ def rows_of(served: Served, features: np.ndarray) -> Callable[[], Any]:
         price=np.full(count, 1e4),
         source=np.full(count, "trades", object),
         stale=np.full(count, None, object),
-        distrust=np.full(count, None, object),
+        gapped=np.full(count, None, object),
+        uncertified=np.full(count, None, object),
     )
     seat = Seat(served, 1, Role.CHAMPION)
     return lambda: predict(seat, bars, features, feature_set="bench/1", names=NAMES, made_at=0)

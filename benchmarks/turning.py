@@ -223,9 +223,9 @@ def days_of(run: Run, market: Market) -> list[Day]:
 def blocks_by_day(lake_root: Path) -> tuple[int, dict[str, dict[int, list[float]]]]:
     """How many blocks there are, and the ICs of each version by day."""
     from hosu.lake.lake import Lake
-    from hosu.models.matured import blocks, matured
+    from hosu.models.matured import settled_blocks
 
-    settled = blocks(matured(Lake.open(str(lake_root), create=False), MODEL))
+    settled = settled_blocks(Lake.open(str(lake_root), create=False), MODEL)
     days = [datetime.fromtimestamp(t / 1e6, UTC).date().isoformat() for t in settled.t.tolist()]
     found: dict[str, dict[int, list[float]]] = {}
     for version, ic in settled.ic.items():

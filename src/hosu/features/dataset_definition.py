@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from hosu.errors import InputError
 from hosu.features.bars_of_lake import DayState
+from hosu.features.label_parts import LATENCY_US
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,7 +76,7 @@ class Definition:
     end: str | None = None
     days: str = "certified"
     view: str = "repaired"
-    latency_us: int = 1_000_000
+    latency_us: int = LATENCY_US
 
     def __post_init__(self) -> None:
         for name, value, known in (("days", self.days, tuple(ALLOWED)), ("view", self.view, _VIEWS)):

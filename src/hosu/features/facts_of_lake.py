@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from hosu.features import facts_sql
 from hosu.features.dated_rules import day_of, hours
+from hosu.features.label_parts import LATENCY_US
 from hosu.market.bars import MINUTE_US, MOST_PRICE
 from hosu.market.calendar import instant_us
 from hosu.market.day_plan import Scope
@@ -90,7 +91,7 @@ class FactsOfLake:
         scope: str = "KRX",
         *,
         symbols: Sequence[str] | None = None,
-        latency_us: int = 1_000_000,
+        latency_us: int = LATENCY_US,
         remember: bool = False,
         config: SqlConfig | None = None,
     ) -> None:

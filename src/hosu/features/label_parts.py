@@ -28,6 +28,10 @@ BAND_VOLATILITY: Final = 0.25
 
 _BAND_SLACK: Final = 1.0 + 1e-9  # a move of exactly one tick is small, whatever its quotient is rounded to
 
+LATENCY_US: Final = 2_000_000
+"""From the end of a minute to the earliest trade that its decision could be: the minute closes a second later, for what
+is still on its way, then it is answered, and the stamps of trades are whole seconds."""
+
 VALUE_DAYS: Final = 5
 """The fewest days of which a median value is taken."""
 

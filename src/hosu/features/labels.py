@@ -15,7 +15,17 @@ import numpy as np
 from hosu.errors import InputError
 from hosu.features import label_days, label_minutes
 from hosu.features.dated_rules import DatedRules
-from hosu.features.label_parts import Beside, Decisions, Interruption, Outcome, Reason, Trades, facts, sessions_of
+from hosu.features.label_parts import (
+    LATENCY_US,
+    Beside,
+    Decisions,
+    Interruption,
+    Outcome,
+    Reason,
+    Trades,
+    facts,
+    sessions_of,
+)
 from hosu.features.panel import LabelledRows
 from hosu.features.uniqueness import uniqueness
 from hosu.market.day_plan import Scope
@@ -31,8 +41,6 @@ REVISION = 2
 """Of factors, masks and labels; part of every dataset's definition. One more with each change that moves a number: a
 test holds the numbers of a fixed panel against it."""
 
-_SECOND_US = 1_000_000
-
 
 def labelled_rows(
     panel: BarPanel,
@@ -44,7 +52,7 @@ def labelled_rows(
     scope: str = "KRX",
     beside: Beside | None = None,
     sessions: Ints | None = None,
-    latency_us: int = _SECOND_US,
+    latency_us: int = LATENCY_US,
 ) -> LabelledRows:
     """Every bar as a row, with its features, and its label or the reason why it has none.
 

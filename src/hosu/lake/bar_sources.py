@@ -27,6 +27,11 @@ SOURCES: Final[dict[str, tuple[str, ...]]] = {
 """What each table of bars is made of, by the names of tables; one that this lake does not know is passed over."""
 
 
+def built_mark(date: str) -> str:
+    """The application id under which a table of bars keeps when a date was built, UTC microseconds."""
+    return f"hosu:built:{date}"
+
+
 @dataclass(frozen=True, slots=True)
 class BarSources:
     """The tables, opened once for any number of dates, with their files by date; the tables of bars among them."""
@@ -70,12 +75,15 @@ class BarSources:
         """
         stale: dict[str, list[str]] = {}
         for name in SOURCES:
-            table = self.table(name)
             for date in self._dates(name, seconds=seconds):
-                marks = self.marks(name, date).items()
-                if table is None or any(table.covered(mark) != count for mark, count in marks):
+                if self.has_changed(name, date):
                     stale.setdefault(date, []).append(name)
         return dict(sorted(stale.items()))
+
+    def has_changed(self, name: str, date: str) -> bool:
+        """Whether a source of a date has changed since the table's bars of it were made, if they ever were."""
+        table = self.table(name)
+        return table is None or any(table.covered(mark) != count for mark, count in self.marks(name, date).items())
 
     def touched(self, date: str, *, seconds: bool) -> list[str]:
         """The tables of bars that are made of a date, its bars of a second as in ``stale``."""

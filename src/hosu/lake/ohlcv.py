@@ -25,8 +25,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from hosu.clock import SystemClock
 from hosu.errors import MarketError, TableCorruptError
-from hosu.lake.bar_sources import DAY_BARS, MINUTE_BARS, SECOND_BARS, BarSources
+from hosu.lake.bar_sources import DAY_BARS, MINUTE_BARS, SECOND_BARS, BarSources, built_mark
 from hosu.lake.best_bars import best_bars
 from hosu.lake.compact import is_compact
 from hosu.lake.derived import replace_date
@@ -100,7 +101,7 @@ def build(
         chosen = sources.stale(seconds=seconds)
     else:
         chosen = {date: sources.touched(date, seconds=seconds) for date in sorted(set(dates))}
-    job = _Job(lake, sources, sort or SqlConfig(), clock)
+    job = _Job(lake, sources, sort or SqlConfig(), clock or SystemClock())
     built = []
     for date, names in chosen.items():
         if progress is not None:
@@ -113,7 +114,7 @@ def build(
 class _Job:
     """Builds date after date; ``finish`` notes those that came out without a bar, all in one commit."""
 
-    def __init__(self, lake: Lake, sources: BarSources, sort: SqlConfig, clock: Clock | None) -> None:
+    def __init__(self, lake: Lake, sources: BarSources, sort: SqlConfig, clock: Clock) -> None:
         self._lake, self._sources, self._sort, self._clock = lake, sources, sort, clock
         self._empty: dict[str, dict[str, int]] = {}
 
@@ -151,7 +152,8 @@ class _Job:
         sources, marks = self._sources, self._sources.marks(name, date)
         rows = best_bars(self._lake, name, date, ours, sources=sources, revision=revision, config=self._sort)
         if rows.num_rows or sources.files(name, date):
-            replace_date(self._lake, name, date, rows, clock=self._clock, covers=marks)
+            built = {built_mark(date): self._clock.now_us()}
+            replace_date(self._lake, name, date, rows, clock=self._clock, covers=marks | built)
         else:
             self._empty.setdefault(name, {}).update(marks)
         return rows

@@ -13,7 +13,8 @@ import structlog
 from hosu.clock import SystemClock
 from hosu.errors import HosuError, InputError
 from hosu.features.dated_rules import hours
-from hosu.lake.bar_sources import COVERAGE
+from hosu.features.finished import unfinished
+from hosu.lake.bar_sources import COVERAGE, DAY_BARS
 from hosu.lake.sql import SqlConfig, combine
 from hosu.market.calendar import next_session
 from hosu.market.day_plan import Scope
@@ -38,12 +39,15 @@ _BARS: Final = "technical_indicators"
 _ROWS: Final = """
 WITH known AS (SELECT symbol, state FROM coverage WHERE scope = 'KRX'
                QUALIFY row_number() OVER (PARTITION BY symbol ORDER BY revision DESC, built_at DESC) = 1)
-SELECT b.symbol, epoch_us(b.ts) AS ts, b.close, b.volume, b.source, f.features, k.state
+SELECT b.symbol, epoch_us(b.ts) AS ts, b.close, b.volume, b.source, f.features, k.state,
+       coalesce(d.volume > 0 AND (d.close <> b.close OR d.volume <> b.volume), false) AS outdated
 FROM bars b JOIN features f ON f.symbol = b.symbol AND f.scope = b.scope AND f.ts = b.ts
 LEFT JOIN known k ON k.symbol = b.symbol
+LEFT JOIN built d ON d.symbol = b.symbol AND d.scope = b.scope AND d.session_set = 'regular'
 WHERE f.feature_set = '{feature_set}' AND b.scope = 'KRX' ORDER BY b.symbol
 """
 _CERTAIN: Final = "certified"
+_OPEN: Final = "open"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,7 @@ def predict_day(
     """
     timer, asked = clock or SystemClock(), _asked(models)
     chosen = date or newest(lake)
+    _require_whole(lake, chosen, timer.now_us())
     bars, made = bars_of_day(lake, chosen, features, timer.now_us(), config or SqlConfig())
     seats = Seats(lake, Registry(lake, timer), asked, features)
     seats.refresh()
@@ -109,6 +114,13 @@ def predict_day(
     )
     added = add_new(lake, TABLE, {chosen: rows}) if journal and decided and not too_late else 0
     return Predicted(chosen, rows, added, too_late)
+
+
+def _require_whole(lake: Lake, date: str, now_us: int) -> None:
+    number = int(date.replace("-", ""))
+    if int(hours([number]).close[0]) <= now_us and unfinished(lake, [number], now_us):
+        again = "build them again with `hosu lake bars`, and then `hosu features build`"
+        raise InputError(f"day bars of {date}", "were built before the session was over", again)
 
 
 def _asked(models: Sequence[str] | None) -> tuple[str, ...]:
@@ -159,7 +171,9 @@ def bars_of_day(lake: Lake, date: str, features: FeatureSet, now_us: int, config
     symbols = np.array(found.column("symbol").to_pylist(), object)
     decided = int(hours([int(date.replace("-", ""))], Scope.KRX).close[0])
     late = f"stale: what was decided on {date} would have been entered already" if now_us >= entry_us(date) else None
-    stale = [late or (None if each > 0 else "stale: no trade on this day") for each in volume.tolist()]
+    outdated = found.column("outdated").to_pylist()
+    stale = [late or _stale(each, old) for each, old in zip(volume.tolist(), outdated, strict=True)]
+    states = found.column("state").to_pylist()
     bars = BarFacts(
         date=date,
         symbol=symbols,
@@ -168,20 +182,28 @@ def bars_of_day(lake: Lake, date: str, features: FeatureSet, now_us: int, config
         price=found.column("close").to_numpy(),
         source=np.array(found.column("source").to_pylist(), object),
         stale=np.array(stale, object),
-        distrust=np.array([_doubt(state) for state in found.column("state").to_pylist()], object),
+        gapped=np.array(["gapped day: open" if state == _OPEN else None for state in states], object),
+        uncertified=np.array([_doubt(state) for state in states], object),
     )
     return bars, _vectors(found.column("features").to_pylist(), len(features.features))
 
 
 def _rows(lake: Lake, date: str, features: FeatureSet, config: SqlConfig) -> pa.Table:
-    tables = {"bars": lake.find(_BARS), "features": lake.find(_FEATURES), "coverage": lake.find(COVERAGE)}
+    places = {"bars": _BARS, "features": _FEATURES, "coverage": COVERAGE, "built": DAY_BARS}
+    tables = {name: lake.find(place) for name, place in places.items()}
     files = {name: (table, table.files(date)) for name, table in tables.items() if table is not None}
     beside = {}
-    for name, place in (("bars", _BARS), ("features", _FEATURES), ("coverage", COVERAGE)):
+    for name, place in places.items():
         if name not in files:
             beside[name] = lake.spec(place).schema.empty_table()
     sql = _ROWS.format(feature_set=features.version)
     return combine(lake.storage, sql, files=files, beside=beside, config=config)
+
+
+def _stale(volume: int, outdated: bool) -> str | None:
+    if outdated:
+        return "stale: its bar has changed since its features were made"
+    return None if volume > 0 else "stale: no trade on this day"
 
 
 def _doubt(state: str | None) -> str | None:

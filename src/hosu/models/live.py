@@ -18,6 +18,7 @@ import structlog
 
 from hosu.collect.latency import Histogram
 from hosu.errors import HosuError, LakeFullError, LakeUnreachableError
+from hosu.features.label_parts import LATENCY_US
 from hosu.market.bars import MINUTE_US, BarSource
 from hosu.models.journal import TABLE, Answered, Close
 from hosu.models.predictor import BarFacts, Role, predict
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-LATE_US: Final = 30_000_000
-"""A minute whose close is longer ago is stale: what could be entered then is over."""
 _QUEUE: Final = 1_000
 _LOOK_S: Final = 0.5  # between looks whether the thread that is waited for lives
 _TOGETHER: Final = 20
@@ -259,18 +258,19 @@ def bars_of(closed: Closed, now_us: int, holes: Mapping[str, str]) -> BarFacts:
 
     Args:
         closed: what was closed.
-        now_us: UTC microseconds; a close longer ago than ``LATE_US`` is stale.
+        now_us: UTC microseconds; a close longer ago than ``LATENCY_US`` is stale: its outcome would be that of
+            an entry before anybody was told.
         holes: what is known to be wrong with a symbol's day, by symbol.
     """
     symbol = np.array(closed.names, object)[closed.code]
     decided = closed.ts + MINUTE_US
     traded = closed.traded.tolist()
-    made_of = [str(BarSource.POLL if each else BarSource.TRADES) for each in closed.polled.tolist()]
+    polled = closed.polled.tolist()
+    made_of = [str(BarSource.POLL if each else BarSource.TRADES) for each in polled]
     source = np.array([name if each else None for each, name in zip(traded, made_of, strict=True)], object)
     stale = np.array([None if each else "stale: no trade in this minute" for each in traded], object)
     # In the same words each time, so that reasons can be counted.
-    stale[now_us - decided > LATE_US] = f"stale: the bar closed more than {LATE_US / 1e6:g} s ago"
-    distrust = np.array([holes.get(each) for each in symbol.tolist()], object)
+    stale[now_us - decided > LATENCY_US] = f"stale: the minute ended more than {LATENCY_US / 1e6:g} s ago"
     return BarFacts(
         date=closed.date,
         symbol=symbol,
@@ -279,7 +279,8 @@ def bars_of(closed: Closed, now_us: int, holes: Mapping[str, str]) -> BarFacts:
         price=closed.close / 100.0,
         source=source,
         stale=stale,
-        distrust=distrust,
+        gapped=np.array([holes.get(each) for each in symbol.tolist()], object),
+        uncertified=np.array(["uncertified: its bars are of snapshots" if each else None for each in polled], object),
         wal_id=closed.wal_id,
         lsn=closed.lsn,
     )

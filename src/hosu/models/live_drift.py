@@ -157,10 +157,12 @@ class _Look:
         return [str(date) for date in rows.column("date").to_pylist()]
 
     def _errors(self) -> tuple[tuple[ErrorDrift, ...], tuple[tuple[str, float], ...], str | None]:
-        mine = [each for each in matured(self.lake, self.model, self.config) if each.version == self.version]
-        if not mine:
+        parts = matured(self.lake, self.model, self.config)
+        told = [session_errors(each) for versions in parts for each in versions if each.version == self.version]
+        if not told:
             return (), (), "errors: no outcome is known; `hosu score` adds those that have matured"
-        dates, errors = session_errors(mine[0])
+        dates = [date for names, _ in told for date in names]
+        errors = np.concatenate([part for _, part in told])
         known = tuple((dates[at], float(errors[at])) for at in np.flatnonzero(np.isfinite(errors)).tolist())
         enough = len(known) > SCALED_BY
         few = None if enough else f"errors: {len(known)} of the {SCALED_BY + 1} sessions that a change needs"

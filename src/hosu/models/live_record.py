@@ -85,11 +85,18 @@ def records(
         TableCorruptError, QueryError, LakeFullError: the lake cannot be read.
         NotInstalledError: ``arch`` is missing.
     """
-    return [
-        record_of(each, base_rates_of(registry, each), min_symbols)
-        for model in models
-        for each in matured(lake, model, config)
-    ]
+    return [record for model in models for record in _of_model(lake, registry, model, min_symbols, config)]
+
+
+def _of_model(lake: Lake, registry: Registry, model: str, least: int, config: SqlConfig | None) -> list[Record]:
+    prior: dict[int, Floats] = {}
+    days: dict[int, list[Day]] = {}
+    for versions in matured(lake, model, config):
+        for each in versions:
+            if not np.isfinite(prior.get(each.version, np.full(3, np.nan))).all():
+                prior[each.version] = base_rates_of(registry, each)
+            days.setdefault(each.version, []).extend(days_of(each, prior[each.version], least))
+    return [record_of(model, version, days[version]) for version in sorted(days)]
 
 
 def base_rates_of(registry: Registry, each: Matured) -> Floats:
@@ -103,8 +110,16 @@ def base_rates_of(registry: Registry, each: Matured) -> Floats:
         return np.full(3, np.nan)
 
 
-def record_of(each: Matured, prior: Floats, min_symbols: int = MIN_SYMBOLS) -> Record:
-    """How one version has done.
+def record_of(model: str, version: int, days: Sequence[Day]) -> Record:
+    """How one version has done on these days, in order of time."""
+    horizon = HORIZONS[model][1] if HORIZONS[model][0] == "day" else 1
+    series = {name: np.array([day.figures[name] for day in days]) for name in FIGURES}
+    intervals = {name: _interval(values, horizon) for name, values in series.items()}
+    return Record(model, version, tuple(days), intervals)
+
+
+def days_of(each: Matured, prior: Floats, min_symbols: int = MIN_SYMBOLS) -> list[Day]:
+    """How one version has done on each day.
 
     Args:
         each: its matured predictions.
@@ -112,10 +127,9 @@ def record_of(each: Matured, prior: Floats, min_symbols: int = MIN_SYMBOLS) -> R
         min_symbols: a cross-section of fewer gives no figure.
     """
     rows, sessions = each.rows, len(each.rows.sessions)
-    horizon = HORIZONS[each.model][1] if HORIZONS[each.model][0] == "day" else 1
     missed = np.where(each.answered, brier(each.probabilities, rows.label), np.nan)
     base = np.where(each.answered, brier(np.tile(prior, (len(rows), 1)), rows.label), np.nan)
-    earned = money(rows, each.score, horizon, min_symbols=min_symbols)
+    earned = money(rows, each.score, 1, min_symbols=min_symbols)  # of whole holdings, however long they last
     series = {
         "ic": rank_ic(each.score, rows.ret_ex, t=rows.t, session=rows.session, count=sessions, min_symbols=min_symbols),
         "brier": mean_by(rows.session, missed, sessions),
@@ -123,8 +137,7 @@ def record_of(each: Matured, prior: Floats, min_symbols: int = MIN_SYMBOLS) -> R
         "net": earned.absolute,
         "net_over_market": earned.excess,
     }
-    intervals = {name: _interval(values, horizon) for name, values in series.items()}
-    return Record(each.model, each.version, tuple(_days(each, series)), intervals)
+    return _days(each, series)
 
 
 def _interval(series: Floats, horizon: int) -> Interval | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -14,23 +15,31 @@ from hosu.models.journal import FIRST_MADE, KEY, OUTCOMES, TABLE
 from hosu.models.scores import MIN_SYMBOLS, rank_ic, sections
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy.typing as npt
     import pyarrow as pa
 
     from hosu.features.panel import Flags, Floats, Ints
+    from hosu.lake.delta import DataFile
     from hosu.lake.lake import Lake
 
 _SEOUL_US: Final = 9 * 3_600_000_000
 _DAY_US: Final = 86_400_000_000
+_TOGETHER: Final = 1_000_000
+"""Predictions read at once, about 250 bytes each; never less than a date."""
 _JOINED: Final = """
+WITH told AS (
 SELECT p.date, p.symbol, p.model_version AS version, epoch_us(p.decided_at) AS t, epoch_us(p.made_at) AS made, p.price,
        p.score, p.p_down, p.p_flat, p.p_up, p.predicted_price / p.price - 1 AS expected,
        p.abstained IS NOT NULL AS abstained, epoch_us(o.entered_at) AS t0, epoch_us(o.left_at) AS t1, o.ret_px,
-       o.ret_ex, o.band, o.direction, o.half_spread, o.value_20
-FROM predictions p JOIN outcomes o USING (date, {key})
-WHERE p.model = '{model}' AND o.direction IS NOT NULL QUALIFY {first} ORDER BY version, t, p.symbol
+       o.ret_ex, o.band, o.direction, o.half_spread, o.value_20, o.scored_at IS NULL AS waits
+FROM predictions p LEFT JOIN outcomes o USING (date, {key})
+WHERE p.model = '{model}' QUALIFY {first}
+),
+-- Of a cross-section of which some still wait another run would find more, and another figure.
+whole AS (SELECT * FROM told QUALIFY NOT bool_or(waits) OVER (PARTITION BY version, t))
+SELECT * EXCLUDE (waits) FROM whole WHERE direction IS NOT NULL ORDER BY version, t, symbol
 """
 
 
@@ -63,18 +72,49 @@ class Matured:
         return found
 
 
-def matured(lake: Lake, model: str, config: SqlConfig | None = None) -> tuple[Matured, ...]:
-    """Every version of a model with at least one labelled prediction, by number; of each key the first made counts.
+def matured(
+    lake: Lake, model: str, config: SqlConfig | None = None, *, together: int = _TOGETHER
+) -> Iterator[tuple[Matured, ...]]:
+    """Some dates after the other, in order: every version of a model with at least one labelled prediction, by number.
+
+    Of each key the first made counts. Cross-sections of which some predictions still wait are left out. The journal of
+    a year of minutes does not fit into memory: so much of it comes at once as ``together`` predictions, and one date
+    at least.
 
     Raises:
         TableCorruptError, QueryError, LakeFullError: the lake cannot be read.
     """
     predictions, outcomes = lake.find(TABLE), lake.find(OUTCOMES)
     if predictions is None or outcomes is None:
-        return ()
-    files = {TABLE: (predictions, predictions.files()), OUTCOMES: (outcomes, outcomes.files())}
+        return
     sql = _JOINED.format(key=", ".join(KEY), model=model, first=FIRST_MADE)
-    found = combine(lake.storage, sql, files=files, beside={}, config=config or SqlConfig())
+    scored = set(outcomes.dates())
+    for dates in _grouped([file for file in predictions.files() if file.date in scored], together):
+        files = {
+            name: (table, [file for file in table.files() if file.date in dates])
+            for name, table in ((TABLE, predictions), (OUTCOMES, outcomes))
+        }
+        found = combine(lake.storage, sql, files=files, beside={}, config=config or SqlConfig())
+        if versions := _versions(model, found):
+            yield versions
+
+
+def _grouped(files: Sequence[DataFile], together: int) -> list[set[str]]:
+    rows: Counter[str] = Counter()
+    for file in files:
+        rows[file.date] += file.rows
+    groups: list[set[str]] = []
+    held = together
+    for date, count in sorted(rows.items()):
+        if held + count > together:
+            groups.append(set())
+            held = 0
+        groups[-1].add(date)
+        held += count
+    return groups
+
+
+def _versions(model: str, found: pa.Table) -> tuple[Matured, ...]:
     version = found.column("version").to_numpy()
     numbers, first, count = np.unique(version, return_index=True, return_counts=True)
     parts = zip(numbers.tolist(), first.tolist(), count.tolist(), strict=True)
@@ -152,11 +192,29 @@ def blocks(versions: Sequence[Matured], min_symbols: int = MIN_SYMBOLS) -> Block
     of a horizon of five sessions every fifth is a block. Where everybody was asked and nobody answered, a block passes
     too, if it overlaps with none of the others: it changes no bet, and a challenger's time runs.
     """
-    told = [_by_section(each, min_symbols) for each in versions]
+    return _settled({each.version: _by_section(each, min_symbols) for each in versions})
+
+
+def settled_blocks(lake: Lake, model: str, config: SqlConfig | None = None, min_symbols: int = MIN_SYMBOLS) -> Blocks:
+    """The blocks of all that has matured of a model; see ``blocks``.
+
+    Raises:
+        TableCorruptError, QueryError, LakeFullError: the lake cannot be read.
+    """
+    found: dict[int, list[_Sections]] = {}
+    for versions in matured(lake, model, config):
+        for each in versions:
+            found.setdefault(each.version, []).append(_by_section(each, min_symbols))
+    whole = {number: [np.concatenate(column) for column in zip(*parts, strict=True)] for number, parts in found.items()}
+    return _settled({number: _Sections(*columns) for number, columns in sorted(whole.items())})
+
+
+def _settled(by_version: Mapping[int, _Sections]) -> Blocks:
+    told = list(by_version.values())
     answered, asked = _spans(told, silent=False), _spans(told, silent=True)
     chosen = _filled(_apart(answered), answered, asked)
     at = np.array(chosen, np.int64)
-    ics = {each.version: _at(at, part.t, part.ic) for each, part in zip(versions, told, strict=True)}
+    ics = {version: _at(at, part.t, part.ic) for version, part in by_version.items()}
     whole = {**asked, **answered}
     return Blocks(at, np.array([whole[t].made for t in chosen], np.int64), ics)
 

@@ -14,6 +14,7 @@ from hosu.errors import FeatureSetError
 from hosu.market.events import TIMESTAMP
 from hosu.market.predictions import PREDICTION_SCHEMAS
 from hosu.models.scores import predicted_class
+from hosu.models.serve_facts import PRIOR_KIND
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,8 +58,10 @@ class BarFacts:
         price: (n,) P(t) in won, as traded.
         source: (n,) of the bars; None without a trade.
         stale: (n,) why the bar is too old to be decided on, in words; None where it is not.
-        distrust: (n,) why its day is not one to be sure of (a hole, no certificate), in words; None where it is. Only
-            a model that was trained on certified days abstains for it.
+        gapped: (n,) which hole its bars are known to have, in words; None where none is known. What looks at features
+            abstains for it.
+        uncertified: (n,) why its day is not certified, in words; None where it is. Only a model that was trained on
+            certified days abstains for it.
         scope: whose hours.
         wal_id, lsn: of live bars: log and record of the close; None of others.
     """
@@ -70,7 +73,8 @@ class BarFacts:
     price: Floats
     source: Texts
     stale: Texts
-    distrust: Texts
+    gapped: Texts
+    uncertified: Texts
     scope: str = "KRX"
     wal_id: str | None = None
     lsn: int | None = None
@@ -176,8 +180,10 @@ def abstentions(served: Served, bars: BarFacts, features: Floats, unanswered: Fl
     out: list[str | None] = list(bars.stale)
     if facts.verdict == "uncalibrated":
         return [reason or "uncalibrated: the model's probabilities are not to be taken at their word" for reason in out]
+    if facts.kind != PRIOR_KIND:
+        out = [reason or hole for reason, hole in zip(out, bars.gapped, strict=True)]
     if facts.certified_only:
-        out = [reason or doubt for reason, doubt in zip(out, bars.distrust, strict=True)]
+        out = [reason or doubt for reason, doubt in zip(out, bars.uncertified, strict=True)]
     for row in np.flatnonzero(unanswered).tolist():
         if out[row] is None:
             out[row] = _unusual(facts.names, features[row], facts.low, facts.high)

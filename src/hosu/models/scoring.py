@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from hosu.clock import SystemClock
 from hosu.errors import InputError
 from hosu.features.dated_rules import hours
+from hosu.features.finished import unfinished
 from hosu.features.label_minutes import SILENCE_US
 from hosu.features.labels import Reason
 from hosu.features.labels_of_lake import LabelsOfLake
@@ -37,8 +38,9 @@ if TYPE_CHECKING:
     from hosu.lake.lake import Lake
 
 SCHEMA: Final = pa.schema([each for each in PREDICTION_SCHEMAS[OUTCOMES] if each.name != "date"])
-WARM_UP_DAYS: Final = {"day": 60, "minute": 30}
-"""Calendar days of bars before the first prediction: 20 returns for the band, 20 days of value."""
+WARM_UP_DAYS: Final = {"day": 60, "minute": 60}
+"""Calendar days of bars before the first prediction: 20 returns for the band, 20 days of value; the longest holidays
+are eleven days."""
 NO_BAR: Final = "no_bar"
 """The reason of an outcome whose decision has no bar."""
 _OPEN: Final = """
@@ -92,7 +94,7 @@ def score(lake: Lake, interval: str = "day", *, clock: Clock | None = None, conf
     for horizon in sorted(set(waiting.column("horizon").to_pylist())):
         mine = waiting.filter(pc.equal(waiting.column("horizon"), horizon))
         labels = labelled.rows(horizon, start=_start(mine, interval), since=pc.min(mine.column("date")).as_py())
-        made += [_outcomes(mine, labels, now)] if labels is not None else []
+        made += [_outcomes(lake, mine, labels, now)] if labels is not None else []
     rows = pa.concat_tables([PREDICTION_SCHEMAS[OUTCOMES].empty_table(), *made])
     by_date = {
         str(day): rows.filter(pc.equal(rows.column("date"), day)).drop_columns(["date"]).cast(SCHEMA)
@@ -118,14 +120,29 @@ def _start(waiting: pa.Table, interval: str) -> str:
     return (first - timedelta(WARM_UP_DAYS[interval])).isoformat()
 
 
-def _outcomes(waiting: pa.Table, labels: LabelledRows, now_us: int) -> pa.Table:
+def _outcomes(lake: Lake, waiting: pa.Table, labels: LabelledRows, now_us: int) -> pa.Table:
     """Outcomes, with ``date``, of those that have matured, and of those whose bar will not come any more."""
     place = _places(waiting, labels)
-    matured = (place >= 0) & (labels.reason[place] != Reason.NOT_MATURED)
-    gone = waiting.filter(pa.array((place < 0) & _over(waiting, labels)))
+    matured, over = (place >= 0) & (labels.reason[place] != Reason.NOT_MATURED), _over(waiting, labels)
+    if waiting.column("interval")[0].as_py() == "day":
+        ended = _ended(lake, waiting, labels, now_us)
+        matured, over = matured & ended, over & ended
+    gone = waiting.filter(pa.array((place < 0) & over))
     return pa.concat_tables(
         [_labelled(waiting.filter(pa.array(matured)), labels, place[matured], now_us), _barless(gone, now_us)]
     )
+
+
+def _ended(lake: Lake, waiting: pa.Table, labels: LabelledRows, now_us: int) -> Flags:
+    """(n,) of days, whether the session of exit is over, with all of its bars; False where it is not among these."""
+    horizon = waiting.column("horizon").to_numpy()
+    dates, place = np.unique(np.array(waiting.column("date").to_pylist(), str), return_inverse=True)
+    leave = np.searchsorted(labels.sessions, dates)[place] + horizon
+    sessions = np.array([int(date.replace("-", "")) for date in labels.sessions], np.int64)
+    known: Flags = leave < len(sessions)
+    open_ = unfinished(lake, sessions[leave[known]].tolist(), now_us)
+    known[known] = ~np.isin(sessions[leave[known]], list(open_))
+    return known
 
 
 def _over(waiting: pa.Table, labels: LabelledRows) -> Flags:

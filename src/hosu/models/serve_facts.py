@@ -13,6 +13,8 @@ from hosu.errors import ModelDamagedError
 SERVE: Final = "serve.json"
 FORMAT: Final = 1
 TENTHS: Final = 10
+PRIOR_KIND: Final = "prior"
+"""The kind of version 0, which looks at no feature."""
 
 
 @dataclass(frozen=True, slots=True)

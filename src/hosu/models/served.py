@@ -9,7 +9,7 @@ import numpy as np
 
 from hosu.errors import FeatureSetError, ModelDamagedError
 from hosu.models import onnx
-from hosu.models.serve_facts import FORMAT, SERVE, Facts, read_facts
+from hosu.models.serve_facts import FORMAT, PRIOR_KIND, SERVE, Facts, read_facts
 from hosu.models.walk import Prediction
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Served:
             interval=interval,
             feature_set=feature_set_version,
             names=names,
-            kind="prior",
+            kind=PRIOR_KIND,
             params={},
             seed=0,
             verdict="no edge",

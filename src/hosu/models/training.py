@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hosu.clock import SystemClock
 from hosu.errors import InputError, UnusableRowsError
 from hosu.features import dataset
 from hosu.features.dataset_definition import Definition
+from hosu.features.finished import newest_finished
 from hosu.features.source import KernelSource
 from hosu.models.checks import Rules
 from hosu.models.estimators import Configuration, Kind
@@ -23,6 +25,7 @@ from hosu.models.walk import learn, walk
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hosu.clock import Clock
     from hosu.features.dataset import Dataset
     from hosu.features.definitions import FeatureSet
     from hosu.features.panel import LabelledRows
@@ -103,9 +106,10 @@ def evaluate(
     threads: int = 1,
     rules: Rules | None = None,
     config: SqlConfig | None = None,
+    clock: Clock | None = None,
     progress: Progress = lambda *_: None,
 ) -> Evaluated:
-    """Makes the dataset, walks it, and judges. Counts as a trial.
+    """Makes the dataset, walks it, and judges. Counts as a trial. A session that is not over yet teaches nothing.
 
     Args:
         lake: where the bars are.
@@ -114,6 +118,7 @@ def evaluate(
         threads: of the libraries.
         rules: None are the gate's.
         config: what DuckDB may take.
+        clock: for whether the newest session is over.
         progress: told what is done, the step from 0 and how many there are.
 
     Raises:
@@ -124,6 +129,8 @@ def evaluate(
     """
     request.configuration.check()
     progress("dataset", 0, 1)
+    if request.end is None and request.definition.interval == "day":
+        request = replace(request, end=newest_finished(lake, (clock or SystemClock()).now_us()))
     made = dataset.build(
         lake, KernelSource(request.features, request.definition.interval), request.definition, config=config
     )

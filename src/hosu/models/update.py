@@ -24,7 +24,7 @@ from hosu.errors import (
 )
 from hosu.models.betting import ALARM, Outcome, alarm, challenge
 from hosu.models.history import PRIOR, challenger_of, champion_of, revision_of, version_in
-from hosu.models.matured import blocks, matured
+from hosu.models.matured import settled_blocks
 from hosu.models.registry import EDGE, TABLE
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def update(lake: Lake, registry: Registry, model: str, *, config: SqlConfig | No
     """
     if not registry.history(model):
         return []
-    return advance(registry, model, blocks(matured(lake, model, config)))
+    return advance(registry, model, settled_blocks(lake, model, config))
 
 
 def advance(registry: Registry, model: str, settled: Blocks) -> list[Step]:

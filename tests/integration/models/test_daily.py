@@ -19,8 +19,8 @@ from hosu.lake.sql import Session
 from hosu.lake.tables import TABLES
 from hosu.market.calendar import instant_us, sessions_between
 from hosu.models.daily import predict_day
-from hosu.models.live_record import as_rows, records
-from hosu.models.matured import blocks, matured
+from hosu.models.live_record import as_rows, days_of, records
+from hosu.models.matured import matured, settled_blocks
 from hosu.models.registry import Registry
 from hosu.models.scoring import score
 
@@ -28,6 +28,7 @@ DAYS = [day.isoformat() for day in sessions_between(dt.date(2025, 9, 1), dt.date
 SYMBOLS = ("000660", "005930", "035720")
 CLOSES = {symbol: random_closes(at, len(DAYS), start=50_000) for at, symbol in enumerate(SYMBOLS)}
 DAY, NEXT = DAYS[60], DAYS[61]
+LATER = SimulatedClock(start_us=instant_us(dt.date.fromisoformat(DAYS[-1]), 20 * 3600))
 
 
 def put(lake, days, missing=()):
@@ -121,12 +122,29 @@ def test_nothing_is_scored_before_its_time(lake, evening):
     assert (done.scored, done.waiting) == (0, 6)
 
 
+def test_the_prices_of_a_session_that_is_not_over_are_no_outcome(lake, evening):
+    predict_day(lake, models=["day-1"], clock=evening)
+    put(lake, DAYS[61:62])  # half a day's bars
+    close = int(hours([int(NEXT.replace("-", ""))]).close[0])
+    noon = SimulatedClock(start_us=close - 4 * 3_600_000_000)
+    assert (score(lake, clock=noon).scored, score(lake, clock=noon).waiting) == (0, 3)
+    assert score(lake, clock=SimulatedClock(start_us=close)).labelled == 3
+
+
+def test_features_of_a_bar_that_has_changed_since_are_not_answered_on(lake, evening, monkeypatch):
+    monkeypatch.setitem(CLOSES, "005930", [*CLOSES["005930"][:60], 77_700, *CLOSES["005930"][61:]])
+    put(lake, DAYS[60:61])
+    done = predict_day(lake, models=["day-1"], clock=evening)
+    told = dict(zip(*(done.rows.column(name).to_pylist() for name in ("symbol", "abstained")), strict=True))
+    assert told == dict.fromkeys(SYMBOLS) | {"005930": "stale: its bar has changed since its features were made"}
+
+
 def test_outcomes_are_the_returns_that_could_be_had_once(lake, evening):
     predict_day(lake, clock=evening)
     put(lake, DAYS[61:62])
-    done = score(lake, clock=evening)
+    done = score(lake, clock=LATER)
     assert (done.scored, done.labelled, done.waiting) == (3, 3, 3)
-    assert score(lake, clock=evening).scored == 0
+    assert score(lake, clock=LATER).scored == 0
     told = asked(lake, "SELECT symbol, ret_px, ret_ex, brier, reason FROM outcomes ORDER BY ALL")
     for symbol, ret_px, ret_ex, missed, reason in told:
         before, after = CLOSES[symbol][60], CLOSES[symbol][61]
@@ -135,14 +153,14 @@ def test_outcomes_are_the_returns_that_could_be_had_once(lake, evening):
         assert missed == pytest.approx(2 / 3)  # thirds: (2/3)² + 2 x (1/3)²
         assert reason is None
     put(lake, DAYS[62:66])
-    assert (score(lake, clock=evening).scored, score(lake, clock=evening).waiting) == (3, 0)
+    assert (score(lake, clock=LATER).scored, score(lake, clock=LATER).waiting) == (3, 0)
     assert asked(lake, "SELECT horizon, count(*) FROM outcomes GROUP BY ALL ORDER BY ALL") == [(1, 3), (5, 3)]
 
 
 def test_a_missing_bar_is_an_outcome_that_says_why(lake, evening):
     predict_day(lake, models=["day-1"], clock=evening)
     put(lake, DAYS[61:62], missing={("005930", NEXT)})
-    assert score(lake, clock=evening).labelled == 2
+    assert score(lake, clock=LATER).labelled == 2
     told = asked(lake, "SELECT symbol, direction IS NULL, reason, brier FROM outcomes ORDER BY ALL")
     assert told[1] == ("005930", True, "no_entry_bar", None)
 
@@ -150,9 +168,9 @@ def test_a_missing_bar_is_an_outcome_that_says_why(lake, evening):
 def test_a_day_whose_bar_is_gone_ends_with_the_reason_once_its_outcome_would_be_known(lake, evening):
     predict_day(lake, models=["day-5"], clock=evening)
     put(lake, DAYS[60:65], missing={("005930", DAY)})
-    assert (score(lake, clock=evening).scored, score(lake, clock=evening).waiting) == (0, 3)
+    assert (score(lake, clock=LATER).scored, score(lake, clock=LATER).waiting) == (0, 3)
     put(lake, DAYS[65:66])
-    assert score(lake, clock=evening).waiting == 0
+    assert score(lake, clock=LATER).waiting == 0
     told = asked(lake, "SELECT symbol, reason FROM outcomes ORDER BY ALL")
     assert told == [("000660", None), ("005930", "no_bar"), ("035720", None)]
 
@@ -167,14 +185,14 @@ def test_figures_of_days_have_intervals_once_there_are_two_sessions(lake, evenin
     registry = Registry(lake, evening)
     predict_day(lake, models=["day-1"], clock=evening)
     put(lake, DAYS[61:62])
-    score(lake, clock=evening)
+    score(lake, clock=LATER)
     (record,) = records(lake, registry, min_symbols=3)
     assert (record.version, len(record.days), record.figures["ic"]) == (0, 1, None)
     build(lake, "day", [SCALE_FREE_V1])
     asyncio.run(evening.advance((instant_us(dt.date.fromisoformat(NEXT), 0) + 61_200_000_000 - evening.now_us()) / 1e6))
     predict_day(lake, models=["day-1"], clock=evening)
     put(lake, DAYS[62:63])
-    score(lake, clock=evening)
+    score(lake, clock=LATER)
     (record,) = records(lake, registry, min_symbols=3)
     assert [day.date for day in record.days] == [DAY, NEXT]
     assert record.figures["ic"].value == 0.0
@@ -183,7 +201,7 @@ def test_figures_of_days_have_intervals_once_there_are_two_sessions(lake, evenin
     # Thirds rank nobody: all are held alike, so what is above the market is the cost.
     assert record.figures["net_over_market"].value < 0
     assert as_rows([record])[0]["predictions"] == 6
-    settled = blocks(matured(lake, "day-1"), min_symbols=3)
+    settled = settled_blocks(lake, "day-1", min_symbols=3)
     assert [ic.tolist() for ic in settled.ic.values()] == [[0.0, 0.0]]
 
 
@@ -195,8 +213,37 @@ def test_of_a_horizon_of_five_sessions_blocks_do_not_share_an_outcome(lake, even
         put(lake, [DAYS[DAYS.index(day) + 1]])
         build(lake, "day", [SCALE_FREE_V1])
     put(lake, DAYS[65:])
-    assert score(lake, clock=evening).labelled == 12
-    assert len(blocks(matured(lake, "day-5"), min_symbols=3).t) == 1
+    assert score(lake, clock=LATER).labelled == 12
+    assert len(settled_blocks(lake, "day-5", min_symbols=3).t) == 1
+
+
+def test_figures_and_blocks_are_the_same_however_much_of_the_journal_is_read_at_once(lake, evening):
+    for day in DAYS[60:63]:
+        at = int(hours([int(day.replace("-", ""))]).close[0]) + 3_600_000_000
+        asyncio.run(evening.advance(max(at - evening.now_us(), 0) / 1e6))
+        predict_day(lake, day, models=["day-1"], clock=evening)
+        put(lake, [DAYS[DAYS.index(day) + 1]])
+        build(lake, "day", [SCALE_FREE_V1])
+    score(lake, clock=LATER)
+    whole, parts = list(matured(lake, "day-1")), list(matured(lake, "day-1", together=4))
+    assert (len(whole), len(parts)) == (1, 3)
+    ((every,),) = whole
+    np.testing.assert_array_equal(np.concatenate([part.rows.t for (part,) in parts]), every.rows.t)
+    dates = [days_of(part, np.full(3, 1 / 3), 3) for (part,) in parts]
+    assert [day for days in dates for day in days] == days_of(every, np.full(3, 1 / 3), 3)
+
+
+def test_a_cross_section_of_which_some_still_wait_is_no_evidence_yet(lake, evening):
+    predict_day(lake, models=["day-1"], clock=evening)
+    put(lake, DAYS[61:62])
+    score(lake, clock=LATER)
+    outcomes = lake.find("outcomes")
+    kept = outcomes.dataset().to_table().slice(1).drop_columns(["date"])
+    replace_dates(lake, "outcomes", {DAY: kept}.items())
+    assert list(matured(lake, "day-1")) == []
+    assert len(settled_blocks(lake, "day-1", min_symbols=1).t) == 0
+    score(lake, clock=LATER)
+    assert len(settled_blocks(lake, "day-1", min_symbols=1).t) == 1
 
 
 def test_the_commands_print_what_is_said_and_what_became_of_it(lake, evening, capsys):

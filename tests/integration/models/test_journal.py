@@ -28,7 +28,8 @@ def rows(symbols=("A", "B"), model="day-1", version=0, price=1_000.0):
         price=np.full(count, price),
         source=none,
         stale=none,
-        distrust=none,
+        gapped=none,
+        uncertified=none,
     )
     seat = Seat(prior, version, Role.CHAMPION)
     return predict(seat, bars, np.zeros((count, 2)), feature_set="s/1", names=NAMES, made_at=2)

@@ -233,8 +233,8 @@ def test_late_bars_and_minutes_without_a_trade_are_stale(live, lake, clock):
     live.take(still)
     told = rows(lake, "lsn, symbol, abstained", "WHERE model = 'minute-10' ORDER BY ALL")
     assert told == [
-        (100, "000660", "stale: the bar closed more than 30 s ago"),
-        (100, "005930", "stale: the bar closed more than 30 s ago"),
+        (100, "000660", "stale: the minute ended more than 2 s ago"),
+        (100, "005930", "stale: the minute ended more than 2 s ago"),
         (101, "000660", "stale: no trade in this minute"),
         (101, "005930", None),
     ]

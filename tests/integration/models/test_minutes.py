@@ -8,6 +8,7 @@ import pytest
 
 from hosu.clock import SimulatedClock
 from hosu.features.definitions import FeatureSet
+from hosu.features.label_parts import LATENCY_US
 from hosu.features.served import Closed
 from hosu.lake.derived import replace_dates
 from hosu.lake.lake import Lake
@@ -17,7 +18,7 @@ from hosu.lake.tables import TABLES
 from hosu.market.calendar import instant_us
 from hosu.models.journal import LiveJournal
 from hosu.models.live import Live
-from hosu.models.matured import blocks, matured
+from hosu.models.matured import matured, settled_blocks
 from hosu.models.registry import Registry
 from hosu.models.scoring import score
 from hosu.models.seats import Seats
@@ -112,7 +113,7 @@ def test_ten_minutes_later_the_outcome_is_what_the_next_trades_were_worth(lake):
         assert row["ret_px"] == pytest.approx(price(symbol, later) / price(symbol, now) - 1)
         assert row["ret_ex"] == pytest.approx((price(symbol, later + 1) + 100) / (price(symbol, now + 1) + 100) - 1)
     # 09:41 leaves at 09:51 and a second; what was decided at 09:46 and 09:51 overlaps with it.
-    settled = blocks(matured(lake, "minute-10"), min_symbols=2)
+    settled = settled_blocks(lake, "minute-10", min_symbols=2)
     assert settled.t.tolist() == [NINE + 41 * MINUTE]
 
 
@@ -151,7 +152,7 @@ def test_what_two_logs_predicted_of_the_same_bar_counts_once_as_it_was_said_firs
     assert score(lake, "minute").scored == 0
     told = asked(lake, "SELECT epoch_us(ts), count(*), count(brier) FROM outcomes GROUP BY ALL ORDER BY ALL")
     assert told == [(NINE + 40 * MINUTE, 2, 2), (NINE + 45 * MINUTE, 2, 0)]
-    (found,) = matured(lake, "minute-10")
+    ((found,),) = matured(lake, "minute-10")
     assert found.rows.t.tolist() == [NINE + 41 * MINUTE] * 2 + [NINE + 46 * MINUTE] * 2
     assert found.answered.tolist() == [True, True, False, False]
 
@@ -183,13 +184,13 @@ def test_the_outcome_has_the_prices_that_were_paid_and_the_spread_that_was_quote
 
     assert score(lake, "minute", clock=clock).labelled == 2
 
-    (found,) = matured(lake, "minute-10")
+    ((found,),) = matured(lake, "minute-10")
     theirs, ours = (found.rows.symbol == found.rows.symbols.index(symbol) for symbol in SYMBOLS)
     assert (found.rows.t0[ours], found.rows.t1[ours]) == ([entered], [left])
     assert found.rows.ret_ex[ours] == [51_200 / 50_700 - 1]
     assert found.rows.half_spread[ours] == [400 / 101_200]
     # Of the other symbol neither is known: the bar's open, and half a tick.
-    assert found.rows.t0[theirs] == [NINE + 41 * MINUTE + 1_000_000]
+    assert found.rows.t0[theirs] == [NINE + 41 * MINUTE + LATENCY_US]
     assert found.rows.half_spread[theirs] == [pytest.approx(25 / price("000660", 40))]
 
 

@@ -61,23 +61,23 @@ def at(rows: LabelledRows, when: str, symbol: str = "A", day: str = DAY) -> dict
 # --- trades ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_minute_is_entered_and_left_at_the_first_trades_a_second_after_the_decision(lake: Lake) -> None:
-    trades(lake, DAY, ("09:30:00", 10_010.0, 1), ("09:30:01", 10_020.0, 2), ("09:30:01", 10_030.0, 3),
-           ("09:40:00", 10_040.0, 4), ("09:40:07", 10_050.0, 5), ("09:40:08", 10_060.0, 6))  # fmt: skip
+def test_a_minute_is_entered_and_left_at_the_first_trades_two_seconds_after_the_decision(lake: Lake) -> None:
+    trades(lake, DAY, ("09:30:01", 10_010.0, 1), ("09:30:02", 10_020.0, 2), ("09:30:02", 10_030.0, 3),
+           ("09:40:01", 10_040.0, 4), ("09:40:07", 10_050.0, 5), ("09:40:08", 10_060.0, 6))  # fmt: skip
 
     row = at(labelled(lake), "09:30:00")
 
-    assert (row["t0"], row["t1"]) == (clock(DAY, "09:30:01"), clock(DAY, "09:40:07"))
+    assert (row["t0"], row["t1"]) == (clock(DAY, "09:30:02"), clock(DAY, "09:40:07"))
     assert row["ret_ex"] == 10_050 / 10_020 - 1
 
 
 @pytest.mark.parametrize("odd", [float("nan"), float("inf"), 1e300, 1e15, 1e-9, 0.0, -5.0])
 def test_what_is_no_price_is_no_trade_and_blocks_no_other(lake: Lake, odd: float) -> None:
-    trades(lake, DAY, ("09:30:01", odd, 1), ("09:30:02", 10_020.0, 2), ("09:40:01", odd, 3), ("09:40:07", 10_050.0, 4))
+    trades(lake, DAY, ("09:30:02", odd, 1), ("09:30:03", 10_020.0, 2), ("09:40:02", odd, 3), ("09:40:07", 10_050.0, 4))
 
     row = at(labelled(lake), "09:30:00")
 
-    assert (row["t0"], row["t1"]) == (clock(DAY, "09:30:02"), clock(DAY, "09:40:07"))
+    assert (row["t0"], row["t1"]) == (clock(DAY, "09:30:03"), clock(DAY, "09:40:07"))
     assert row["ret_ex"] == 10_050 / 10_020 - 1
 
 
@@ -103,7 +103,7 @@ def test_a_book_that_is_no_price_has_no_spread(lake: Lake, odd: float) -> None:
 
 
 def test_a_minute_whose_only_trade_came_before_the_latency_is_not_entered(lake: Lake) -> None:
-    trades(lake, DAY, ("09:30:00", 10_010.0, 1), ("09:31:00", 10_020.0, 2), ("09:40:30", 10_040.0, 3))
+    trades(lake, DAY, ("09:30:01", 10_010.0, 1), ("09:31:00", 10_020.0, 2), ("09:40:30", 10_040.0, 3))
 
     row = at(labelled(lake), "09:30:00")
 
@@ -115,7 +115,7 @@ def test_a_bar_whose_trades_the_lake_does_not_have_is_entered_at_its_open(lake: 
 
     rows = labelled(lake)
 
-    assert at(rows, "09:30:00")["t0"] == clock(DAY, "09:30:01")  # of the bar of 09:30, by whoever made it
+    assert at(rows, "09:30:00")["t0"] == clock(DAY, "09:30:02")  # of the bar of 09:30, by whoever made it
     assert at(rows, "09:35:00")["t1"] == clock(DAY, "09:45:30")
     assert at(rows, "09:35:00")["ret_ex"] == 10_040 / 10_000 - 1
     assert at(rows, "09:30:00", "B")["ret_ex"] == 0.0
@@ -132,14 +132,14 @@ def test_a_trade_that_no_bar_holds_does_not_count(lake: Lake) -> None:
 
 
 def test_in_the_last_bar_a_trade_before_the_latency_does_not_end_a_label(lake: Lake) -> None:
-    trades(lake, DAY, ("09:49:01", 10_010.0, 1), ("09:59:00", 10_020.0, 2))
+    trades(lake, DAY, ("09:49:02", 10_010.0, 1), ("09:59:01", 10_020.0, 2))
 
     assert at(labelled(lake), "09:49:00")["reason"] == Reason.NOT_MATURED
 
 
 def test_a_trade_that_came_twice_is_one_and_a_repaired_one_counts_like_any_other(lake: Lake) -> None:
     rest = {"source": "rest", "mkop_code": None}
-    trades(lake, DAY, ("09:30:01", 10_020.0, 2), ("09:30:01", 10_020.0, 2, rest), ("09:40:02", 10_080.0, 4, rest))
+    trades(lake, DAY, ("09:30:02", 10_020.0, 2), ("09:30:02", 10_020.0, 2, rest), ("09:40:02", 10_080.0, 4, rest))
 
     row = at(labelled(lake), "09:30:00")
 
@@ -152,11 +152,11 @@ def test_a_trade_that_came_twice_is_one_and_a_repaired_one_counts_like_any_other
     ids=str,
 )
 def test_what_an_order_could_not_have_had_is_no_entry(lake: Lake, other: dict[str, object]) -> None:
-    trades(lake, DAY, ("09:30:01", 9_000.0, 1, other), ("09:30:02", 10_020.0, 2), ("09:40:01", 10_020.0, 3))
+    trades(lake, DAY, ("09:30:02", 9_000.0, 1, other), ("09:30:03", 10_020.0, 2), ("09:40:02", 10_020.0, 3))
 
     row = at(labelled(lake), "09:30:00")
 
-    assert (row["t0"], row["ret_ex"]) == (clock(DAY, "09:30:02"), 0.0)
+    assert (row["t0"], row["ret_ex"]) == (clock(DAY, "09:30:03"), 0.0)
 
 
 def test_trades_of_an_auction_are_no_exit(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_trades_of_an_auction_are_no_exit(tmp_path: Path) -> None:
     minute_bars(lake, DAY, {"A": dict.fromkeys([*range(340, 380), 390], 10_000.0)})
     trades(lake, DAY, ("15:09:01", 10_010.0, 1), ("15:30:00", 11_000.0, 2))
 
-    assert at(labelled(lake), "15:08:00")["t1"] == clock(DAY, "15:18:01")  # the open of the bar, whose trade is unknown
+    assert at(labelled(lake), "15:08:00")["t1"] == clock(DAY, "15:18:02")  # the open of the bar, whose trade is unknown
     assert at(labelled(lake), "15:10:00")["reason"] == Reason.OUT_OF_SESSION
 
 
@@ -368,7 +368,7 @@ ALL = Definition(horizon=10, interval="minute", days="all")
 
 
 def full(lake: Lake) -> None:
-    trades(lake, DAY, ("09:30:01", 10_020.0, 1), ("09:40:01", 10_080.0, 2))
+    trades(lake, DAY, ("09:30:02", 10_020.0, 1), ("09:40:02", 10_080.0, 2))
     books(lake, DAY, ("09:29:59", 10_030.0, 9_990.0), ("09:50:30", 10_030.0, 9_990.0, {"symbol": "B"}))
     messages(lake, DAY, ("09:45:00", VI), ("09:47:00", {}))
 
@@ -388,8 +388,8 @@ def test_a_dataset_has_the_labels_that_predictions_are_scored_by(lake: Lake) -> 
 @pytest.mark.parametrize(
     "more",
     [
-        lambda lake: trades(lake, DAY, ("09:32:01", 10_090.0, 3)),
-        lambda lake: books(lake, DAY, ("09:32:01", 10_050.0, 9_990.0)),
+        lambda lake: trades(lake, DAY, ("09:32:02", 10_090.0, 3)),
+        lambda lake: books(lake, DAY, ("09:32:02", 10_050.0, 9_990.0)),
         lambda lake: messages(lake, DAY, ("09:25:00", VI), ("09:27:00", {})),
         lambda lake: matches(lake, DAY, ("09:25:00", "A")),
     ],
@@ -412,7 +412,7 @@ def test_whatever_moves_a_label_makes_another_dataset_and_the_old_one_is_not_mad
 def test_what_moves_none_leaves_the_dataset_what_it_was(lake: Lake) -> None:
     full(lake)
     old = build(lake, Closes(), ALL)
-    trades(lake, DAY, ("09:30:01", 10_020.0, 1), ("09:30:30", 10_021.0, 2))  # twice, and one that is no first
+    trades(lake, DAY, ("09:30:02", 10_020.0, 1), ("09:30:30", 10_021.0, 2))  # twice, and one that is no first
     books(lake, DAY, ("09:29:20", 10_060.0, 9_990.0))
     compact(lake)
 
@@ -424,7 +424,7 @@ def test_what_moves_none_leaves_the_dataset_what_it_was(lake: Lake) -> None:
 def test_of_dates_before_the_first_row_no_events_are_read(lake: Lake) -> None:
     minute_bars(lake, NEXT, {"A": dict.fromkeys(range(MINUTES), 10_000.0)})
     full(lake)
-    trades(lake, NEXT, ("09:30:01", 10_020.0, 1), ("09:40:01", 10_080.0, 2))
+    trades(lake, NEXT, ("09:30:02", 10_020.0, 1), ("09:40:02", 10_080.0, 2))
 
     rows = labelled(lake, since=NEXT)
 

@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from lake_parts import DAYS, books, messages, trades
 
+from hosu.features.label_parts import LATENCY_US
 from hosu.features.label_proof import lookahead
 from hosu.features.labels_of_lake import LabelsOfLake
 from hosu.features.panel import LabelledRows
@@ -88,7 +89,7 @@ def test_entry_exit_and_spread_are_what_a_plain_search_finds(lake: Lake, days: d
         told = [row for row in day["trades"] if row[3]["symbol"] == symbol]
         t = int(rows.t[at])
         enter, leave = (
-            next(row for row in told if row[0] >= second_of(when + SECOND)) for when in (t, t + 10 * MINUTE)
+            next(row for row in told if row[0] >= second_of(when + LATENCY_US)) for when in (t, t + 10 * MINUTE)
         )
         assert (second_of(int(rows.t0[at])), second_of(int(rows.t1[at]))) == (enter[0], leave[0])
         assert rows.ret_ex[at] == leave[1] / enter[1] - 1

@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from panel_parts import Row, flat, midnight, no_features, panel_of, row_of
 
+from hosu.features.label_parts import LATENCY_US
 from hosu.features.labels import Beside, Interruption, Reason, Trades, labelled_rows
 from hosu.features.panel import BarPanel, LabelledRows
 
@@ -43,7 +44,7 @@ def test_a_minute_is_entered_at_the_next_bars_open_and_left_at_the_open_n_minute
 
     row = row_of(labelled(panel_of({"A": minutes(bars)})), "A", NINE + 21 * MINUTE)
 
-    assert (row["t0"], row["t1"]) == (NINE + 21 * MINUTE + SECOND, NINE + 31 * MINUTE + SECOND)
+    assert (row["t0"], row["t1"]) == (NINE + 21 * MINUTE + LATENCY_US, NINE + 31 * MINUTE + LATENCY_US)
     assert row["ret_ex"] == 10_120 / 10_020 - 1
     assert row["ret_px"] == 10_100 / 10_000 - 1  # the close of the last bar that has ended by then
     assert (row["label"], row["reason"]) == (1, 0)
@@ -62,7 +63,8 @@ def test_after_an_empty_minute_the_next_trade_counts() -> None:
 
 def test_trades_say_to_the_microsecond_what_the_first_after_the_latency_was() -> None:
     panel = panel_of({"A": minutes(calm())})
-    at = [NINE + 21 * MINUTE + SECOND - 1, NINE + 21 * MINUTE + SECOND, NINE + 31 * MINUTE + 5 * SECOND]
+    entry = NINE + 21 * MINUTE + LATENCY_US
+    at = [entry - 1, entry, NINE + 31 * MINUTE + 5 * SECOND]
     trades = Trades(np.array([0, 3]), np.array(at), np.array([999_900, 1_000_500, 1_010_505]))
 
     row = row_of(labelled(panel, beside=Beside(trades=trades)), "A", NINE + 21 * MINUTE)

@@ -23,7 +23,8 @@ def facts(count, **changes):
         "price": np.full(count, 1_000.0),
         "source": np.array(["trades"] * count, object),
         "stale": np.full(count, None, object),
-        "distrust": np.full(count, None, object),
+        "gapped": np.full(count, None, object),
+        "uncertified": np.full(count, None, object),
         **changes,
     }
     return BarFacts(**told)
@@ -86,7 +87,7 @@ def test_each_reason_is_told_in_words_and_the_gravest_first():
     doubt = np.array(["uncertified day: open"] * 4, object)
     stale = np.array([None, None, None, "stale: no trade in this minute"], object)
     features = [[0, 0, 0], [np.nan, 0, np.nan], [0, 99, 0], [0, 99, 0]]
-    rows = said(features, stale=stale, distrust=doubt)
+    rows = said(features, stale=stale, uncertified=doubt)
     assert [row["abstained"] for row in rows[:2]] == [None, "warming up: a, c"]
     assert rows[2]["abstained"].startswith("outside training: b is 99, seen were -")
     assert rows[3]["abstained"] == "stale: no trade in this minute"
@@ -94,10 +95,19 @@ def test_each_reason_is_told_in_words_and_the_gravest_first():
 
 def test_only_a_model_of_certified_days_asks_for_certified_days():
     doubt = np.array([None, "uncertified day: open"], object)
-    rows = said(np.zeros((2, 3)), distrust=doubt, pack={"certified_only": True})
+    rows = said(np.zeros((2, 3)), uncertified=doubt, pack={"certified_only": True})
     assert [row["abstained"] for row in rows] == [None, "uncertified day: open"]
-    rows = said(np.zeros((2, 3)), distrust=doubt, pack={"certified_only": False})
+    rows = said(np.zeros((2, 3)), uncertified=doubt, pack={"certified_only": False})
     assert [row["abstained"] for row in rows] == [None, None]
+
+
+def test_what_looks_at_features_says_nothing_over_a_hole_whatever_it_was_trained_on():
+    hole = np.array([None, "gapped: 10 shares are missing so far"], object)
+    for certified_only in (True, False):
+        rows = said(np.zeros((2, 3)), gapped=hole, pack={"certified_only": certified_only})
+        assert [row["abstained"] for row in rows] == list(hole)
+    prior = Served.of_prior(model="day-1", horizon=1, interval="day", feature_set_version=SET, names=NAMES)
+    assert [row["abstained"] for row in said(np.zeros((2, 3)), prior, gapped=hole)] == [None, None]
 
 
 def test_an_uncalibrated_model_says_nothing():

@@ -1,0 +1,61 @@
+"""Sessions that are over, with all of their bars, are told from those of which more may come."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from lake_parts import DAYS, clock, trades
+
+from hosu.clock import SimulatedClock
+from hosu.features.finished import newest_finished, unfinished
+from hosu.lake.lake import Lake
+from hosu.lake.ohlcv import build
+
+DAY = DAYS[0]
+NUMBER = int(DAY.replace("-", ""))
+NOON, EVENING = clock(DAY, "12:00:00"), clock(DAY, "18:00:00")
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    """A lake whose bars were built at noon."""
+    made = Lake.open(str(tmp_path / "lake"))
+    trades(made, DAY, ("09:30:00", 10_000.0, 1))
+    build(made, clock=SimulatedClock(start_us=NOON))
+    return made
+
+
+def test_a_session_is_not_over_before_its_close(lake: Lake) -> None:
+    assert unfinished(lake, [NUMBER], NOON) == {NUMBER}
+    assert newest_finished(lake, NOON) is None  # none is
+
+
+def test_bars_that_were_built_before_the_close_are_not_all_once_more_has_come(lake: Lake) -> None:
+    trades(lake, DAY, ("15:30:00", 10_300.0, 2))
+    assert unfinished(lake, [NUMBER], EVENING) == {NUMBER}
+
+    build(lake, clock=SimulatedClock(start_us=EVENING))
+
+    assert unfinished(lake, [NUMBER], EVENING) == set()
+
+
+def test_bars_that_were_built_before_the_close_are_all_where_nothing_more_came(lake: Lake) -> None:
+    assert unfinished(lake, [NUMBER], EVENING) == set()
+    assert newest_finished(lake, EVENING) is None  # the newest there is
+
+
+def test_trades_that_come_after_bars_of_the_whole_day_leave_it_over(lake: Lake) -> None:
+    build(lake, [DAY], clock=SimulatedClock(start_us=EVENING))
+    trades(lake, DAY, ("16:10:00", 10_300.0, 2))
+
+    assert unfinished(lake, [NUMBER], EVENING + 1) == set()
+
+
+def test_one_learns_up_to_the_last_session_that_is_over(lake: Lake) -> None:
+    trades(lake, DAYS[1], ("09:30:00", 10_000.0, 1))
+    build(lake, clock=SimulatedClock(start_us=EVENING))
+
+    assert newest_finished(lake, clock(DAYS[1], "12:00:00")) == DAY
+    assert newest_finished(lake, clock(DAYS[1], "18:00:00")) is None
