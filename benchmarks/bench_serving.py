@@ -28,22 +28,22 @@ NAMES = tuple("abcdefgh")
 KINDS = (Kind.GBDT, Kind.RF, Kind.FOREST, Kind.LINEAR)
 
 
-def made_up(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def made_up(count: int, seed: int, width: int = len(NAMES)) -> tuple[np.ndarray, np.ndarray]:
     """Features, and returns they tell a little of."""
     chance = np.random.default_rng(seed)
-    features = chance.normal(size=(count, len(NAMES)))
+    features = chance.normal(size=(count, width))
     return features, 0.003 * features[:, 0] * features[:, 1] + chance.normal(0, 0.02, count)
 
 
-def trained(kind: Kind) -> tuple[Learned, Configuration]:
-    """A model of that kind."""
-    features, ret = made_up(ROWS, 0)
+def trained(kind: Kind, names: tuple[str, ...] = NAMES) -> tuple[Learned, Configuration]:
+    """A model of that kind, of so many features."""
+    features, ret = made_up(ROWS, 0, len(names))
     label = ((ret > 0.01).astype(np.int8) - (ret < -0.01).astype(np.int8)).astype(np.int8)
     weight, configuration = np.ones(ROWS), Configuration(kind)
     low, high = np.quantile(features, [0.001, 0.999], axis=0)
     direction = configuration.direction().fit(features, label, weight, 0)
     price = configuration.price().fit(features, ret, weight, 0)
-    return Learned(NAMES, direction, price, base_rates(label, weight), 0.6, 0.4, low, high), configuration
+    return Learned(names, direction, price, base_rates(label, weight), 0.6, 0.4, low, high), configuration
 
 
 def best(rounds: int, *calls: Callable[[], Any]) -> list[tuple[float, float]]:
@@ -82,21 +82,27 @@ def run() -> list[dict[str, Any]]:
     out = []
     for kind in KINDS:
         learned, configuration = trained(kind)
-        files = pack(
-            learned,
-            configuration,
-            model="minute-10",
-            horizon=10,
-            interval="minute",
-            feature_set_version="bench/1",
-            persistence=False,
-            verdict="edge",
-            certified_only=False,
-            sample=made_up(5_000, 1)[0],
-        )
-        served = Served.load(files)
+        served = Served.load(packed(learned, configuration, "minute-10", 10, "bench/1"))
         out += _figures(kind, learned, served)
     return out
+
+
+def packed(
+    learned: Learned, configuration: Configuration, model: str, horizon: int, feature_set: str
+) -> dict[str, bytes]:
+    """Its files, as they are registered."""
+    return pack(
+        learned,
+        configuration,
+        model=model,
+        horizon=horizon,
+        interval="minute",
+        feature_set_version=feature_set,
+        persistence=False,
+        verdict="edge",
+        certified_only=False,
+        sample=made_up(5_000, 1, len(learned.names))[0],
+    )
 
 
 def _figures(kind: Kind, learned: Learned, served: Served) -> list[dict[str, Any]]:

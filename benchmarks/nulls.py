@@ -106,7 +106,8 @@ def judged(walked: Any, rows: Any, configuration: Any) -> Any:
 def main() -> int:
     """Runs what is not done yet, and writes the report."""
     asked = arguments()
-    done = {key_of(each): each for each in map(json.loads, lines(asked.progress))}
+    run = run_of(asked)
+    done = {key_of(each): each for each in map(json.loads, lines(asked.progress)) if each.get("run") == run}
     seeds = range(asked.seed, asked.seed + asked.worlds)
     strengths = [float(text) for text in asked.planted.split(",") if text]
     wanted: list[tuple[Any, tuple[Any, ...]]] = [
@@ -117,7 +118,7 @@ def main() -> int:
     context = get_context("spawn")  # Polars and LightGBM keep threads that a fork would lose
     with ProcessPoolExecutor(asked.processes, context, prepare, (asked.lake, asked.share)) as pool:
         for finished in as_completed([pool.submit(call, *given) for call, given in wanted]):
-            found = finished.result()
+            found = {**finished.result(), "run": run}
             done[key_of(found)] = found
             with asked.progress.open("a") as kept:
                 kept.write(json.dumps(found) + "\n")
@@ -129,6 +130,16 @@ def main() -> int:
     if asked.report is not None:
         asked.report.write_text(text)
     return int(any(each["verdict"] == "edge" for each in worlds))
+
+
+def run_of(asked: argparse.Namespace) -> str:
+    """What worlds of one report have in common: the bars, the model, and the code that made features and labels."""
+    from hosu import __version__
+    from hosu.features.definitions import feature_set
+    from hosu.features.labels import REVISION
+
+    lake = Path(asked.lake).resolve()
+    return f"{lake} {asked.share:g} {asked.kind} {feature_set(SET).version} labels {REVISION} hosu {__version__}"
 
 
 def key_of(found: dict[str, Any]) -> tuple[int, float | None]:
