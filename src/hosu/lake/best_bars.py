@@ -51,7 +51,7 @@ outside AS (
 {polls},
 candidates AS (
   SELECT ours.* EXCLUDE (source, revision),
-         CASE WHEN certified.symbol IS NULL THEN 'trades' ELSE 'certified' END AS source
+         CASE WHEN certified.symbol IS NULL THEN ours.source ELSE 'certified' END AS source
   FROM ours LEFT JOIN certified USING (scope, symbol)
   UNION ALL BY NAME
   SELECT symbol, outside.scope, {session} AS session_set, ts, low, high, open, close, volume, value,

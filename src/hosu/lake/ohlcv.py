@@ -32,8 +32,8 @@ from hosu.lake.best_bars import best_bars
 from hosu.lake.compact import is_compact
 from hosu.lake.derived import replace_date
 from hosu.lake.sql import SqlConfig, sorted_batches
-from hosu.market.bars import LEAST_PRICE, MINUTE_US, MOST_PRICE
-from hosu.market.calendar import instant_us, session_windows
+from hosu.market.bars import LEAST_PRICE, MINUTE_US, MOST_PRICE, TRADES_CLOSED, BarSource
+from hosu.market.calendar import closing_us, instant_us, session_windows
 from hosu.market.day_plan import Scope, Session
 from hosu.market.events import TIMESTAMP
 
@@ -52,6 +52,7 @@ _COLUMNS: Final = ("symbol", "scope", "cum_volume", "price", "size", "ts_event")
 _ORDER: Final = ("symbol", "scope", "cum_volume")
 _SESSIONS: Final = tuple(Session)
 _UNCLASSIFIED: Final = "unclassified"
+_OF_TRADES: Final = [BarSource.TRADES.value, TRADES_CLOSED]
 SECOND_US: Final = 1_000_000
 _READ_AHEAD: Final = 3  # row groups, about 15 MB each
 
@@ -321,9 +322,23 @@ class Bars:
         """The day bars as rows of ``processed_ohlcv``, in its order; ``ts`` is midnight in Seoul."""
         bars = self._days[: self.n_days]
         midnight = instant_us(Date.fromisoformat(self._date), 0)
-        return self._table(bars, np.full(len(bars), midnight, np.int64), revision)
+        return self._table(bars, np.full(len(bars), midnight, np.int64), revision, self._reach_close(bars))
 
-    def _table(self, bars: Ints, ts_us: Ints, revision: int) -> pa.Table:
+    def _reach_close(self, days: Ints) -> npt.NDArray[np.int32]:
+        """(n,) 1 where a day's bar of KRX's regular session holds trades of its closing auction, else 0."""
+        kernel, slots = self._kernel, self._intervals[: self.n_intervals]
+        try:
+            close_us = closing_us(Date.fromisoformat(self._date))
+        except MarketError:
+            return np.zeros(len(days), np.int32)
+        krx = [at for at, (_, scope) in enumerate(self._series) if scope == Scope.KRX]
+        regular = _SESSIONS.index(Session.REGULAR)
+        late = (slots[:, kernel.SLOT] * self.interval_us >= close_us) & (slots[:, kernel.SESSION] == regular)
+        closed = np.intersect1d(slots[late, kernel.SERIES], krx)
+        mine: npt.NDArray[np.bool_] = np.isin(days[:, kernel.SERIES], closed) & (days[:, kernel.SESSION] == regular)
+        return mine.astype(np.int32)
+
+    def _table(self, bars: Ints, ts_us: Ints, revision: int, closed: npt.NDArray[np.int32] | None = None) -> pa.Table:
         kernel = self._kernel
         names = list(self._series)
         code = bars[:, kernel.SERIES].astype(np.int32)
@@ -345,7 +360,7 @@ class Bars:
             "value": pa.array(value),
             "vwap": pa.array(vwap),
             "data_points": pa.array(np.ascontiguousarray(bars[:, kernel.POINTS])),
-            "source": _named(np.zeros(len(bars), np.int32), ["trades"]),
+            "source": _named(np.zeros(len(bars), np.int32) if closed is None else closed, _OF_TRADES),
             "revision": pa.array(np.full(len(bars), revision, np.int64)),
         }
         return pa.table(columns)

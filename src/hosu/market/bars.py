@@ -32,6 +32,9 @@ class BarSource(StrEnum):
     POLL = "poll"  # differences between snapshots; prices are samples
 
 
+TRADES_CLOSED: Final = "trades:closed"
+"""A day whose last trade lies in the closing auction of KRX, whatever is missing before it."""
+POLL: Final = "poll"
 POLL_SINCE_OPEN: Final = "poll:since_open"
 """A minute that holds all that was traded before the first snapshot of the day."""
 POLL_LATE: Final = "poll:late"

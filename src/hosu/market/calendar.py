@@ -223,6 +223,15 @@ def instant_us(day: date, second: float) -> int:
     return (day.toordinal() - _EPOCH) * _DAY_S * _SECOND_US + round((second - KST_OFFSET_S) * _SECOND_US)
 
 
+def closing_us(day: date) -> int:
+    """From when on the closing auction of KRX trades, UTC microseconds: when its orders have been collected.
+
+    Raises:
+        CalendarRangeError, NoSessionError: as ``sessions_on``.
+    """
+    return instant_us(day, sessions_on(day).close_s)
+
+
 def phase_at(ts_us: int, scope: Scope = Scope.KRX) -> Phase | None:
     """What the venue does at that instant; None on days and at hours at which it is shut.
 

@@ -70,6 +70,24 @@ def test_the_closing_auction_lies_in_the_minute_of_the_close_and_in_the_regular_
     assert bars.days(1).to_pylist()[0]["close"] == 101.0
 
 
+def test_a_day_says_whether_its_last_trade_lies_in_the_closing_auction_of_krx() -> None:
+    late = 6 * 3600 + 30 * 60
+    bars = built(
+        trades((0, 10, 100.0, 10), (late + 5, 20, 101.0, 10), (late + 700, 30, 101.0, 10), symbol="A"),
+        trades((0, 10, 100.0, 10), (late + 5, 20, 101.0, 10), symbol="A", scope="UN"),
+        trades((0, 10, 100.0, 10), (late - 601, 20, 101.0, 10), symbol="B"),
+    )
+
+    days = [(row["symbol"], row["scope"], row["session_set"], row["source"]) for row in bars.days(1).to_pylist()]
+    assert days == [
+        ("A", "KRX", "regular", "trades:closed"),
+        ("A", "KRX", "after_close", "trades"),
+        ("A", "UN", "regular", "trades"),
+        ("B", "KRX", "regular", "trades"),
+    ]
+    assert {row["source"] for row in bars.intervals(1).to_pylist()} == {"trades"}
+
+
 def test_sessions_are_bars_of_their_own() -> None:
     bars = built(trades((-3600, 10, 99.0, 10), (30, 20, 100.0, 10), (7 * 3600, 30, 102.0, 10), scope="NXT", symbol="A"))
     days = [(row["session_set"], row["close"], row["volume"]) for row in bars.days(1).to_pylist()]
