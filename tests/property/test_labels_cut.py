@@ -47,9 +47,10 @@ def made(symbols: list[list[tuple[int, int]]], chance: np.random.Generator) -> t
 
 def with_factors(panel: BarPanel, base: np.ndarray) -> BarPanel:
     bars = Traded(panel.starts, panel.date, panel.high, panel.low, panel.close, panel.volume)
-    found = adjustment(bars, Known(base=base), rules_of(panel))
+    official = np.where(panel.close % 3 == 0, 0, panel.close)
+    found = adjustment(bars, Known(base=base, official=official), rules_of(panel))
     columns = {name: getattr(panel, name) for name in BarPanel.__slots__}
-    return BarPanel(**{**columns, "factor": found.factor, "masked": found.masked})
+    return BarPanel(**{**columns, "factor": found.factor, "masked": found.masked | found.doubtful})
 
 
 def cut(panel: BarPanel, kept: np.ndarray) -> BarPanel:

@@ -15,9 +15,16 @@ Whatever the source, a price beyond the day's limits around the base so found is
 here, or a price is wrong. Slack: nothing of a known base, one tick of a last close, of a ratio also what its two
 digits leave open, of prices that were adjusted by whoever made the file two ticks and two won (they are rounded).
 
-A base tells of an event only beside the close of the session before it. Where the last bar is older, it counts if a
-halt is known to lie between (the last price was then carried); else the market has moved in bars that are missing
-here: the factor is 1, and the move is masked where the last close lies beyond the limits around the base.
+A base tells of an event only beside the official close of the session before it (``official_closes``). Where that is
+not known, the last price here may be one of two o'clock, and a base that differs from it by a tick or more is either
+an event or an ordinary move that is missing here. If no session moves a price so far, the factor is base over last
+price; else the broker's ratio or code tells, as without a base; else it is 1. Unless the broker has told, the move is
+*doubtful*: no return over it means anything, though indicators go on. Bars of other scopes than KRX end at other times,
+so that such a difference says nothing there and is not doubted.
+
+Where the last bar is older, a base counts if a halt is known to lie between (the last price was then carried); else
+the market has moved in bars that are missing here: the factor is 1, and the move is masked where the last close lies
+beyond the limits around the base.
 
 Prices that are adjusted already keep factor 1 and are only masked. A bar without a trade carries the last price as
 it was traded, so a base that changes in a halt counts where trading resumes. The first day of a listing has nothing
@@ -44,6 +51,10 @@ if TYPE_CHECKING:
 
 _CASH: Final = (2, 3, 5)
 
+REVISION: Final = 2
+"""Of these rules: one more with each change that may make a factor come out otherwise, and what was built with the
+former is built again."""
+
 
 class Explained(IntEnum):
     """What the factor of a bar rests on."""
@@ -56,10 +67,12 @@ class Explained(IntEnum):
 
 
 class LastTrade(NamedTuple):
-    """What is remembered of a symbol's last bar: close in hundredths of a won, and date, yyyymmdd; 0 unknown."""
+    """What is remembered of a symbol's last bar: close in hundredths of a won, date, yyyymmdd, and the official close
+    of that date; 0 unknown."""
 
     close: int
     date: int
+    official: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +97,8 @@ class Known:
         ex_code: (n,) the broker's ex-rights code as a number; 0 none.
         adjusted: (n,) whether the bar's prices were adjusted by whoever made them.
         halted: (n,) whether the symbol is known to have been halted on the session before.
+        official: (n,) the official close of the bar's own day, hundredths; 0 unknown.
+        is_krx: whether the bars are KRX's, whose closes the bases go on from.
     """
 
     base: Ints | None = None
@@ -91,16 +106,30 @@ class Known:
     ex_code: Ints | None = None
     adjusted: Flags | None = None
     halted: Flags | None = None
+    official: Ints | None = None
+    is_krx: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Adjustment:
-    """Per bar: the panel's ``factor`` and ``masked``, what the factor rests on, and the day's base (0 unknown)."""
+    """Per bar: the panel's ``factor`` and ``masked``, what the factor rests on, the day's base (0 unknown), and whether
+    the move to it is doubtful."""
 
     factor: Floats
     masked: Flags
     explained: Codes
     base: Ints
+    doubtful: Flags
+
+
+class _Opens(NamedTuple):
+    """The first trades of days: their rows, and of the last trade before each its row, its close, and whether that is
+    of the session before, traded or carried."""
+
+    rows: Ints
+    before: Ints
+    last: Ints
+    fresh: Flags
 
 
 def adjustment(bars: Traded, known: Known, rules: DatedRules) -> Adjustment:
@@ -117,12 +146,12 @@ def adjustment(bars: Traded, known: Known, rules: DatedRules) -> Adjustment:
     opens = np.flatnonzero(begins)
     last = bars.close[before[opens]]
     fresh = _is_fresh(bars, known, opens)
-    factor, explained = _factors(known, rules, opens, last, fresh)
+    factor, explained, doubtful = _factors(known, rules, _Opens(opens, before[opens], last, fresh))
     base, slack = _base(known, rules, opens, np.rint(last * factor[opens]).astype(np.int64), explained)
     masked = _beyond(bars, rules, base, slack, first)
     lower, upper = rules.limits(base[opens], opens)
     masked[opens] |= ~fresh & (slack[opens] == 0) & ((last < lower) | (last > upper))
-    return Adjustment(factor, masked, explained, np.where(first >= 0, base[first], 0))
+    return Adjustment(factor, masked, explained, np.where(first >= 0, base[first], 0), doubtful)
 
 
 def previous_trade(starts: Ints, volume: Ints) -> Ints:
@@ -152,19 +181,35 @@ def _is_fresh(bars: Traded, known: Known, rows: Ints) -> Flags:
     return fresh | known.halted[rows] if known.halted is not None else fresh
 
 
-def _factors(known: Known, rules: DatedRules, rows: Ints, last: Ints, fresh: Flags) -> tuple[Floats, Codes]:
-    """(n,) factors and what they rest on; ``last`` is the close before each of ``rows``."""
-    factor, explained = np.ones(len(rules)), np.zeros(len(rules), np.uint8)
+def _factors(known: Known, rules: DatedRules, opens: _Opens) -> tuple[Floats, Codes, Flags]:
+    """(n,) factors, what they rest on, and which moves are doubtful."""
+    rows, last = opens.rows, opens.last
+    factor, explained, doubtful = np.ones(len(rules)), np.zeros(len(rules), np.uint8), np.zeros(len(rules), np.bool_)
     base = known.base[rows] if known.base is not None else np.zeros(len(rows), np.int64)
-    moved = fresh & (base > 0) & (np.abs(base - last) >= rules.ticks(base, rows))
+    official = known.official[opens.before] if known.official is not None else np.zeros(len(rows), np.int64)
+    beside = np.where(official > 0, official, last)
+    moved = opens.fresh & (base > 0) & (np.abs(base - beside) >= rules.ticks(base, rows))
+    unsure = moved & (official <= 0)
+    far = unsure & _beyond_a_session(rules, rows, base, last)
     ratio = np.nan_to_num(known.ratio[rows]) if known.ratio is not None else np.zeros(len(rows))
-    split = (base <= 0) & (ratio > 0) & (ratio != 1)
-    cash = (base <= 0) & ~split & (np.isin(known.ex_code[rows], _CASH) if known.ex_code is not None else False)
+    untold = (base <= 0) | (unsure & ~far)
+    split = untold & (ratio > 0) & (ratio != 1)
+    cash = untold & ~split & (np.isin(known.ex_code[rows], _CASH) if known.ex_code is not None else False)
     made = known.adjusted[rows] if known.adjusted is not None else np.zeros(len(rows), np.bool_)
-    factor[rows] = np.select([made, moved, split], [1.0, base / np.maximum(last, 1), ratio], 1.0)
-    codes = (Explained.IMPORT, Explained.BASE, Explained.RATIO, Explained.CASH)
-    explained[rows] = np.select([made, moved, split, cash], codes, Explained.NOTHING)
-    return factor, explained
+    event = (moved & ~unsure) | far
+    factor[rows] = np.select([made, split, event], [1.0, ratio, base / np.maximum(beside, 1)], 1.0)
+    codes = (Explained.IMPORT, Explained.RATIO, Explained.BASE, Explained.CASH)
+    explained[rows] = np.select([made, split, event, cash], codes, Explained.NOTHING)
+    doubtful[rows] = unsure & ~made & ~split & ~cash & known.is_krx
+    return factor, explained, doubtful
+
+
+def _beyond_a_session(rules: DatedRules, rows: Ints, base: Ints, last: Ints) -> Flags:
+    """Which bases cannot be the close of a session in which ``last`` was traded: both lie within the same limits."""
+    lower, upper = rules.limits(last, rows)
+    width, tick = upper / np.maximum(lower, 1), rules.ticks(base, rows)
+    beyond: Flags = (upper < UNBOUNDED) & ((base > last * width + tick) | (base * width < last - tick * width))
+    return beyond
 
 
 def _base(known: Known, rules: DatedRules, rows: Ints, worth: Ints, explained: Codes) -> tuple[Ints, Ints]:

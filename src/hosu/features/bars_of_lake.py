@@ -20,6 +20,7 @@ from hosu.features.adjust import Known, Traded, adjustment, previous_trade
 from hosu.features.bars_sql import EVENTS, LISTINGS, MENDED, NEVER, PRICES, ROWS
 from hosu.features.dated_rules import DatedRules, Listing, day_of, previous_sessions, told_listings
 from hosu.features.lake_versions import Pinned
+from hosu.features.official_closes import closing_hours, official
 from hosu.features.openings import LONG_AGO
 from hosu.features.panel import BarPanel, select
 from hosu.lake.bar_sources import COVERAGE, DAY_BARS, MINUTE_BARS
@@ -64,6 +65,7 @@ class DayState(IntEnum):
 
 _REMEMBERED: Final = 0
 """The time of a bar that is only remembered: before all others."""
+_BESIDE: Final = ("origin", "state", "base", "explained", "official", "doubtful", "repaired")
 _TABLES: Final = {"day": (DAY_BARS, DAILY), "minute": (MINUTE_BARS, MINUTES)}
 
 
@@ -77,6 +79,8 @@ class LakePanel:
         state: (n,) ``DayState``.
         base: (n,) the day's base in hundredths of a won: dated, else what the last close is worth; 0 unknown.
         explained: (n,) ``adjust.Explained``.
+        official: (n,) the official close of the bar's own day, hundredths of a won; 0 unknown.
+        doubtful: (n,) whether the move to the bar is one of which nobody knows if it is an event; for labels a mask.
         repaired: (n,) whether trades of the symbol's day came later over REST; False if that was not asked.
         listings: market and type of the symbols of which a master file tells.
         pinned: the tables it was read from.
@@ -87,6 +91,8 @@ class LakePanel:
     state: Codes
     base: Ints
     explained: Codes
+    official: Ints
+    doubtful: Flags
     repaired: Flags
     listings: dict[str, Listing]
     pinned: Pinned
@@ -158,14 +164,16 @@ def panel(
     mended = (MENDED if repaired else NEVER).format(scope=scope)
     wanted = "" if symbols is None else "SEMI JOIN wanted USING (symbol)"
     beside = {} if symbols is None else {"wanted": pa.table({"symbol": pa.array(sorted(set(symbols)), pa.string())})}
-    sql = ROWS.format(scope=scope, wanted=wanted, mended=mended, events=EVENTS.format(scope=scope), **PRICES)
-    beside |= {"sessions": _sessions(held, names[:2])}
+    parts = {"events": EVENTS.format(scope=scope), "official": official(interval, wanted), **PRICES}
+    sql = ROWS.format(scope=scope, wanted=wanted, mended=mended, **parts)
+    dates = sorted({date for name in names[:2] for date in held.dates(name)})
+    beside |= {"sessions": _sessions(dates), "hours": closing_hours(dates)}
     rows = held.query(sql, roles, start=start, end=end, beside=beside, config=config)
     if interval == "minute":
         rows = _regular(rows, Scope(scope))
     if not last:
-        return _built(rows, _listings(held, end), held)
-    loaded = _built(_behind(rows, last), _listings(held, end), held)
+        return _built(rows, _listings(held, end), held, is_krx=scope == Scope.KRX)
+    loaded = _built(_behind(rows, last), _listings(held, end), held, is_krx=scope == Scope.KRX)
     return _only(loaded, loaded.bars.ts != _REMEMBERED)
 
 
@@ -176,7 +184,7 @@ def _behind(rows: pa.Table, last: Mapping[str, LastTrade]) -> pa.Table:
     added = [
         {**dict.fromkeys(("open", "high", "low", "close"), last[symbol].close), "symbol": symbol, "volume": 1}
         | {"date": last[symbol].date or LONG_AGO, "ts": _REMEMBERED, "origin": "trades", "state": "no_ledger"}
-        | {"base": 0, "repaired": False, "halted": False}
+        | {"base": 0, "repaired": False, "halted": False, "official": last[symbol].official}
         for symbol, date in begins.items()
         if symbol in last and last[symbol].date < date
     ]
@@ -187,13 +195,12 @@ def _behind(rows: pa.Table, last: Mapping[str, LastTrade]) -> pa.Table:
 
 def _only(loaded: LakePanel, mask: Flags) -> LakePanel:
     """Those rows of it."""
-    told = {name: getattr(loaded, name)[mask] for name in ("origin", "state", "base", "explained", "repaired")}
+    told = {name: getattr(loaded, name)[mask] for name in _BESIDE}
     return replace(loaded, bars=select(loaded.bars, mask), **told)
 
 
-def _sessions(held: Pinned, names: tuple[str, ...]) -> pa.Table:
-    """The dates that have bars, and of each the session before it, as text."""
-    dates = sorted({date for name in names for date in held.dates(name)})
+def _sessions(dates: list[str]) -> pa.Table:
+    """These dates, and of each the session before it, as text."""
     before = previous_sessions(np.array([int(date.replace("-", "")) for date in dates], np.int64))
     texts = [f"{number // 10_000:04d}-{number // 100 % 100:02d}-{number % 100:02d}" for number in before.tolist()]
     return pa.table({"date": pa.array(dates, pa.string()), "before": pa.array(texts, pa.string())})
@@ -218,7 +225,7 @@ def _regular(rows: pa.Table, scope: Scope) -> pa.Table:
     return rows.filter(pa.array(within | ~np.asarray(outside.to_numpy())))
 
 
-def _built(rows: pa.Table, listings: dict[str, Listing], held: Pinned) -> LakePanel:
+def _built(rows: pa.Table, listings: dict[str, Listing], held: Pinned, *, is_krx: bool) -> LakePanel:
     symbol, symbols = _codes(rows.column("symbol"))
     starts = np.searchsorted(symbol, np.arange(len(symbols) + 1)).astype(np.int64)
     prices = {name: _ints(rows, name) for name in ("open", "high", "low", "close")}
@@ -234,6 +241,8 @@ def _built(rows: pa.Table, listings: dict[str, Listing], held: Pinned) -> LakePa
         ex_code=_ints(rows, "ex_code"),
         adjusted=origin == Origin.ADJUSTED,
         halted=_flags(rows, "halted"),
+        official=_ints(rows, "official"),
+        is_krx=is_krx,
     )
     made = adjustment(traded, known, rules)
     value = np.asarray(rows.column("value").cast(pa.float64()).fill_null(np.nan).to_numpy(), np.float64)
@@ -248,8 +257,18 @@ def _built(rows: pa.Table, listings: dict[str, Listing], held: Pinned) -> LakePa
         factor=made.factor,
         masked=made.masked,
     )
-    states = _named(rows.column("state"), DayState)
-    return LakePanel(bars, origin, states, made.base, made.explained, _flags(rows, "repaired"), listings, held)
+    return LakePanel(
+        bars=bars,
+        origin=origin,
+        state=_named(rows.column("state"), DayState),
+        base=made.base,
+        explained=made.explained,
+        official=_ints(rows, "official"),
+        doubtful=made.doubtful,
+        repaired=_flags(rows, "repaired"),
+        listings=listings,
+        pinned=held,
+    )
 
 
 def _carry(prices: dict[str, Ints], starts: Ints, volume: Ints) -> None:

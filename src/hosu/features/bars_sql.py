@@ -51,17 +51,21 @@ polled AS (
   GROUP BY ALL
 ),
 events AS ({events}),
+{official},
 halts AS (SELECT date, symbol FROM instruments WHERE halted),
 mended AS (SELECT DISTINCT date, symbol FROM {mended})
 SELECT chosen.symbol, replace(chosen.date, '-', '')::BIGINT AS date, epoch_us(ts) AS ts,
        {open} AS open, {high} AS high, {low} AS low, {close} AS close, volume,
        value, origin, coalesce(state, 'no_ledger') AS state,
        round(coalesce(listed.base, polled.base, 0) * 100)::BIGINT AS base, mended.symbol IS NOT NULL AS repaired,
-       halts.symbol IS NOT NULL AS halted, coalesce(events.ex_code, 0) AS ex_code, events.split_ratio
+       halts.symbol IS NOT NULL AS halted, coalesce(events.ex_code, 0) AS ex_code, events.split_ratio,
+       -- Who adjusted closes made them of whole days, and a raw base goes on from them all the same.
+       CASE WHEN origin = 'adjusted' THEN {close} ELSE coalesce(round(official.price * 100)::BIGINT, 0) END AS official
 FROM chosen LEFT JOIN ledger ON ledger.date = chosen.date AND ledger.symbol = chosen.symbol
      LEFT JOIN listed ON listed.date = chosen.date AND listed.symbol = chosen.symbol
      LEFT JOIN polled ON polled.date = chosen.date AND polled.symbol = chosen.symbol
      LEFT JOIN events ON events.date = chosen.date AND events.symbol = chosen.symbol
+     LEFT JOIN official ON official.date = chosen.date AND official.symbol = chosen.symbol
      LEFT JOIN sessions ON sessions.date = chosen.date
      LEFT JOIN halts ON halts.date = sessions.before AND halts.symbol = chosen.symbol
      LEFT JOIN mended ON mended.date = chosen.date AND mended.symbol = chosen.symbol

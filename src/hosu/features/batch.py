@@ -27,20 +27,22 @@ _PARTS_A_CORE = 4  # symbols differ in length; more parts than cores keep the la
 class States:
     """What the kernel remembers of several symbols, one row each; written to by whoever steps it.
 
-    ``dates``, beside it, are those of each one's last bar that was not only carried on, yyyymmdd; 0 unknown.
+    ``dates``, beside it, are those of each one's last bar that was not only carried on, yyyymmdd, and ``official`` the
+    official closes of those dates, hundredths; 0 unknown.
     """
 
     symbols: tuple[str, ...]
     ints: Ints
     floats: Floats
     dates: Ints
+    official: Ints
 
     @classmethod
     def new(cls, symbols: tuple[str, ...]) -> Self:
         """Nothing remembered yet."""
         count = len(symbols)
-        zeros = np.zeros((count, kernel.INTS), np.int64), np.zeros((count, kernel.FLOATS)), np.zeros(count, np.int64)
-        return cls(symbols, *zeros)
+        remembered = np.zeros((count, kernel.INTS), np.int64), np.zeros((count, kernel.FLOATS))
+        return cls(symbols, *remembered, np.zeros(count, np.int64), np.zeros(count, np.int64))
 
     def of(self, symbols: tuple[str, ...]) -> Self:
         """A copy for these symbols, in their order; of those not known here nothing is remembered."""
@@ -49,7 +51,8 @@ class States:
         known = [(to, place[symbol]) for to, symbol in enumerate(symbols) if symbol in place]
         if known:
             to, at = np.array(known).T
-            fresh.ints[to], fresh.floats[to], fresh.dates[to] = self.ints[at], self.floats[at], self.dates[at]
+            fresh.ints[to], fresh.floats[to] = self.ints[at], self.floats[at]
+            fresh.dates[to], fresh.official[to] = self.dates[at], self.official[at]
         return fresh
 
 

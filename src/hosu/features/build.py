@@ -15,7 +15,7 @@ import numpy as np
 
 from hosu.clock import SystemClock
 from hosu.errors import InputError
-from hosu.features import kernel
+from hosu.features import adjust, kernel
 from hosu.features.bars_of_lake import panel, tables_of
 from hosu.features.batch import States, indicators
 from hosu.features.dated_rules import day_of
@@ -138,8 +138,11 @@ class _Job:
                 save_states(self._lake, self._interval, dates[-1], states, bars=held, revision=self._clock.now_us())
         return done
 
-    def _bars(self, dates: Sequence[str], states: States, known: list[str]) -> tuple[BarPanel, Codes, dict[str, int]]:
-        """The bars of these dates as the kernel takes them, where each comes from, and each symbol's last date.
+    def _bars(
+        self, dates: Sequence[str], states: States, known: list[str]
+    ) -> tuple[BarPanel, Codes, dict[str, tuple[int, int]]]:
+        """The bars of these dates as the kernel takes them, where each comes from, and each symbol's last date with its
+        official close.
 
         What a price is worth after a corporate action is told beside the last one, which may be long ago: of days all
         are read, of minutes the state knows it. A few dates before are read all the same, for bars that somebody else
@@ -152,7 +155,8 @@ class _Job:
         mine = loaded.bars.date >= _number(dates[0])
         bars = select(loaded.bars, mine)
         ends = zip(bars.symbols, bars.starts[:-1].tolist(), bars.starts[1:].tolist(), strict=True)
-        traded = {symbol: int(bars.date[end - 1]) for symbol, first, end in ends if end > first}
+        official = loaded.official[mine]
+        traded = {name: (int(bars.date[end - 1]), int(official[end - 1])) for name, first, end in ends if end > first}
         if self._interval == "day":
             return bars, loaded.origin[mine], traded
         filled = fill(bars, {symbol: each.close for symbol, each in (last or {}).items()}, dates[0])
@@ -171,7 +175,7 @@ class _Job:
             for file in table.files(bounds=True) if table is not None else ():
                 revision = int(file.greatest.get("revision", 0))
                 made_of.setdefault(file.date, []).append((name, revision, file.rows))
-        made_by = [kernel.VERSION, sorted(each.version for each in self._sets)]
+        made_by = [kernel.VERSION, adjust.REVISION, sorted(each.version for each in self._sets)]
         facts = fact_numbers(self._lake, made_of, config=self._config)
         told = {date: [sorted(parts), made_by, facts.get(date, 0)] for date, parts in sorted(made_of.items())}
         return {
@@ -236,14 +240,17 @@ def merged(before: States, after: States) -> States:
     symbols = tuple(sorted({*before.symbols, *after.symbols}))
     both = before.of(symbols)
     at = np.searchsorted(symbols, after.symbols)
-    both.ints[at], both.floats[at], both.dates[at] = after.ints, after.floats, after.dates
+    both.ints[at], both.floats[at] = after.ints, after.floats
+    both.dates[at], both.official[at] = after.dates, after.official
     return both
 
 
-def dated(states: States, traded: Mapping[str, int]) -> States:
-    """``states``, with the dates (yyyymmdd) of these symbols' last bars."""
-    known = [traded.get(symbol, date) for symbol, date in zip(states.symbols, states.dates.tolist(), strict=True)]
-    return replace(states, dates=np.array(known, np.int64))
+def dated(states: States, traded: Mapping[str, tuple[int, int]]) -> States:
+    """``states``, with the dates (yyyymmdd) of these symbols' last bars, and the official closes of those dates."""
+    before = zip(states.dates.tolist(), states.official.tolist(), strict=True)
+    known = [traded.get(symbol, pair) for symbol, pair in zip(states.symbols, before, strict=True)]
+    dates, official = np.array(known, np.int64).reshape(-1, 2).T
+    return replace(states, dates=dates, official=official)
 
 
 def _held(wanted: dict[str, int]) -> dict[str, int]:

@@ -165,7 +165,7 @@ def _facts(loaded: LakePanel, known: Beside, source: FeatureSource, definition: 
     view = asked.pop("view")
     asked["symbols"] = None if definition.symbols is None else sorted(set(definition.symbols))
     features = {"set": source.name, "version": source.version, "names": list(source.names), "code": source.revision}
-    taken = (loaded.bars.factor, loaded.bars.masked, loaded.base, loaded.repaired)
+    taken = (loaded.bars.factor, loaded.bars.masked, loaded.doubtful, loaded.base, loaded.repaired)
     events = hashlib.sha256(b"".join(column.tobytes() for column in taken) + digest(known)).hexdigest()
     versions = {name: at for name, at in sorted(loaded.pinned.versions.items()) if name not in EVENT_TABLES}
     return {

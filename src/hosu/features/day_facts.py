@@ -1,7 +1,8 @@
 """What is known of days beside their bars, as one number a day: whether a date has to be built again.
 
-A factor is told by the day's base prices and split ratios, and by who was halted the session before. They may come
-after the bars, and then the date is built anew; read again without a change, or polled once more, they change nothing.
+A factor is told by the day's base prices and split ratios, by who was halted the session before, and by the closes that
+daily bars from outside tell of it. They may come after the bars, and then the date is built anew; read again without a
+change, or polled once more, they change nothing. What else tells a close (``official_closes``) bars are made of too.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import pyarrow as pa
 
 from hosu.features.bars_sql import EVENTS
 from hosu.features.dated_rules import day_of, previous_sessions
+from hosu.features.official_closes import TOLD, closing_hours
 from hosu.lake.sql import SqlConfig, combine
 from hosu.lake.tables import TABLES
 from hosu.market.bars import DAILY
@@ -41,9 +43,14 @@ split AS (
   -- The last row counts, also where it takes a ratio back: only then is it asked whether there is one.
   SELECT date, concat_ws('|', 'split', symbol, split_ratio) AS fact
   FROM events WHERE split_ratio > 0 AND split_ratio <> 1
+),
+closed AS (
+  SELECT days.date, concat_ws('|', 'closed', symbol, close) AS fact FROM ({told}) AS told
+  JOIN days ON days.before = told.date
 )
 SELECT date, (bit_xor(md5_number_lower(fact)) & 4294967295)::BIGINT AS number
-FROM (FROM listed UNION ALL FROM halts UNION ALL FROM polled UNION ALL FROM split) SEMI JOIN days USING (date)
+FROM (FROM listed UNION ALL FROM halts UNION ALL FROM polled UNION ALL FROM split UNION ALL FROM closed)
+     SEMI JOIN days USING (date)
 GROUP BY date
 """
 
@@ -69,13 +76,14 @@ def fact_numbers(
     chosen = {
         "instruments": _files(instruments, {*days, *earlier}.__contains__),
         "snapshots": _files(snapshots, {*days}.difference(listed).__contains__),
-        "daily": _files(lake.find(DAILY), {*days}.__contains__),
+        "daily": _files(lake.find(DAILY), {*days, *earlier}.__contains__),
     }
     files = {name: found for name, found in chosen.items() if found is not None}
     names = {"daily": DAILY}
     beside = {role: TABLES[names.get(role, role)].schema.empty_table() for role in chosen if role not in files}
     beside["days"] = pa.table({"date": pa.array(days, pa.string()), "before": pa.array(earlier, pa.string())})
-    sql = _NUMBERS.format(scope=scope, events=EVENTS.format(scope=scope))
+    beside["hours"] = closing_hours(each for each in earlier if each)
+    sql = _NUMBERS.format(scope=scope, events=EVENTS.format(scope=scope), told=TOLD)
     found = combine(lake.storage, sql, files=files, beside=beside, config=config or SqlConfig())
     return dict(zip(found.column("date").to_pylist(), found.column("number").to_pylist(), strict=True))
 

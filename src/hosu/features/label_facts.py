@@ -69,6 +69,7 @@ def beside(
         listings=loaded.listings,
         base=loaded.base,
         adjusted=loaded.adjusted,
+        doubtful=loaded.doubtful,
         certified=certified,
         half_spread=half_spread,
         trades=trades,

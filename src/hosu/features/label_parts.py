@@ -93,6 +93,7 @@ class Beside:
         listings: market and type by symbol; others count as KOSPI's stocks.
         base: (n,) the day's base price, hundredths, 0 unknown; None: what the last close is worth.
         adjusted: (n,) whether prices were adjusted by whoever made them, so that they lie on no grid.
+        doubtful: (n,) whether nobody knows if the move to the bar is an event: as if it were masked. None: no bar's.
         certified: (n,) whether the bar's day may be learned from; None: every day.
         half_spread: (n,) measured, as a share of the price; NaN and None: half a tick.
         trades: of the same symbols and days, of minutes all or those that can be a first one; None: of no bar.
@@ -104,6 +105,7 @@ class Beside:
     listings: Mapping[str, Listing] | None = None
     base: Ints | None = None
     adjusted: Flags | None = None
+    doubtful: Flags | None = None
     certified: Flags | None = None
     half_spread: Floats | None = None
     trades: Trades | None = None

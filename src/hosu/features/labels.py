@@ -8,6 +8,7 @@ is +1 if ``ret_ex`` > b, -1 if < -b, else 0, a small move; b is the larger of on
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["REVISION", "Beside", "Interruption", "Reason", "Trades", "labelled_rows"]
 
-REVISION = 2
+REVISION = 3
 """Of factors, masks and labels; part of every dataset's definition. One more with each change that moves a number: a
 test holds the numbers of a fixed panel against it."""
 
@@ -74,6 +75,8 @@ def labelled_rows(
     """
     _check(panel, features, names, horizon, interval)
     told = beside or Beside()
+    if told.doubtful is not None:
+        panel = replace(panel, masked=panel.masked | told.doubtful)
     known_sessions = sessions_of(panel, Scope(scope)) if sessions is None else sessions
     minutes = interval == "minute"
     if len(panel) and not minutes and horizon >= len(known_sessions):

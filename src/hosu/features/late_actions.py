@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from hosu.features.adjust import Explained
 from hosu.features.dated_rules import DatedRules, Listing
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def apart(bars: BarPanel, again: Again, loaded: LakePanel, now: Morning | None) 
         loaded: the bars without the empty minutes, and what batch knows of them.
         now: what the list says of the day now.
     """
-    facts, over = Facts(again.facts, now), _beyond(loaded)
+    facts, over, by_ratio = Facts(again.facts, now), _beyond(loaded), _by_ratio(loaded)
     found = Apart([], [])
     served = _served(bars, again)
     odd = np.flatnonzero(~_same(served, _factors(bars.factor, bars.masked)))
@@ -88,7 +89,7 @@ def apart(bars: BarPanel, again: Again, loaded: LakePanel, now: Morning | None) 
         differ = facts.differ(symbol, loaded.listings.get(symbol, Listing()))
         # Beside a base that was known only a price beyond its limits makes batch begin anew; the factor is the same.
         bounded = was == factor and (symbol, ts) in over
-        excused = differ or (bounded if facts.had_base(symbol) else was == 1.0)
+        excused = differ or (symbol, ts) in by_ratio or (bounded if facts.had_base(symbol) else was == 1.0)
         (found.late if excused else found.wrong).append(action)
     return found
 
@@ -120,6 +121,13 @@ def _beyond(loaded: LakePanel) -> set[tuple[str, int]]:
     rules = DatedRules.of(bars.date, bars.symbol, bars.symbols, loaded.listings)
     lower, upper = rules.limits(loaded.base)
     rows = np.flatnonzero((bars.high > upper) | (bars.low < lower)).tolist()
+    return {(bars.symbols[int(bars.symbol[row])], int(bars.ts[row])) for row in rows}
+
+
+def _by_ratio(loaded: LakePanel) -> set[tuple[str, int]]:
+    """Symbol and minute of the bars whose factor is the broker's split ratio."""
+    bars = loaded.bars
+    rows = np.flatnonzero(loaded.explained == Explained.RATIO).tolist()
     return {(bars.symbols[int(bars.symbol[row])], int(bars.ts[row])) for row in rows}
 
 

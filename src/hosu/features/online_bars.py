@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date as Date  # noqa: N812 - `date` is a column's name everywhere here
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -12,6 +13,7 @@ from hosu.features.batch import States
 from hosu.features.grid import minutes_of, window_of
 from hosu.features.openings import Opening
 from hosu.market.bars import MINUTE_US
+from hosu.market.calendar import closing_us
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     Flags = npt.NDArray[np.bool_]
 
 _ROOM: Final = 64  # symbols there is room for at first
+_GROWING: Final = (
+    "_ints", "_floats", "_last_cum", "_late", "_last_close", "_dates", "_official", "_factor", "_masked",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,8 @@ class OnlineBars:
         self._start_us = self._closed = self._ahead = 0  # minutes: closed so far, and those that trades have reached
         self._grid = np.zeros(0, np.bool_)
         self._ints, self._floats = np.zeros((0, kernel.INTS), np.int64), np.zeros((0, kernel.FLOATS))
-        self._last_cum = self._late = self._last_close = self._dates = np.zeros(0, np.int64)
+        self._last_cum = self._late = self._last_close = self._dates = self._official = np.zeros(0, np.int64)
+        self._auction = 0  # the minute in which the closing auction trades
         self._factor, self._masked = np.ones(0), np.zeros(0, np.bool_)  # of the first trade of the day, until it came
         self._close = self._volume = np.zeros((0, 0), np.int64)
 
@@ -71,8 +77,13 @@ class OnlineBars:
     def states(self) -> States:
         """A copy of what the kernel remembers."""
         count = len(self.symbols)
-        kept = self._ints[:count].copy(), self._floats[:count].copy(), self._dates[:count].copy()
-        return States(tuple(self.symbols), *kept)
+        return States(
+            tuple(self.symbols),
+            self._ints[:count].copy(),
+            self._floats[:count].copy(),
+            self._dates[:count].copy(),
+            self._official[:count].copy(),
+        )
 
     @property
     def closed_us(self) -> int:
@@ -101,13 +112,14 @@ class OnlineBars:
         self._grid = np.zeros(minutes, np.bool_)
         self._grid[(minutes_of(date) - self._start_us) // MINUTE_US] = True
         self.date, self._closed, self._ahead = date, 0, 0
+        self._auction = (closing_us(Date.fromisoformat(date)) - self._start_us) // MINUTE_US
         self.symbols, self._place = list(states.symbols), {symbol: at for at, symbol in enumerate(states.symbols)}
         count, room = len(states.symbols), max(_ROOM, 2 * len(states.symbols))
         self._ints, self._floats = np.zeros((room, kernel.INTS), np.int64), np.zeros((room, kernel.FLOATS))
         self._ints[:count], self._floats[:count] = states.ints, states.floats
-        self._last_cum, self._late, self._dates = (np.zeros(room, np.int64) for _ in range(3))
+        self._last_cum, self._late, self._dates, self._official = (np.zeros(room, np.int64) for _ in range(4))
         self._factor, self._masked = np.ones(room), np.zeros(room, np.bool_)
-        self._dates[:count] = states.dates
+        self._dates[:count], self._official[:count] = states.dates, states.official
         if opening is not None:
             self._factor[:count], self._masked[:count] = opening.factor, opening.masked
         self._last_close = np.ascontiguousarray(kernel.last_closes(self._ints))
@@ -130,7 +142,7 @@ class OnlineBars:
         return np.array(codes, np.int64)
 
     def _grow(self, room: int) -> None:
-        for name in ("_ints", "_floats", "_last_cum", "_late", "_last_close", "_dates", "_factor", "_masked"):
+        for name in _GROWING:
             old = getattr(self, name)
             grown = np.full((room, *old.shape[1:]), 1.0 if name == "_factor" else 0, old.dtype)
             grown[: len(old)] = old
@@ -229,8 +241,11 @@ class OnlineBars:
         out = np.empty((count, kernel.OUTPUTS))
         factor, masked = self._at_first_trades(code, shares)
         kernel.step_symbols(self._ints, self._floats, code, price, shares, factor, masked, out)
-        self._dates[code[traded[:count]]] = int(self.date.replace("-", ""))
-        return Bars(self._start_us + minute[:count] * MINUTE_US, code, price, shares, traded[:count], out)
+        minute, traded = minute[:count], traded[:count]
+        self._dates[code[traded]] = int(self.date.replace("-", ""))
+        # Of a symbol that trades on after all, the later bar counts.
+        self._official[code[traded]] = np.where(minute >= self._auction, price, 0)[traded]
+        return Bars(self._start_us + minute * MINUTE_US, code, price, shares, traded, out)
 
     def _at_first_trades(self, code: Ints, shares: Ints) -> tuple[Floats, Flags]:
         """(n,) factor and mask of these bars: what the day does to a symbol, at its first trade and never again."""
@@ -257,6 +272,7 @@ class OnlineBars:
             "last_cum": self._last_cum[:count],
             "late": self._late[:count],
             "dates": self._dates[:count],
+            "official": self._official[:count],
             "factor": self._factor[:count],
             "masked": self._masked[:count],
             "open": rows.astype(np.int64),
@@ -272,7 +288,8 @@ class OnlineBars:
         """
         bars = cls()
         if date:
-            states = States(tuple(symbols), arrays["ints"], arrays["floats"], arrays["dates"])
+            official = arrays.get("official", np.zeros(len(symbols), np.int64))  # states of before lack it
+            states = States(tuple(symbols), arrays["ints"], arrays["floats"], arrays["dates"], official)
             bars.begin(date, states, Opening(arrays["factor"], arrays["masked"]))
             count = len(symbols)
             bars._last_cum[:count], bars._late[:count] = arrays["last_cum"], arrays["late"]

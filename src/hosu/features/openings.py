@@ -1,8 +1,9 @@
 """What the begin of a day makes of what is remembered: a split, a rights issue or a dividend in shares, live.
 
 What is known of a day when it begins is the exchange's list of that morning: each symbol's base price, and which were
-halted the session before. ``adjust`` is asked the same question as in batch, about a trade at the base itself: whatever
-the day's first trade will be, earlier prices are worth then what it says. So stream and batch step the kernel with the
+halted the session before. Whether the last close is the official one is remembered with it. ``adjust`` is asked the
+same question as in batch, about a trade at the base itself: whatever the day's first trade will be, earlier prices are
+worth then what it says. So stream and batch step the kernel with the
 same factor, at the same bar: the symbol's first trade of the day.
 """
 
@@ -65,9 +66,9 @@ class Opening:
 
 def last_trades(states: States) -> dict[str, LastTrade]:
     """What is remembered of each symbol's last bar; without those that had none."""
-    closes, dates = kernel.last_closes(states.ints).tolist(), states.dates.tolist()
-    found = zip(states.symbols, closes, dates, strict=True)
-    return {symbol: LastTrade(close, date) for symbol, close, date in found if close > 0}
+    closes = kernel.last_closes(states.ints).tolist()
+    found = zip(states.symbols, closes, states.dates.tolist(), states.official.tolist(), strict=True)
+    return {symbol: LastTrade(*told) for symbol, *told in found if told[0] > 0}
 
 
 def opening(states: States, date: str, facts: Morning | None) -> Opening:
@@ -98,11 +99,12 @@ def _two_bars(
     """Of each symbol its last bar, and one of the day at the base."""
     count = len(symbols)
     base = np.array([facts.base[symbol] for symbol in symbols], np.int64)
-    date, close, told = (np.zeros(2 * count, np.int64) for _ in range(3))
+    date, close, told, official = (np.zeros(2 * count, np.int64) for _ in range(4))
+    official[0::2] = [last[symbol].official for symbol in symbols]
     date[0::2], date[1::2] = [last[symbol].date or LONG_AGO for symbol in symbols], day
     close[0::2], close[1::2], told[1::2] = [last[symbol].close for symbol in symbols], base, base
     halted = np.zeros(2 * count, np.bool_)
     halted[1::2] = [symbol in facts.halted for symbol in symbols]
     bars = Traded(np.arange(0, 2 * count + 1, 2), date, close, close, close, np.ones(2 * count, np.int64))
     rules = DatedRules.of(date, np.repeat(np.arange(count), 2), symbols, facts.listings)
-    return bars, Known(base=told, halted=halted), rules
+    return bars, Known(base=told, halted=halted, official=official), rules

@@ -396,9 +396,12 @@ class FeatureSink:
         facts = self._known(date, told)
         if self._kept.bars.date:
             self._close(lsn, None)
+        sampled = self._polled - self._kept.streamed
         self._follow(date)
         if begin is None:
             states = self._kept.bars.states
+            # A poll in the auction's minute may have come before the auction had traded.
+            states.official[[symbol in sampled for symbol in states.symbols]] = 0
         else:
             states, self._kept.base, self._kept.since = begin.states, begin.label, date
         states = chosen_states(states, self._allowed)

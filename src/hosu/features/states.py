@@ -65,7 +65,8 @@ def load_states(
 def states_of(rows: pa.Table) -> States:
     """The states in rows of the table, which are in order of their symbols.
 
-    Behind the kernel's integers stands the date of the last bar; rows of earlier versions lack it.
+    Behind the kernel's integers stand the date of the last bar and its official close; rows of earlier versions lack
+    them.
     """
     symbols = tuple(rows.column("symbol").to_pylist())
     states = States.new(symbols)
@@ -80,6 +81,8 @@ def states_of(rows: pa.Table) -> States:
         states.ints[mine] = values[:, : kernel.INTS]
         if width > kernel.INTS:
             states.dates[mine] = values[:, kernel.INTS]
+        if width > kernel.INTS + 1:
+            states.official[mine] = values[:, kernel.INTS + 1]
     return states
 
 
@@ -89,13 +92,14 @@ def save_states(
     """Adds the states after the close of ``date``, made of bars with the checksum ``bars``; those with the highest
     ``revision`` (UTC microseconds) count."""
     count = len(states.symbols)
+    numbers = np.column_stack([states.ints, states.dates, states.official])
     rows = pa.table(
         [
             pa.array(states.symbols, pa.string()),
             pa.array([scope] * count, pa.string()),
             pa.array([interval] * count, pa.string()),
             pa.array([kernel.VERSION] * count, pa.int32()),
-            _lists(pa.array(np.column_stack([states.ints, states.dates]).reshape(-1)), kernel.INTS + 1, count),
+            _lists(pa.array(numbers.reshape(-1)), numbers.shape[1], count),
             _lists(pa.array(states.floats.reshape(-1)), kernel.FLOATS, count),
             pa.array([bars] * count, pa.int64()),
             pa.array([revision] * count, pa.int64()),

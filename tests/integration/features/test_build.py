@@ -261,9 +261,11 @@ def test_a_state_remembers_the_date_of_its_last_bar_and_one_without_it_is_still_
     build(lake, "minute", [SCALE_FREE_V1])
     states, _, _ = load_states(lake, "minute", "2026-02-01", held(lake))
     assert states.dates.tolist() == [20250902, 20250901]
+    assert states.official.tolist() == [0, 0]  # the minutes end at 09:30
     kept = lake.find("feature_state").dataset().to_table().filter(pc.field("date") == DAYS[1])
     short = pa.array([each[: kernel.INTS] for each in kept.column("ints").to_pylist()], pa.list_(pa.int64()))
     old = states_of(kept.set_column(kept.column_names.index("ints"), "ints", short).sort_by("symbol"))
+    assert old.official.tolist() == [0, 0]
     assert (old.dates.tolist(), bits(old.floats).tolist()) == ([0, 0], bits(states.floats).tolist())
     assert (old.ints == states.ints).all()
 
@@ -307,6 +309,29 @@ def test_a_polled_base_counts_where_no_list_is_and_another_poll_of_the_same_chan
     assert build(lake, "day", SETS).first == DAYS[65]
     polled(lake, "2026-05-04", 36_000, 1.0)  # a day without bars
     assert build(lake, "day", SETS).dates == 0
+
+
+def test_a_state_remembers_the_official_close_and_one_that_comes_later_has_the_day_behind_it_built_again(tmp_path):
+    lake = Lake.open(str(tmp_path / "lake"))
+    put_minutes(lake, DAYS[0], {"000660": 10_000, "005930": 50_000}, minutes=391)
+    put_minutes(lake, DAYS[1], {"000660": 10_000, "005930": 50_000})
+    list_of(lake, DAYS[2], halted=False, s005930=47_500.0)
+    put_minutes(lake, DAYS[2], {"005930": 47_500})
+    build(lake, "minute", [SCALE_FREE_V1])
+    first, *_ = load_states(lake, "minute", DAYS[1], held(lake))
+    assert first.official.tolist() == [1_000_000, 5_000_000]
+
+    def change() -> float:
+        rows = stored(lake, f"technical_indicators_1m WHERE symbol = '005930' AND date = '{DAYS[2]}'").to_pylist()
+        return float(rows[0]["price_change"])
+
+    assert change() == -2_500.0
+    schema = TABLES["bars_daily_external"].file_schema
+    row = {"scope": "KRX", "symbol": "005930", "adjusted": False, "source": "kis:FHKST03010100", "close": 50_000.0}
+    told = pa.Table.from_pylist([{name: row.get(name) for name in schema.names}], schema=schema)
+    replace_date(lake, "bars_daily_external", DAYS[1], told)
+    assert build(lake, "minute", [SCALE_FREE_V1]).first == DAYS[2]
+    assert change() == 0.0
 
 
 def test_a_split_ratio_that_the_broker_tells_later_has_the_minutes_of_its_day_built_again(tmp_path):

@@ -35,6 +35,7 @@ from hosu.lake.instruments import write_universe
 from hosu.lake.lake import Lake
 from hosu.lake.ohlcv import build
 from hosu.lake.sql import Session
+from hosu.lake.tables import TABLES
 from hosu.lake.writer import LakeSink
 from hosu.market.calendar import instant_us
 from hosu.market.features import INDICATORS
@@ -297,6 +298,46 @@ def test_what_is_served_on_a_split_day_is_what_the_build_writes_bit_for_bit(stat
         )
     assert len(served) == 381
     assert served == built
+
+
+def event_day(station: Station, base: int, *, auction: int = 0) -> ParityReport:
+    """A day whose last trade here is at 10:00, or in the closing auction, at 72,000 won; then one with that base."""
+    last = [trade("15:30:05", 200, auction)] if auction else [trade("10:00:10", 200, 72_000)]
+    station.receive(*morning(60), *last, close("15:40:00"))
+    listed(station.lake, NEXT, base)
+    station.receive(close("09:01:00", NEXT), *morning(30, 1, day=NEXT), close("15:40:00", NEXT), day=NEXT)
+    build(station.lake)
+    return parity(station.lake, NEXT)
+
+
+def rescaled(station: Station) -> float:
+    """The change in won that was served of the first minute with a trade, without the trade's own."""
+    row = f"SELECT close, price_change FROM features_served_1m WHERE date = '{NEXT}' AND ts = make_timestamptz({{}})"
+    with Session(station.lake) as session:
+        (found,) = session.query(row.format(at("09:01:00", NEXT))).to_pylist()
+    return float(found["close"] - found["price_change"])
+
+
+def test_a_small_event_behind_a_closing_auction_is_served_as_batch_makes_it(station: Station):
+    report = event_day(station, 68_400, auction=72_000)
+    assert (report.passed, report.repaired, report.actions) == (True, 0, [])
+    assert rescaled(station) == 68_400.0
+
+
+def test_behind_a_day_that_was_recorded_in_part_neither_stream_nor_batch_takes_a_move_for_an_event(station: Station):
+    report = event_day(station, 74_100)
+    assert (report.passed, report.repaired, report.actions) == (True, 0, [])
+    assert rescaled(station) == 72_000.0
+
+
+def test_what_only_the_brokers_ratio_tells_of_such_a_day_is_reported_by_name(station: Station):
+    schema = TABLES["bars_daily_external"].file_schema
+    row = {"scope": "KRX", "symbol": SYMBOL, "adjusted": False, "source": "kis:FHKST03010100", "split_ratio": 0.95}
+    told = pa.Table.from_pylist([{name: row.get(name) for name in schema.names}], schema=schema)
+    replace_date(station.lake, "bars_daily_external", NEXT, told)
+    report = event_day(station, 68_400)
+    (action,) = report.actions
+    assert (report.passed, action.served, action.batch) == (True, 1.0, 0.95)
 
 
 def test_a_split_that_is_known_only_after_the_day_is_reported_by_name_and_what_follows_is_no_fault(station: Station):

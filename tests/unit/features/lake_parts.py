@@ -96,10 +96,12 @@ def repaired_trades(lake: Lake, day: str, symbol: str) -> None:
     _rows(lake, "trades", day, [{"scope": "KRX", "symbol": symbol, "source": "rest", "price": 1.0, "size": 1}])
 
 
-def polls(lake: Lake, day: str, *rows: tuple[str, float]) -> None:
-    """(symbol, base price) of the day's last poll."""
-    at = _midnight(day)
-    made = [{"scope": "KRX", "symbol": symbol, "base_price": base, "ts_recv": at} for symbol, base in rows]
+def polls(lake: Lake, day: str, *rows: tuple[Any, ...]) -> None:
+    """(symbol, base price, what differs from a poll before the open) of the day's last poll."""
+    fixed = {"scope": "KRX", "ts_recv": _midnight(day)}
+    made = [
+        {**fixed, "symbol": symbol, "base_price": base, **(more[0] if more else {})} for symbol, base, *more in rows
+    ]
     _rows(lake, "snapshots", day, made)
 
 

@@ -16,9 +16,10 @@ from hosu.features.panel import BarPanel
 
 
 def adjusted(panel: BarPanel, **known: Any) -> Adjustment:
-    """The adjustment of a panel; ``base`` is in won here."""
-    if "base" in known:
-        known["base"] = np.array(known["base"], np.int64) * 100
+    """The adjustment of a panel; ``base`` and ``official`` are in won here, and each close is official if not told."""
+    known = {"official": panel.close / 100, **known}
+    for name in {"base", "official"} & known.keys():
+        known[name] = np.array(known[name], np.int64) * 100
     for name, kind in (("ratio", np.float64), ("ex_code", np.int64), ("adjusted", np.bool_), ("halted", np.bool_)):
         if name in known:
             known[name] = np.array(known[name], kind)
@@ -67,6 +68,71 @@ def test_a_base_beside_an_older_close_is_no_event_but_the_market_that_moved_mean
     assert made.factor.tolist() == [1.0, 1.0]
     assert made.masked.tolist() == [False, False]
     assert adjusted(panel, base=[0, 9_000], halted=[False, True]).factor.tolist() == [1.0, 0.9]
+
+
+PARTIAL = pair(flat(10_000), flat(10_350))
+"""The first day was recorded until some hour; nobody here knows where it closed."""
+
+
+@pytest.mark.parametrize(
+    ("base", "factor", "doubtful", "explained"),
+    [
+        (10_300, 1.0, True, Explained.NOTHING),  # 3 % that nobody saw, or a reverse split of that size
+        (10_010, 1.0, True, Explained.NOTHING),
+        (10_005, 1.0, False, Explained.NOTHING),  # less than a tick of 10
+        (8_000, 1.0, True, Explained.NOTHING),
+        (5_000, 0.5, True, Explained.BASE),  # from 10,000 to 5,000 no session leads: at most by 0.7 / 1.3
+        (2_060, 0.206, True, Explained.BASE),
+        (20_000, 2.0, True, Explained.BASE),
+    ],
+)
+def test_beside_a_close_that_is_not_known_a_base_tells_only_of_what_no_session_can_do(
+    base: int, factor: float, doubtful: bool, explained: Explained
+) -> None:
+    made = adjusted(PARTIAL, base=[0, base], official=[0, 0])
+
+    assert made.factor.tolist() == [1.0, factor]
+    assert made.doubtful.tolist() == [False, doubtful]
+    assert made.explained[1] == explained
+
+
+@pytest.mark.parametrize(("base", "factor"), [(10_300, 1.0), (2_060, 0.2), (9_785, 0.95)])
+def test_an_event_is_reckoned_from_the_official_close_whatever_the_last_price_here(base: int, factor: float) -> None:
+    made = adjusted(PARTIAL, base=[0, base], official=[10_300, 0])
+
+    assert made.factor.tolist() == [1.0, factor]
+    assert not made.doubtful.any()
+
+
+@pytest.mark.parametrize(
+    ("told", "factor", "explained"),
+    [({"ratio": [0, 0.92]}, 0.92, Explained.RATIO), ({"ex_code": [0, 2]}, 1.0, Explained.CASH)],
+)
+def test_where_the_close_is_not_known_the_broker_may_tell_what_the_base_does_not(
+    told: dict[str, list[float]], factor: float, explained: Explained
+) -> None:
+    made = adjusted(PARTIAL, base=[0, 9_476], official=[0, 0], **told)
+
+    assert (made.factor[1], made.explained[1], bool(made.doubtful[1])) == (factor, explained, False)
+
+
+def test_a_close_before_a_halt_must_be_known_too() -> None:
+    days = (20_250_915, 20_250_916, 20_250_917)
+    panel = days_of({"A": [flat(10_000), flat(10_000, 0), flat(9_500)]}, days)
+
+    known, unknown = (adjusted(panel, base=[0, 0, 9_500], official=[close, 0, 0]) for close in (10_000, 0))
+
+    assert (known.factor[2], bool(known.doubtful[2])) == (0.95, False)
+    assert (unknown.factor[2], bool(unknown.doubtful[2])) == (1.0, True)
+
+
+def test_bars_of_another_venue_end_elsewhere_and_their_last_price_is_not_doubted() -> None:
+    known = {"base": [0, 10_050], "is_krx": False}
+
+    for official in (0, 10_050):
+        made = adjusted(PARTIAL, official=[official, 0], **known)
+        assert (made.factor[1], bool(made.doubtful[1])) == (1.0, False)
+    assert adjusted(PARTIAL, official=[10_550, 0], **known).factor[1] == 10_050 / 10_550
 
 
 def test_a_base_far_from_an_older_close_is_masked() -> None:

@@ -7,12 +7,12 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from lake_parts import DAYS, bars, coverage, external, instruments
+from lake_parts import DAYS, bars, clock, coverage, external, instruments, minute_bars, polls
 from panel_parts import midnight
 
 from hosu.errors import InputError
-from hosu.features.adjust import Explained
-from hosu.features.bars_of_lake import DayState, Origin, panel
+from hosu.features.adjust import Explained, LastTrade
+from hosu.features.bars_of_lake import DayState, LakePanel, Origin, panel
 from hosu.features.dated_rules import Listing
 from hosu.lake.lake import Lake
 from hosu.market.instruments import Market
@@ -102,6 +102,138 @@ def test_the_master_files_base_price_makes_the_factor(lake: Lake) -> None:
     assert found.explained.tolist() == [Explained.NOTHING, Explained.BASE]
     assert found.base.tolist() == [0, 500_000]
     assert found.listings == {"A": Listing(Market.KOSDAQ)}
+
+
+def moved(lake: Lake, base: float = 9_500.0, interval: str = "day", scope: str = "KRX") -> tuple[float, bool]:
+    """Factor and doubt of A's second day, whose base and prices are the same; its first ended here at 10,000."""
+    if interval == "day":
+        bars(lake, DAYS[1], ("A", base, 10, {"scope": scope}))
+    else:
+        minute_bars(lake, DAYS[1], {"A": {0: base}})
+    instruments(lake, DAYS[1], ("A", base))
+    found: LakePanel = panel(lake, interval, scope=scope)
+    first = int((found.bars.date == found.bars.date[0]).sum())
+    return float(found.bars.factor[first]), bool(found.doubtful[first])
+
+
+REST = {"adjusted": False, "source": "kis:FHKST03010100"}
+
+
+@pytest.mark.parametrize("base", [10_300.0, 9_500.0])
+@pytest.mark.parametrize("source", ["trades", "poll:partial"])
+@pytest.mark.parametrize("state", ["open", "polled", "unprovable", None])
+def test_after_a_day_that_was_recorded_in_part_a_base_is_no_event_and_the_move_is_doubtful(
+    lake: Lake, base: float, source: str, state: str | None
+) -> None:
+    bars(lake, DAYS[0], ("A", 10_000.0, 10, {"source": source}))
+    if state is not None:
+        coverage(lake, DAYS[0], ("A", state, 1))
+
+    assert moved(lake, base) == (1.0, True)
+
+
+def test_a_split_after_a_day_that_was_recorded_in_part_is_one_and_its_returns_are_doubtful(lake: Lake) -> None:
+    bars(lake, DAYS[0], ("A", 10_000.0, 10, {"source": "poll:partial"}))
+
+    assert moved(lake, 2_060.0) == (0.206, True)
+
+
+@pytest.mark.parametrize("source", ["trades:closed", "poll", "rest", "import"])
+def test_a_days_bar_that_reaches_the_close_is_whole_by_its_source(lake: Lake, source: str) -> None:
+    bars(lake, DAYS[0], ("A", 10_000.0, 10, {"source": source}))
+    coverage(lake, DAYS[0], ("A", "open", 1))
+
+    assert moved(lake) == (0.95, False)
+
+
+@pytest.mark.parametrize("state", ["certified", "assumed"])
+@pytest.mark.parametrize("interval", ["day", "minute"])
+def test_who_traded_last_at_two_o_clock_has_a_whole_day_if_the_ledger_says_so(
+    lake: Lake, state: str, interval: str
+) -> None:
+    bars(lake, DAYS[0], ("A", 10_000.0, 10))
+    minute_bars(lake, DAYS[0], {"A": {0: 9_900.0, 310: 10_000.0}})
+    coverage(lake, DAYS[0], ("A", state, 1))
+
+    assert moved(lake, interval=interval) == (0.95, False)
+
+
+@pytest.mark.parametrize(("last", "found"), [(389, (1.0, True)), (390, (0.95, False))])
+def test_minutes_are_whole_if_the_last_one_is_the_closing_auctions(
+    lake: Lake, last: int, found: tuple[float, bool]
+) -> None:
+    minute_bars(lake, DAYS[0], {"A": {0: 9_900.0, last: 10_000.0}})
+    coverage(lake, DAYS[0], ("A", "open", 1))
+
+    assert moved(lake, interval="minute") == found
+
+
+def test_a_poll_in_the_auctions_minute_may_have_come_before_it(lake: Lake) -> None:
+    minute_bars(lake, DAYS[0], {"A": {390: 10_000.0}}, source="poll")
+
+    assert moved(lake, interval="minute") == (1.0, True)
+
+
+@pytest.mark.parametrize("interval", ["day", "minute"])
+@pytest.mark.parametrize(
+    ("adjusted", "fetched", "found"),
+    [
+        (False, "15:40:00", (9_785 / 10_300, False)),
+        (False, None, (9_785 / 10_300, False)),
+        (False, "14:00:00", (1.0, True)),  # what it was then
+        (True, "15:40:00", (1.0, True)),  # of whatever was adjusted since
+    ],
+)
+def test_a_close_that_the_broker_tells_is_what_the_base_is_read_beside(
+    lake: Lake, interval: str, adjusted: bool, fetched: str | None, found: tuple[float, bool]
+) -> None:
+    bars(lake, DAYS[0], ("A", 10_000.0, 10))
+    minute_bars(lake, DAYS[0], {"A": {300: 10_000.0}})
+    told = {**REST, "adjusted": adjusted, "fetched_at": fetched and clock(DAYS[0], fetched)}
+    external(lake, DAYS[0], ("A", 10_300.0, 10, told))
+
+    assert moved(lake, 9_785.0, interval) == found
+
+
+@pytest.mark.parametrize("interval", ["day", "minute"])
+@pytest.mark.parametrize(("when", "found"), [("15:31:00", (0.95, False)), ("15:30:10", (1.0, True))])
+def test_a_poll_behind_the_closing_auction_tells_the_close(
+    lake: Lake, interval: str, when: str, found: tuple[float, bool]
+) -> None:
+    bars(lake, DAYS[0], ("A", 10_000.0, 10))
+    minute_bars(lake, DAYS[0], {"A": {300: 10_000.0}})
+    polls(lake, DAYS[0], ("A", 10_000.0, {"price": 10_300.0, "ts_recv": clock(DAYS[0], when)}))
+
+    assert moved(lake, 9_785.0, interval) == found
+
+
+def test_what_is_remembered_of_a_day_before_says_whether_its_close_was_official(lake: Lake) -> None:
+    minute_bars(lake, DAYS[1], {"A": {0: 9_500.0}})
+    instruments(lake, DAYS[1], ("A", 9_500.0))
+
+    def factor(official: int) -> float:
+        last = {"A": LastTrade(1_000_000, 20_250_915, official)}
+        return float(panel(lake, "minute", start=DAYS[1], last=last).bars.factor[0])
+
+    assert [factor(official) for official in (0, 1_000_000, 1_030_000)] == [1.0, 0.95, 9_500 / 10_300]
+
+
+def test_nxt_ends_before_krx_and_its_last_price_tells_of_no_event(lake: Lake) -> None:
+    # Each day NXT ends at 15:20; KRX's closing auction is 50 won higher, and the base of the next day.
+    for day in range(4):
+        bars(lake, DAYS[day], ("A", 10_000.0 + 50 * day, 10, {"scope": "NXT"}))
+        instruments(lake, DAYS[day], ("A", 10_040.0 + 50 * (day - 1)))
+
+    found = panel(lake, scope="NXT")
+
+    assert found.bars.factor.tolist() == [1.0] * 4
+    assert not (found.doubtful | found.bars.masked).any()
+
+
+def test_an_event_is_the_same_for_nxt_where_the_lake_has_the_close_on_krx(lake: Lake) -> None:
+    bars(lake, DAYS[0], ("A", 10_000.0, 10, {"source": "trades:closed"}), ("A", 9_960.0, 10, {"scope": "NXT"}))
+
+    assert moved(lake, 9_500.0, scope="NXT") == (0.95, False)
 
 
 def test_a_halt_before_is_known_from_the_master_file(lake: Lake) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from lake_parts import DAYS, bars, calm_days, instruments, polls, repaired_trades
+from lake_parts import DAYS, bars, calm_days, coverage, external, instruments, polls, repaired_trades
 
 from hosu.errors import DatasetCorruptError, InputError, VersionGoneError
 from hosu.features.bars_of_lake import DayState
@@ -135,6 +135,41 @@ def test_the_universe_is_that_of_the_day_where_the_lake_knows_it(lake: Lake) -> 
     assert [name for name, _ in keys(found, 21)] == ["A", "C"]
     assert np.flatnonzero(found.universe == UniverseKind.LISTED).tolist() == [21]
     assert found.left_out == {"days": 1, "universe": 1}
+
+
+def across(lake: Lake, *, last: float) -> tuple[float, int]:
+    """Return and reason of five sessions over an open day that ends here at ``last``, and on the exchange at 10,300;
+    every other day is certified."""
+    for place, day in enumerate(DAYS[:30]):
+        price = last if place == 24 else 10_000.0 if place < 24 else 10_300.0
+        bars(lake, day, ("A", price, 10))
+        coverage(lake, day, ("A", "open" if place == 24 else "certified", 1))
+    instruments(lake, DAYS[25], ("A", 10_300.0))
+    found = build(lake, Closes(), Definition(horizon=5)).rows
+    row = int(np.flatnonzero((found.session == 22) & (found.symbol == 0))[0])
+    return float(found.ret_px[row]), int(found.reason[row])
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Lake:
+    return Lake.open(str(tmp_path / "other"))
+
+
+def test_a_label_across_a_day_that_was_recorded_in_part_is_none(empty: Lake) -> None:
+    ret, reason = across(empty, last=10_000.0)
+
+    assert (np.isnan(ret), reason) == (True, Reason.BEYOND_LIMIT)
+
+
+def test_a_label_across_an_open_day_that_ends_at_the_next_base_is_one(empty: Lake) -> None:
+    assert across(empty, last=10_300.0) == (pytest.approx(0.03), Reason.LABELLED)
+
+
+def test_a_label_across_a_day_of_which_the_broker_tells_the_close_is_one(empty: Lake) -> None:
+    told = {"adjusted": False, "source": "kis:FHKST03010100"}
+    external(empty, DAYS[24], ("A", 10_300.0, 10, told))
+
+    assert across(empty, last=10_000.0) == (pytest.approx(0.03), Reason.LABELLED)
 
 
 def test_as_served_leaves_out_what_was_repaired(lake: Lake) -> None:

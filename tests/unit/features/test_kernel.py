@@ -134,7 +134,7 @@ def test_stopped_after_any_bar_and_gone_on_the_numbers_are_the_same_bits(cut):
     first, rest = panel({s: c[:cut] for s, c in closes.items()}), panel({s: c[cut:] for s, c in closes.items()})
     states = States.new(first.symbols)
     indicators(first, states)
-    kept = States(states.symbols, states.ints.copy(), states.floats.copy(), states.dates.copy()).of(("A", "B"))
+    kept = states.of(states.symbols).of(("A", "B"))
     resumed = indicators(rest, kept).reshape(2, 150 - cut, -1)
     whole = indicators(panel(closes)).reshape(2, 150, -1)
     assert (bits(resumed) == bits(whole[:, cut:])).all()

@@ -390,6 +390,25 @@ def test_polls_of_a_symbol_that_streams_are_no_bars():
     assert served(poll("09:00:10", 5), at("09:01:00")) == []
 
 
+def test_the_close_of_a_day_is_known_of_who_traded_in_the_closing_auction_and_was_not_polled(tmp_path: Path):
+    items = [trade("09:00:10", 1, symbol="A"), trade("09:00:10", 1, 50.0, symbol="B"), poll("15:30:10", 5)]
+    items += [trade("15:30:05", 2, 101.0, symbol="A"), trade("15:19:50", 2, 51.0, symbol="B")]
+    begun: list[States] = []
+    for part in (items, [at("15:40:00"), at("09:01:00", "2025-09-16")]):
+        sink = FeatureSink(MemoryFeatureStore(), keep=tmp_path / "features.state", polled_of=lambda _: {"P"})
+        sink.on_day.append(lambda _date, _began, states: begun.append(states))
+        sink.write(events(*part, first=0 if part is items else len(items)))
+        sink.close()
+    assert dict(zip(begun[-1].symbols, begun[-1].official.tolist(), strict=True)) == {"A": 10_100, "B": 0, "P": 0}
+
+
+def test_a_state_that_was_laid_down_without_official_closes_is_gone_on_with():
+    bars = FeatureSink(MemoryFeatureStore())._kept.bars
+    bars.begin(DAY, States.new(("A",)))
+    told = {name: values for name, values in bars.arrays().items() if name != "official"}
+    assert type(bars).restored(DAY, ("A",), told).states.official.tolist() == [0]
+
+
 @pytest.mark.parametrize("cut", range(1, 6))
 def test_a_polled_symbol_that_trades_has_trades_from_then_on_however_the_log_is_cut(tmp_path: Path, cut: int):
     items = [

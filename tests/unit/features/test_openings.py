@@ -11,15 +11,15 @@ from hosu.features.openings import Morning, last_trades, opening
 DAY, BEFORE, LONG_BEFORE = "2025-09-16", 20250915, 20250908
 
 
-def remembered(date=BEFORE, **closes):
-    """States of symbols whose last close was that many won, on that date."""
+def remembered(date=BEFORE, official=None, **closes):
+    """States of symbols whose last close was that many won, on that date, and the official one if not told."""
     states = States.new(tuple(closes))
     everybody = np.arange(len(closes))
     price = np.array([close * 100 for close in closes.values()], np.int64)
     ones, clear = np.ones(len(closes)), np.zeros(len(closes), np.bool_)
     out = np.empty((len(closes), kernel.OUTPUTS))
     kernel.step_symbols(states.ints, states.floats, everybody, price, price, ones, clear, out)
-    states.dates[:] = date
+    states.dates[:], states.official[:] = date, price if official is None else official * 100
     return states
 
 
@@ -43,6 +43,19 @@ def judged(states, known, date=DAY):
 )
 def test_a_base_that_differs_from_the_last_close_rescales_what_is_remembered(close, base, factor):
     assert judged(remembered(A=close), facts(A=base)) == [(factor, False)]
+
+
+@pytest.mark.parametrize(
+    ("official", "base", "factor"),
+    [
+        (0, 51_500, 1.0),  # where it closed is not known: the base may be that
+        (0, 10_300, 0.206),  # no session leads there
+        (51_500, 51_500, 1.0),
+        (51_500, 10_300, 0.2),
+    ],
+)
+def test_a_base_is_read_beside_the_official_close_and_what_is_in_doubt_goes_on(official, base, factor):
+    assert judged(remembered(official=official, A=50_000), facts(A=base)) == [(factor, False)]
 
 
 def test_each_symbol_has_its_own_and_what_is_not_known_stays():
@@ -70,4 +83,4 @@ def test_after_a_halt_an_older_close_was_carried_and_the_base_counts():
 
 def test_the_last_trades_are_those_of_symbols_that_had_one():
     states = remembered(A=500).of(("A", "B"))
-    assert last_trades(states) == {"A": LastTrade(50_000, BEFORE)}
+    assert last_trades(states) == {"A": LastTrade(50_000, BEFORE, 50_000)}
