@@ -11,20 +11,27 @@ from __future__ import annotations
 
 from typing import Final
 
-from hosu.market.bars import POLL_LATE, POLL_PARTIAL, POLL_SINCE_OPEN
+from hosu.market.bars import LEAST_PRICE, MOST_PRICE, POLL_LATE, POLL_PARTIAL, POLL_SINCE_OPEN
 
-_SERIES: Final = """
+_A_PRICE: Final = f"isfinite({{name}}) AND {{name}} BETWEEN {LEAST_PRICE} AND {MOST_PRICE:f}"
+_EXTREMES: Final = ", ".join(
+    f"CASE WHEN {name} = 0 OR ({_A_PRICE.format(name=name)}) THEN {name} ELSE price END AS {name}"
+    for name in ("open", "high", "low")
+)
+"""What is no price is the last one; 0 says that there is none yet."""
+_SERIES: Final = f"""
 -- Snapshots since the open of symbols without a trade, and what had been counted by then. Grain: a snapshot.
 snapped AS (
-  SELECT snapshots.*, hours.midnight_us, hours.open_us, hours.close_us, hours.end_us, epoch_us(ts_recv) AS at_us
+  SELECT snapshots.* REPLACE ({_EXTREMES}), hours.midnight_us, hours.open_us, hours.close_us, hours.end_us,
+         epoch_us(ts_recv) AS at_us
   FROM snapshots JOIN hours USING (scope) ANTI JOIN traded USING (scope, symbol)
-  WHERE price > 0 AND cum_volume IS NOT NULL AND epoch_us(ts_recv) >= hours.open_us
+  WHERE {_A_PRICE.format(name="price")} AND cum_volume IS NOT NULL AND epoch_us(ts_recv) >= hours.open_us
 ),
 counted AS (
   SELECT *, max(cum_volume) OVER reached AS shares, max(cum_value) OVER reached AS won
   FROM snapped
   WINDOW reached AS (PARTITION BY scope, symbol ORDER BY ts_recv, wal_id, lsn, record_no ROWS UNBOUNDED PRECEDING)
-)"""
+)"""  # noqa: S608 - our own names
 
 POLL_MINUTES: Final = f"""{_SERIES},
 moved AS (

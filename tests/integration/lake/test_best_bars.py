@@ -209,6 +209,17 @@ def test_a_new_high_between_two_polls_is_in_the_bar(lake: Lake, feed: Feeder) ->
     assert [(row["high"], row["source"]) for row in highs] == [(100.0, "poll"), (140.0, "poll"), (101.0, "poll")]
 
 
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), 1e300, -5.0])
+def test_what_is_no_price_is_in_no_bar_of_polls(lake: Lake, feed: Feeder, odd: float) -> None:
+    feed.polls(poll(10, 100.0, 10), poll(20, odd, 15), poll(70, 101.0, 20, high=odd, low=odd), poll(130, 101.0, 40))
+    build(lake)
+    for name in (MINUTES, DAYS):
+        with Session(lake) as session:
+            found = session.query(f"SELECT open, high, low, close FROM {name}").to_pylist()
+        assert found
+        assert {value for row in found for value in row.values()} <= {100.0, 101.0}
+
+
 def test_polls_make_way_for_the_brokers_minutes_and_for_trades(lake: Lake, feed: Feeder) -> None:
     feed.polls(poll(10, 100.0, 10), poll(70, 101.0, 25), poll(130, 102.0, 45))
     build(lake)
