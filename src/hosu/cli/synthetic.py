@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -13,6 +13,10 @@ from hosu.cli.output import note
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+_MADE_UP: Final = b"hosu.made_up"
+"""In the metadata of every file that is written here: only such a one is written over."""
 
 
 def synthetic(
@@ -35,8 +39,6 @@ def synthetic(
 
     Of minutes it is also a file for `hosu simulator --bars`.
     """
-    import pyarrow.parquet as pq
-
     from hosu.errors import InputError
 
     if interval not in {"day", "minute"}:
@@ -45,13 +47,36 @@ def synthetic(
         raise InputError(f"--signal {signal}", "is no number of deviations", "choose 0 for none, at most 1")
     if minutes is not None and interval == "day":
         raise InputError(f"--minutes {minutes}", "says nothing of bars of days", "add --interval minute")
+    if file.exists() and not _is_ours(file):
+        raise InputError(str(file), "is there already, and is no made-up history", "choose another file")
     size = (to, sessions, symbols, signal, seed)
     made = _days(*size) if interval == "day" else _minutes(*size, minutes)
     try:
-        pq.write_table(made, file)
+        _write(made, file)
     except OSError as error:
         raise InputError(str(file), f"cannot be written ({error})", "choose another file") from error
     note(f"{file}: {made.num_rows:,} bars of {symbols} made-up symbols; signal {signal:g}")
+
+
+def _is_ours(file: Path) -> bool:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return _MADE_UP in (pq.read_schema(file).metadata or {})
+    except (OSError, pa.ArrowException):
+        return False
+
+
+def _write(made: pa.Table, file: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from hosu.replacing import replace_file
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(made.replace_schema_metadata({**(made.schema.metadata or {}), _MADE_UP: b"1"}), sink)
+    replace_file(file, sink.getvalue().to_pybytes())
 
 
 def _days(to: str, sessions: int, symbols: int, signal: float, seed: int) -> pa.Table:

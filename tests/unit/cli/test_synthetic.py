@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from hosu.cli.synthetic import synthetic
@@ -26,3 +28,15 @@ def test_minutes_of_bars_of_days_are_refused_and_not_passed_over(tmp_path):
         made(tmp_path / "f", minutes=30)
     made(tmp_path / "f", minutes=30, interval="minute")
     assert (tmp_path / "f").exists()
+
+
+def test_a_file_of_ones_own_is_not_written_over(tmp_path):
+    mine = tmp_path / "thesis.parquet"
+    pq.write_table(pa.table({"a": [1]}), mine)
+    before = mine.read_bytes()
+    with pytest.raises(InputError, match="is there already, and is no made-up history"):
+        made(mine)
+    assert mine.read_bytes() == before
+    for sessions in (2, 3):
+        made(tmp_path / "made.parquet", sessions=sessions)
+    assert pq.read_table(tmp_path / "made.parquet").num_rows == 3
