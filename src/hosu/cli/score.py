@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from math import isnan
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,8 +11,11 @@ import typer
 from hosu.cli.mirroring import mirror_if_set
 from hosu.cli.options import FormatOption, LakeOption, open_lake, sql_config
 from hosu.cli.output import Format, emit_rows, note
+from hosu.errors import HosuError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hosu.models.live_record import Record
 
 
@@ -27,7 +31,10 @@ def score(
     lake: LakeOption = None,
     format_: FormatOption = Format.table,
 ) -> None:
-    """Adds the outcomes of predictions that have matured, and prints each version's live figures with intervals."""
+    """Adds the outcomes of predictions that have matured, and prints each version's live figures with intervals.
+
+    What fails of one interval or model is told, and the others go on; the exit code is then 1.
+    """
     from hosu.clock import SystemClock
     from hosu.models.live_record import as_rows, records
     from hosu.models.registry import MODELS, Registry
@@ -36,16 +43,34 @@ def score(
 
     opened, settings = open_lake(lake), sql_config()
     registry = Registry(opened, SystemClock())
+    found: list[Record] = []
+    failed: list[str] = []
     for each in interval or ("day", "minute"):
-        done = score_lake(opened, each, config=settings)
-        note(f"{each}: {done.scored:,} outcomes added, {done.labelled:,} with a label, {done.waiting:,} wait")
+        with _going_on(f"{each} is not scored", failed):
+            done = score_lake(opened, each, config=settings)
+            note(f"{each}: {done.scored:,} outcomes added, {done.labelled:,} with a label, {done.waiting:,} wait")
     for model in MODELS if update else ():
-        for step in update_model(opened, registry, model, config=settings):
-            note(f"{model}: {step.event} {step.version}: {step.reason}")
+        with _going_on(f"{model} is not updated", failed):
+            for step in update_model(opened, registry, model, config=settings):
+                note(f"{model}: {step.event} {step.version}: {step.reason}")
     if update:
         mirror_if_set(opened, registry)
-    found = records(opened, registry, config=settings)
+    for model in MODELS:
+        with _going_on(f"{model} has no figures", failed):
+            found += records(opened, registry, [model], config=settings)
     emit_rows(_by_day(found) if daily else as_rows(found), format_)
+    if failed:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _going_on(what: str, failed: list[str]) -> Iterator[None]:
+    """Tells an error as ``what`` and its sentence, so that what comes next is not kept back by it."""
+    try:
+        yield
+    except HosuError as error:
+        failed.append(what)
+        note(f"hosu: {what}: {error}")
 
 
 def _by_day(found: list[Record]) -> list[dict[str, object]]:

@@ -2,14 +2,16 @@
 
 import asyncio
 import datetime as dt
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import typer
 
 from feature_cases import random_closes
 from hosu.clock import SimulatedClock
-from hosu.errors import InputError
+from hosu.errors import CommitConflictError, InputError
 from hosu.features.build import build
 from hosu.features.dated_rules import hours
 from hosu.features.definitions import SCALE_FREE_V1
@@ -263,3 +265,37 @@ def test_the_commands_print_what_is_said_and_what_became_of_it(lake, evening, ca
     told = capsys.readouterr()
     assert "day: 3 outcomes added, 3 with a label, 0 wait" in told.err
     assert f'"{DAY}"' in told.out
+
+
+def test_what_cannot_be_scored_or_updated_keeps_nothing_else_back(lake, evening, capsys, monkeypatch):
+    from hosu.cli.output import Format
+    from hosu.cli.score import score as score_command
+    from hosu.models import update
+
+    predict_day(lake, clock=evening)
+    put(lake, DAYS[61:62])
+    for file in Path(lake.root, "processed", "ohlcv").rglob("*.parquet"):
+        file.write_bytes(file.read_bytes()[:100])
+    looked_at = []
+
+    def busy(_, __, model, **___):
+        looked_at.append(model)
+        if model == "day-1":
+            raise CommitConflictError("model_events", "others")
+        return [update.Step("promoted", 3, "it ranks better")] if model == "minute-10" else []
+
+    monkeypatch.setattr(update, "update", busy)
+    with pytest.raises(typer.Exit) as ended:
+        score_command(interval=None, daily=False, update=True, lake=str(lake.root), format_=Format.json)
+
+    told = capsys.readouterr()
+    said = told.err.splitlines()
+    assert ended.value.exit_code == 1
+    assert said[0].startswith("hosu: day is not scored: table processed_ohlcv is damaged at ")
+    assert said[1:] == [
+        "minute: 0 outcomes added, 0 with a label, 0 wait",
+        "hosu: day-1 is not updated: table model_events: another writer committed first (others); run the command again",
+        "minute-10: promoted 3: it ranks better",
+    ]
+    assert looked_at == ["day-1", "day-5", "minute-10", "minute-30"]
+    assert told.out == "[]\n"
