@@ -40,6 +40,8 @@ def predict(
     chosen = None if date is None else day_of(date).isoformat()
     done = predict_day(open_lake(lake), chosen, models=model, journal=not dry, config=sql_config())
     emit_rows([{"date": done.date, **row} for row in done.rows.select(_SHOWN).to_pylist()], format_)
+    for sentence in done.notes:
+        note(f"warning: {sentence}")
     answered = done.rows.column("abstained").null_count
     note(f"{done.date}: {done.rows.num_rows:,} predictions, {answered:,} with an answer, {done.added:,} journaled")
     if done.too_late:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
-import structlog
 
 from hosu.clock import SystemClock
 from hosu.errors import HosuError, InputError
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from hosu.features.definitions import FeatureSet
     from hosu.features.panel import Floats
     from hosu.lake.lake import Lake
-
-_log = structlog.get_logger(__name__)
 
 _FEATURES: Final = "ml_features"
 _BARS: Final = "technical_indicators"
@@ -59,12 +56,14 @@ class Predicted:
         rows: of ``predictions``, without ``date``, of all models asked for.
         added: how many of them are new in the journal.
         too_late: whether the outcome may be known already, so that nothing was journaled.
+        notes: in sentences, who could not answer, and who answered instead.
     """
 
     date: str
     rows: pa.Table
     added: int
     too_late: bool
+    notes: tuple[str, ...] = ()
 
 
 def predict_day(
@@ -98,7 +97,8 @@ def predict_day(
     chosen = date or newest(lake)
     _require_whole(lake, chosen, timer.now_us())
     bars, made = bars_of_day(lake, chosen, features, timer.now_us(), config or SqlConfig())
-    seats = Seats(lake, Registry(lake, timer), asked, features)
+    notes: list[str] = []
+    seats = Seats(lake, Registry(lake, timer), asked, features, tell=notes.append)
     seats.refresh()
     tables = []
     for seat in seats.now:
@@ -106,14 +106,14 @@ def predict_day(
             now, names = timer.now_us(), features.features
             tables.append(predict(seat, bars, made, feature_set=features.version, names=names, made_at=now))
         except HosuError as error:
-            _log.error("no prediction", model=seat.served.facts.model, version=seat.version, error=str(error))
+            notes.append(f"{seat.served.facts.model}: version {seat.version} does not answer: {error}")
     rows = pa.concat_tables([SCHEMA.empty_table(), *tables])
     too_late, decided = (
         timer.now_us() >= entry_us(chosen),
         not len(bars) or timer.now_us() >= int(bars.decided_at.max()),
     )
     added = add_new(lake, TABLE, {chosen: rows}) if journal and decided and not too_late else 0
-    return Predicted(chosen, rows, added, too_late)
+    return Predicted(chosen, rows, added, too_late, tuple(notes))
 
 
 def _require_whole(lake: Lake, date: str, now_us: int) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import json
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,34 @@ def test_the_prior_predicts_the_newest_day_and_again_adds_nothing(lake, evening)
 def test_a_model_that_comes_later_adds_its_own_rows(lake, evening):
     assert predict_day(lake, models=["day-1"], clock=evening).added == 3
     assert predict_day(lake, clock=evening).added == 3
+
+
+def test_who_answers_for_a_champion_that_cannot_is_told_beside_the_rows(lake, evening, capsys):
+    from hosu.cli.output import Format
+    from hosu.cli.predict import predict
+
+    registry = Registry(lake, evening)
+    registry.register("day-1", {"direction.onnx": b"no model"}, {}, "edge")
+    registry.promote("day-1", 1, "gate")
+    done = predict_day(lake, clock=evening)
+    assert set(done.rows.column("model_version").to_pylist()) == {0}
+    (told,) = done.notes
+    assert told.startswith("day-1: the prior answers in place of version 1: ")
+
+    predict(date=DAY, model=["day-1"], dry=True, lake=str(lake.root), format_=Format.json)
+    printed = capsys.readouterr()
+    assert len(json.loads(printed.out)) == 3
+    assert f"warning: {told}" in printed.err.splitlines()
+
+
+def test_where_the_registry_cannot_be_read_the_prior_answers_and_that_is_told(lake, evening):
+    Registry(lake, evening).register("day-1", {"direction.onnx": b"no model"}, {}, "edge")
+    (log,) = Path(lake.root, "ml", "model_events").rglob("*.parquet")
+    log.write_bytes(b"cut off")
+    done = predict_day(lake, clock=evening)
+    assert (done.added, set(done.rows.column("model_version").to_pylist())) == (6, {0})
+    (told,) = done.notes
+    assert told.startswith("the registry cannot be read; the prior answers: table model_events is damaged at ")
 
 
 def test_once_the_next_session_has_opened_nothing_is_journaled(lake, evening):
@@ -294,7 +323,7 @@ def test_what_cannot_be_scored_or_updated_keeps_nothing_else_back(lake, evening,
     assert said[0].startswith("hosu: day is not scored: table processed_ohlcv is damaged at ")
     assert said[1:] == [
         "minute: 0 outcomes added, 0 with a label, 0 wait",
-        "hosu: day-1 is not updated: table model_events: another writer committed first (others); run the command again",
+        f"hosu: day-1 is not updated: {CommitConflictError('model_events', 'others')}",
         "minute-10: promoted 3: it ranks better",
     ]
     assert looked_at == ["day-1", "day-5", "minute-10", "minute-30"]

@@ -175,6 +175,61 @@ def test_a_version_that_cannot_be_loaded_leaves_the_old_one_serving(live, lake, 
     assert live.failed == 0
 
 
+def damage(registry, tmp_path, version, model="minute-10"):
+    path = tmp_path / "lake" / registry.version(model, version).card["folder"] / DIRECTION
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def test_after_a_restart_the_last_champion_that_can_be_loaded_stands_in_for_a_damaged_one(lake, registry, tmp_path):
+    for certified_only, persistence in ((False, False), (True, False), (False, True)):
+        version = trained(registry, certified_only=certified_only, persistence=persistence)
+        registry.promote("minute-10", version, "gate")
+    registry.challenge("minute-10", 1, "again")
+    told: list[str] = []
+
+    def seated():
+        seats = Seats(lake, registry, ("minute-10",), LETTERS, tell=told.append)
+        seats.refresh()
+        assert not seats.refresh()
+        return [(seat.version, str(seat.role)) for seat in seats.now]
+
+    assert seated() == [(3, "champion"), (1, "challenger")]
+    assert told == []
+    damage(registry, tmp_path, 3)
+    assert seated() == [(2, "champion"), (1, "challenger")]
+    assert told.pop().startswith("minute-10: version 2 answers in place of version 3: ")
+    damage(registry, tmp_path, 2)
+    assert seated() == [(1, "champion")]  # once, although it is the challenger too
+    assert [each.partition(str(tmp_path))[0] for each in told] == [
+        "minute-10: version 2 cannot stand in either: ",
+        "minute-10: version 1 answers in place of version 3: ",
+    ]
+    told.clear()
+    damage(registry, tmp_path, 1)
+    assert seated() == [(PRIOR, "champion")]
+    assert told[-2].startswith("minute-10: the prior answers in place of version 3: ")
+    assert told[-1].startswith("minute-10: version 1, the challenger, does not answer: ")
+
+
+def test_a_stand_in_gives_way_once_the_champion_can_be_reached(lake, registry, monkeypatch):
+    for certified_only in (False, True):
+        registry.promote("minute-10", trained(registry, certified_only=certified_only), "gate")
+    whole = registry.load
+
+    def out_of_reach(model, version):
+        if version == 2:
+            raise LakeUnreachableError("s3://lake", "no route")
+        return whole(model, version)
+
+    seats = Seats(lake, registry, ("minute-10",), LETTERS)
+    monkeypatch.setattr(registry, "load", out_of_reach)
+    seats.refresh()
+    assert [seat.version for seat in seats.now] == [1]
+    monkeypatch.setattr(registry, "load", whole)
+    assert seats.refresh()
+    assert [seat.version for seat in seats.now] == [2]
+
+
 def test_a_registry_that_cannot_be_read_changes_nobody(live, registry, lake, monkeypatch):
     registry.promote("minute-10", trained(registry), "gate")
     live._seats.refresh()
