@@ -17,9 +17,9 @@ from hosu.lake.bar_sources import COVERAGE, DAY_BARS
 from hosu.lake.sql import SqlConfig, combine
 from hosu.market.calendar import next_session
 from hosu.market.day_plan import Scope
-from hosu.models.journal import TABLE, add_new
+from hosu.models.journal import TABLE, add_new, answered_before
 from hosu.models.predictor import SCHEMA, BarFacts, predict
-from hosu.models.registry import HORIZONS, Registry
+from hosu.models.registry import HORIZONS, PRIOR, Registry
 from hosu.models.seats import Seats, models_of
 from hosu.models.servable import SERVED
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from hosu.features.definitions import FeatureSet
     from hosu.features.panel import Floats
     from hosu.lake.lake import Lake
+    from hosu.models.journal import Before
 
 _FEATURES: Final = "ml_features"
 _BARS: Final = "technical_indicators"
@@ -56,7 +57,7 @@ class Predicted:
         rows: of ``predictions``, without ``date``, of all models asked for.
         added: how many of them are new in the journal.
         too_late: whether the outcome may be known already, so that nothing was journaled.
-        notes: in sentences, who could not answer, and who answered instead.
+        notes: in sentences, who could not answer and who answered instead, and whose answers came second.
     """
 
     date: str
@@ -79,6 +80,7 @@ def predict_day(
     """Predicts what comes after a day, with champion and challenger of each daily model, and journals it.
 
     Once the next session has opened, what can be entered is over: nothing is journaled then, and every row abstains.
+    A bar has one champion: who is promoted in the same evening is journaled from the next day on.
 
     Args:
         lake: whose rows of indicators and features.
@@ -112,7 +114,10 @@ def predict_day(
         timer.now_us() >= entry_us(chosen),
         not len(bars) or timer.now_us() >= int(bars.decided_at.max()),
     )
-    added = add_new(lake, TABLE, {chosen: rows}) if journal and decided and not too_late else 0
+    added = 0
+    if journal and decided and not too_late:
+        added = add_new(lake, TABLE, {chosen: rows}, one_champion=True)
+        notes += [_left_out(each, chosen) for each in answered_before(lake, chosen, rows)]
     return Predicted(chosen, rows, added, too_late, tuple(notes))
 
 
@@ -121,6 +126,11 @@ def _require_whole(lake: Lake, date: str, now_us: int) -> None:
     if int(hours([number]).close[0]) <= now_us and unfinished(lake, [number], now_us):
         again = "build them again with `hosu lake bars`, and then `hosu features build`"
         raise InputError(f"day bars of {date}", "were built before the session was over", again)
+
+
+def _left_out(each: Before, date: str) -> str:
+    was, now = ("the prior" if version == PRIOR else f"version {version}" for version in (each.before, each.now))
+    return f"{each.model}: {was} was champion for {each.bars:,} bars of {date}; what {now} says of them is left out"
 
 
 def _asked(models: Sequence[str] | None) -> tuple[str, ...]:

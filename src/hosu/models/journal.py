@@ -3,9 +3,9 @@
 Live rows are told apart by the log: a commit says of each model and version up to which record of which log its
 predictions are there, so that bars that come again after a restart add nothing. It says the same of each model's
 champions, whoever they were: who is promoted between a kill and the restart does not answer again what was answered
-before, or one minute would have two champions. Rows of days are told apart by their
-keys: what is there already is left out, and two writers at once cannot both add, since each commit carries the next
-number of one application transaction.
+before, or one minute would have two champions. Rows of days are told apart by their keys, and champions by their bars:
+what is there already is left out, and two writers at once cannot both add, since each commit carries the next number of
+one application transaction.
 
 A day that two logs have collected (two keys with a symbol in common, or the same day collected again) has its live
 predictions twice, each as it was made. Whoever counts takes of each key the one that was made first.
@@ -37,7 +37,15 @@ _OF_ONE_KEY: Final = ", ".join(f"p.{name}" for name in ("date", *KEY))
 FIRST_MADE: Final = first_made(_OF_ONE_KEY, "p.made_at", "p.")
 """For SQL over predictions ``p``: of one key the first made counts, and of the same time that of the first log."""
 _TRIES: Final = 20
-_KNOWN: Final = "SELECT given.* FROM given ANTI JOIN kept USING ({key})"
+_BY_CHAMPION: Final = ", ".join([*(name for name in KEY if name != "model_version"), "role"])
+"""What tells champions' predictions of one date apart: of each bar, a model has one."""
+_NEW: Final = "SELECT given.* FROM given ANTI JOIN kept USING ({key})"
+_UNSERVED: Final = " ANTI JOIN (SELECT * FROM kept WHERE role = 'champion') USING ({champion})"
+_SERVED: Final = """
+SELECT model, kept.model_version AS before, given.model_version AS now, count(*) AS bars
+FROM given JOIN kept USING ({champion})
+WHERE role = 'champion' AND kept.model_version != given.model_version GROUP BY ALL ORDER BY ALL
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +135,15 @@ def _names(wal_id: str, model: str, version: int, champion: bool) -> list[str]:
     return [f"{before}:{version}", *([f"{before}:champion"] if champion else [])]
 
 
-def add_new(lake: Lake, name: str, rows_by_date: Mapping[str, pa.Table]) -> int:
+def add_new(lake: Lake, name: str, rows_by_date: Mapping[str, pa.Table], *, one_champion: bool = False) -> int:
     """Adds rows of ``predictions`` or ``outcomes`` whose keys are not there yet, in one commit; returns how many.
 
     Args:
         lake: where the table is.
         name: of the table.
         rows_by_date: rows by date, without ``date``; no key twice.
+        one_champion: of ``predictions``: a champion's row is left out too where another version has answered as
+            champion.
 
     Raises:
         CommitConflictError: others write all the time; nothing was added.
@@ -141,7 +151,7 @@ def add_new(lake: Lake, name: str, rows_by_date: Mapping[str, pa.Table]) -> int:
     table = lake.table(name)
     for _ in range(_TRIES):
         table.refresh()
-        fresh = {date: _unknown(lake, table, date, rows) for date, rows in rows_by_date.items()}
+        fresh = {date: _unknown(lake, table, date, rows, one_champion) for date, rows in rows_by_date.items()}
         files = [
             table.store(date, live_name(), encode(table.spec, rows)) for date, rows in fresh.items() if rows.num_rows
         ]
@@ -156,14 +166,41 @@ def add_new(lake: Lake, name: str, rows_by_date: Mapping[str, pa.Table]) -> int:
     raise CommitConflictError(name, "others write to it all the time")
 
 
-def _unknown(lake: Lake, table: Table, date: str, rows: pa.Table) -> pa.Table:
+def _unknown(lake: Lake, table: Table, date: str, rows: pa.Table, one_champion: bool) -> pa.Table:
     files = table.files(date)
     if not files or not rows.num_rows:
         return rows
-    sql = _KNOWN.format(key=", ".join(KEY))
+    sql = _NEW.format(key=", ".join(KEY)) + (_UNSERVED.format(champion=_BY_CHAMPION) if one_champion else "")
     beside = {"given": rows}
     found = combine(lake.storage, sql, files={"kept": (table, files)}, beside=beside, config=SqlConfig())
     return found.cast(rows.schema)
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """That version ``before`` of a model has answered ``bars`` as champion, of which ``now`` answers too."""
+
+    model: str
+    before: int
+    now: int
+    bars: int
+
+
+def answered_before(lake: Lake, date: str, rows: pa.Table) -> list[Before]:
+    """Of whose champions' rows of a date the journal has one of another version.
+
+    Args:
+        lake: where the journal is.
+        date: of the rows.
+        rows: of ``predictions``, without ``date``.
+    """
+    table = lake.find(TABLE)
+    files = [] if table is None else table.files(date)
+    if table is None or not files or not rows.num_rows:
+        return []
+    sql, kept = _SERVED.format(champion=_BY_CHAMPION), {"kept": (table, files)}
+    found = combine(lake.storage, sql, files=kept, beside={"given": rows}, config=SqlConfig())
+    return [Before(**row) for row in found.to_pylist()]
 
 
 def _fence(name: str) -> str:

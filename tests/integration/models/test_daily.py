@@ -26,6 +26,7 @@ from hosu.models.live_record import as_rows, days_of, records
 from hosu.models.matured import matured, settled_blocks
 from hosu.models.registry import Registry
 from hosu.models.scoring import score
+from hosu.models.seats import Seats
 
 DAYS = [day.isoformat() for day in sessions_between(dt.date(2025, 9, 1), dt.date(2026, 1, 10))][:70]
 SYMBOLS = ("000660", "005930", "035720")
@@ -113,6 +114,26 @@ def test_who_answers_for_a_champion_that_cannot_is_told_beside_the_rows(lake, ev
     printed = capsys.readouterr()
     assert len(json.loads(printed.out)) == 3
     assert f"warning: {told}" in printed.err.splitlines()
+
+
+def test_who_is_promoted_in_the_same_evening_does_not_answer_a_second_time(lake, evening, monkeypatch):
+    """The bars of a day have one champion, who is the one that answered first."""
+    assert predict_day(lake, clock=evening).notes == ()
+    registry = Registry(lake, evening)
+    registry.register("day-1", {"direction.onnx": b"a"}, {}, "edge")
+    registry.promote("day-1", 1, "gate")
+    prior = Seats._prior
+    monkeypatch.setattr(Seats, "_load", lambda seats, model, _: prior(seats, model, (0.5, 0.25, 0.25)).served)
+
+    again = predict_day(lake, clock=evening)
+
+    assert set(again.rows.column("model_version").to_pylist()) == {0, 1}
+    assert again.added == 0
+    assert again.notes == (
+        f"day-1: the prior was champion for 3 bars of {DAY}; what version 1 says of them is left out",
+    )
+    told = asked(lake, "SELECT model, model_version, count(*) FROM predictions GROUP BY ALL ORDER BY ALL")
+    assert told == [("day-1", 0, 3), ("day-5", 0, 3)]
 
 
 def test_where_the_registry_cannot_be_read_the_prior_answers_and_that_is_told(lake, evening):

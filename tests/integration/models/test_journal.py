@@ -15,7 +15,7 @@ from hosu.models.served import Served
 NAMES, DATE = ("a", "b"), "2026-01-02"
 
 
-def rows(symbols=("A", "B"), model="day-1", version=0, price=1_000.0):
+def rows(symbols=("A", "B"), model="day-1", version=0, price=1_000.0, role=Role.CHAMPION):
     """Predictions of the prior."""
     prior = Served.of_prior(model=model, horizon=1, interval="day", feature_set_version="s/1", names=NAMES)
     count = len(symbols)
@@ -31,7 +31,7 @@ def rows(symbols=("A", "B"), model="day-1", version=0, price=1_000.0):
         gapped=none,
         uncertified=none,
     )
-    seat = Seat(prior, version, Role.CHAMPION)
+    seat = Seat(prior, version, role)
     return predict(seat, bars, np.zeros((count, 2)), feature_set="s/1", names=NAMES, made_at=2)
 
 
@@ -53,6 +53,18 @@ def test_what_is_there_is_not_added_again_and_not_changed(lake):
     assert kept(lake) == [
         ("A", "day-1", 0, 1000.0), ("A", "day-1", 1, 1000.0), ("B", "day-1", 0, 1000.0), ("B", "day-1", 1, 1000.0),
         ("C", "day-1", 0, 9.0),
+    ]  # fmt: skip
+
+
+def test_of_each_bar_a_model_has_one_champion(lake):
+    assert add_new(lake, "predictions", {DATE: rows()}, one_champion=True) == 2
+    assert add_new(lake, "predictions", {DATE: rows(("A", "B", "C"), version=1)}, one_champion=True) == 1
+    assert add_new(lake, "predictions", {DATE: rows(model="day-5", version=1)}, one_champion=True) == 2
+    assert add_new(lake, "predictions", {DATE: rows(version=2, role=Role.CHALLENGER)}, one_champion=True) == 2
+    assert kept(lake, "model, symbol, model_version, role") == [
+        ("day-1", "A", 0, "champion"), ("day-1", "A", 2, "challenger"), ("day-1", "B", 0, "champion"),
+        ("day-1", "B", 2, "challenger"), ("day-1", "C", 1, "champion"), ("day-5", "A", 1, "champion"),
+        ("day-5", "B", 1, "champion"),
     ]  # fmt: skip
 
 
