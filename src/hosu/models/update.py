@@ -149,7 +149,7 @@ def _ended(registry: Registry, model: str, history: Sequence[Event], event: str,
 
 
 def _words(standing: Standing) -> str:
-    figures = f"E = {standing.capital:.3g} of {standing.needed:.0f} after {standing.blocks} blocks"
+    figures = f"E = {standing.capital:,.1f} of {standing.needed:,.0f} after {standing.blocks} blocks"
     if standing.silent:
         figures += f", and {standing.silent} without an answer"
     if standing.outcome is Outcome.KEEP and not standing.blocks:
@@ -157,7 +157,7 @@ def _words(standing: Standing) -> str:
     return {
         Outcome.OPEN: figures,
         Outcome.PROMOTE: f"it ranks better than who served: {figures}",
-        Outcome.DROP: f"it ranks worse than who served: the reverse bet reached {standing.reverse:.3g}; {figures}",
+        Outcome.DROP: f"it ranks worse than who served: the reverse bet reached {standing.reverse:,.1f}; {figures}",
         Outcome.KEEP: f"it has not shown to rank better: {figures}",
     }[standing.outcome]
 

@@ -1,6 +1,7 @@
 """The automatic update against a real registry, on blocks of scripted signals."""
 
 import asyncio
+import re
 
 import numpy as np
 import pytest
@@ -31,6 +32,10 @@ def pass_days(clock, days):
 
 def registered(registry, number, verdict="edge"):
     return registry.register(MODEL, {"a": bytes([number])}, {}, verdict)
+
+
+def last(registry):
+    return registry.history(MODEL)[-1]
 
 
 def told(steps):
@@ -69,6 +74,18 @@ def test_a_better_challenger_replaces_the_prior_and_again_changes_nothing(regist
     assert (last.champion, last.challenger) == (1, None)
     assert "it ranks better than who served: E = " in last.reason
     assert "of 40 after" in last.reason
+
+
+def test_capitals_stand_in_the_history_as_plain_numbers(registry, clock):
+    registered(registry, 1)
+    registry.challenge(MODEL, 1, "trained")
+    settled = spans(clock, v1=np.full(60, 0.4))
+    pass_days(clock, 60)
+    assert told(advance(registry, MODEL, settled)) == [("promoted", 1)]
+    words = r"it ranks better than who served: E = ([\d,]+\.\d) of 40 after 20 blocks"
+    said = re.fullmatch(words, last(registry).reason)
+    assert said is not None
+    assert float(said[1].replace(",", "")) > 1_000
 
 
 def test_a_worse_challenger_is_dropped_and_one_that_shows_nothing_is_let_go(registry, clock):
