@@ -461,7 +461,10 @@ class ChallengerRunsError(ModelError):
 
     def __init__(self, model: str, running: int) -> None:
         self.model, self.running = model, running
-        super().__init__(f"model {model} has version {running} as its challenger; let that one end first")
+        super().__init__(
+            f"model {model} has version {running} as its challenger; let that one end first, or end it with "
+            f"`hosu models drop {model}`"
+        )
 
 
 class HistoryMovedError(ModelError):

@@ -103,6 +103,22 @@ def rollback(model: ModelArgument, reason: ReasonOption = "by hand", lake: LakeO
 
 
 @app.command()
+def drop(model: ModelArgument, reason: ReasonOption = "by hand", lake: LakeOption = None) -> None:
+    """Ends the challenge that runs, so that the next version may begin one; who serves goes on."""
+    from hosu.errors import InputError
+    from hosu.models.history import challenger_of, revision_of
+
+    opened, registry = _registry(lake)
+    history = registry.history(model)
+    version = challenger_of(history)
+    if version is None:
+        raise InputError(f"model {model}", "has no challenger", "there is nothing to drop")
+    registry.end_challenge(model, "dropped", reason, seen=revision_of(history))
+    note(f"{model}: version {version} does not challenge any more")
+    mirror_if_set(opened, registry)
+
+
+@app.command()
 def drift(
     model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="Default: every model.")] = None,
     sessions: Annotated[int, typer.Option("--sessions", min=5, help="So many of the newest for inputs.")] = 20,
@@ -131,7 +147,7 @@ def drift(
 def mirror(lake: LakeOption = None, format_: FormatOption = Format.table) -> None:
     """Brings the MLflow server of HOSU_MLFLOW_URI up to date with the registry; again adds nothing.
 
-    Train, promote, rollback and score --update do so by themselves where the setting is there.
+    Train, promote, rollback, drop and score --update do so by themselves where the setting is there.
     """
     from dataclasses import asdict
 

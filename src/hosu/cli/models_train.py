@@ -175,13 +175,15 @@ def _telling() -> Iterator[Callable[[str, int, int], None]]:
 def _seat(kept: Kept) -> str:
     if kept.not_servable is not None:
         return f"not servable: {kept.not_servable}"
+    if kept.not_entered is not None:
+        return f"not entered: {kept.not_entered}"
     return "serves now" if kept.promoted else "runs beside the champion" if kept.challenges else "does not serve"
 
 
 def _say(evaluated: Evaluated, format_: Format, kept: Kept | None = None) -> None:
-    from dataclasses import asdict
+    from dataclasses import asdict, fields
 
-    from hosu.models.keeping import about_of
+    from hosu.models.keeping import Kept, about_of
     from hosu.models.report import figures
 
     judgement = evaluated.judgement
@@ -189,7 +191,7 @@ def _say(evaluated: Evaluated, format_: Format, kept: Kept | None = None) -> Non
     if kept is not None:
         note(f"{evaluated.request.model}: kept as version {kept.version}, {_seat(kept)}")
     if format_ is Format.json:
-        nowhere = {"version": None, "promoted": False, "challenges": False, "not_servable": None}
+        nowhere = dict.fromkeys(each.name for each in fields(Kept)) | {"promoted": False, "challenges": False}
         told = nowhere if kept is None else asdict(kept)
         emit_json({**figures(judgement, evaluated.walked, about_of(evaluated)), **told})
         return

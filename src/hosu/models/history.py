@@ -90,6 +90,13 @@ def challenger_of(history: Sequence[Event]) -> int | None:
     return history[-1].challenger if history else None
 
 
+def challenged(history: Sequence[Event]) -> Event | None:
+    """The event with which the running challenge began; None where none runs."""
+    if challenger_of(history) is None:
+        return None
+    return next(event for event in reversed(history) if event.event == "challenger")
+
+
 def served_before(history: Sequence[Event]) -> list[int]:
     """Who served before the present champion was promoted, as far as it was not rolled back itself: the one before
     first, in the end the prior. A rollback that passed over some of them has taken these away with it."""

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 from hosu import __version__
 from hosu.errors import HistoryMovedError
 from hosu.features.dataset_files import save
+from hosu.market.calendar import business_day
 from hosu.models.bundle import pack
 from hosu.models.gate import Verdict
-from hosu.models.history import PRIOR, champion_of, revision_of
+from hosu.models.history import PRIOR, challenged, champion_of, revision_of
 from hosu.models.registry import HORIZONS
 from hosu.models.report import as_html, as_json
 from hosu.models.servable import silent, unservable
@@ -30,13 +31,15 @@ _SAMPLE: Final = 20_000
 class Kept:
     """The number under which a model is kept, whether it serves, and whether it runs beside the champion.
 
-    ``not_servable``: why it could do neither, in words; None where it could.
+    ``not_servable``: why it could do neither, in words; None where it could. ``not_entered``: why it could run beside
+    the champion and does not, in words; None where it does, or could not.
     """
 
     version: int
     promoted: bool
     challenges: bool = False
     not_servable: str | None = None
+    not_entered: str | None = None
 
 
 def keep(
@@ -103,7 +106,17 @@ def _seated(lake: Lake, registry: Registry, evaluated: Evaluated, version: int, 
     save(lake, evaluated.dataset)
     if edge and not auto and _first(registry, model, version):
         return Kept(version, promoted=True)
-    return Kept(version, promoted=False, challenges=enter(registry, model, version, "newer"))
+    if enter(registry, model, version, "newer"):
+        return Kept(version, promoted=False, challenges=True)
+    return Kept(version, promoted=False, not_entered=_taken(registry, model))
+
+
+def _taken(registry: Registry, model: str) -> str:
+    began = challenged(registry.history(model))
+    if began is None:  # it has ended this very moment
+        return "another version challenged; train again"
+    since = business_day(began.at_us)[0]
+    return f"version {began.version} challenges since {since}; end it with `hosu models drop {model}`"
 
 
 def _first(registry: Registry, model: str, version: int) -> bool:

@@ -73,6 +73,10 @@ class Registry:
     def __init__(self, lake: Lake, clock: Clock) -> None:
         self._lake, self._clock = lake, clock
 
+    def now_us(self) -> int:
+        """By the clock that dates the events, UTC microseconds."""
+        return self._clock.now_us()
+
     # --- what is there --------------------------------------------------------------------------------------------
 
     def history(self, model: str) -> list[Event]:

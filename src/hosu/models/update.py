@@ -10,11 +10,13 @@ is 0.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from hosu.errors import (
+    CalendarRangeError,
     ChallengerRunsError,
     CommitConflictError,
     DatasetLostError,
@@ -22,10 +24,12 @@ from hosu.errors import (
     ModelDamagedError,
     NotServableError,
 )
+from hosu.market.calendar import business_day, sessions_between
 from hosu.models.betting import ALARM, Outcome, alarm, challenge
-from hosu.models.history import PRIOR, challenger_of, champion_of, revision_of, version_in
+from hosu.models.history import PRIOR, challenged, challenger_of, champion_of, revision_of, version_in
 from hosu.models.matured import settled_blocks
 from hosu.models.registry import EDGE, TABLE
+from hosu.models.scores import MIN_SYMBOLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,6 +44,9 @@ if TYPE_CHECKING:
 
     Judge = Callable[[Registry, str, Sequence[Event], Blocks], Sequence["Step"]]
 
+MAX_SESSIONS: Final = 250
+"""Of the calendar, since it began, to the end of a challenge that nothing else has ended: without enough symbols there
+is never a block, and it would keep all later ones out for ever."""
 _TRIES: Final = 20
 
 
@@ -126,6 +133,9 @@ def _judge_challenger(registry: Registry, model: str, history: Sequence[Event], 
     reason = _words(standing)
     if standing.outcome is Outcome.PROMOTE:
         return [_promote(registry, model, history, version, reason)]
+    if standing.outcome is Outcome.OPEN and _sessions_since(challenged(history), registry.now_us()) >= MAX_SESSIONS:
+        lasted = f"{MAX_SESSIONS} sessions have decided nothing (a block has {MIN_SYMBOLS} symbols or more)"
+        return [_ended(registry, model, history, "dropped", f"{lasted}: {reason}")]
     event = {Outcome.DROP: "dropped", Outcome.KEEP: "kept"}.get(standing.outcome)
     return [] if event is None else [_ended(registry, model, history, event, reason)]
 
@@ -162,6 +172,17 @@ def _words(standing: Standing) -> str:
     }[standing.outcome]
 
 
+def _sessions_since(event: Event | None, now_us: int) -> int:
+    """Sessions on the days after an event, up to today; 0 where the calendar does not reach, as for a played market."""
+    if event is None:
+        return 0
+    began, today = (business_day(us)[0] for us in (event.at_us, now_us))
+    try:
+        return len(sessions_between(began + timedelta(1), today + timedelta(1)))
+    except CalendarRangeError:
+        return 0
+
+
 # --- what counts -----------------------------------------------------------------------------------------------------
 
 
@@ -170,15 +191,15 @@ def standing_of(history: Sequence[Event], settled: Blocks) -> Standing:
 
     The last event of ``history`` names a challenger.
     """
-    began = [event for event in history if event.event == "challenger"]
-    version = history[-1].challenger
-    assert version is not None, "a challenge is running"
-    kept = settled.made > began[-1].at_us
+    began, version = challenged(history), challenger_of(history)
+    assert began is not None and version is not None, "a challenge is running"  # noqa: PT018
+    kept = settled.made > began.at_us
     served = np.array([_served_at(history, made) for made in settled.made.tolist()], np.int64)
     champion = np.full(len(settled.t), np.nan)
     for each in np.unique(served).tolist():
         champion = np.where(served == each, _ic(settled, each), champion)
-    return challenge((_ic(settled, version) - champion)[kept], len(began))
+    number = sum(event.event == "challenger" for event in history)
+    return challenge((_ic(settled, version) - champion)[kept], number)
 
 
 def champion_ics(history: Sequence[Event], settled: Blocks) -> Floats:

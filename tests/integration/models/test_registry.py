@@ -144,7 +144,7 @@ def test_one_challenger_at_a_time_that_ends_by_promotion_or_by_being_dropped(reg
     for number in range(2):
         registry.register(MODEL, {"a": bytes([number])}, {}, "edge")
     registry.challenge(MODEL, 1, "newest data")
-    with pytest.raises(ChallengerRunsError, match="has version 1 as its challenger"):
+    with pytest.raises(ChallengerRunsError, match=r"has version 1 as its challenger; .* `hosu models drop day-1`"):
         registry.challenge(MODEL, 2, "newer data")
     registry.end_challenge(MODEL, "dropped", "it lost")
     assert registry.challenger(MODEL) is None

@@ -1,14 +1,19 @@
 """The automatic update against a real registry, on blocks of scripted signals."""
 
 import asyncio
+import datetime as dt
 import re
 
 import numpy as np
 import pytest
 
+from hosu.cli.models import drop
 from hosu.clock import SimulatedClock
+from hosu.errors import InputError
 from hosu.lake.lake import Lake
-from hosu.models.matured import Blocks
+from hosu.market.calendar import instant_us, sessions_between
+from hosu.models.keeping import _taken
+from hosu.models.matured import Blocks, blocks
 from hosu.models.registry import PRIOR, Registry
 from hosu.models.update import advance, champion_ics, enter, standing_of
 
@@ -116,6 +121,45 @@ def test_a_challenger_that_never_answers_does_not_keep_the_others_out_for_ever(r
     assert told(advance(registry, MODEL, settled)) == [("kept", 1)]
     assert "it never answered: " in registry.history(MODEL)[-1].reason
     assert "250 without an answer" in registry.history(MODEL)[-1].reason
+    assert enter(registry, MODEL, 2, "trained")
+
+
+def test_a_challenge_that_gets_no_block_ends_after_250_sessions(tmp_path):
+    """As of 41 symbols: a block has 100."""
+    noon = 12 * 3_600
+    first, *after = sessions_between(dt.date(2024, 3, 4), dt.date(2025, 6, 1))
+    clock = SimulatedClock(start_us=instant_us(first, noon))
+    registry = Registry(Lake.open(str(tmp_path / "lake")), clock)
+    for number in (1, 2):
+        registered(registry, number)
+    assert enter(registry, MODEL, 1, "trained")
+    assert not enter(registry, MODEL, 2, "trained")
+    assert _taken(registry, MODEL) == "version 1 challenges since 2024-03-04; end it with `hosu models drop day-1`"
+
+    asyncio.run(clock.advance((instant_us(after[248], noon) - clock.now_us()) / 1e6))
+    assert advance(registry, MODEL, blocks(())) == []
+    asyncio.run(clock.advance((instant_us(after[249], noon) - clock.now_us()) / 1e6))
+    (step,) = advance(registry, MODEL, blocks(()))
+
+    assert (step.event, step.version) == ("dropped", 1)
+    assert step.reason == (
+        "250 sessions have decided nothing (a block has 100 symbols or more): E = 1.0 of 40 after 0 blocks"
+    )
+    assert enter(registry, MODEL, 2, "trained")
+
+
+def test_a_challenge_is_ended_by_hand(registry, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)  # no .env
+    monkeypatch.delenv("HOSU_MLFLOW_URI", raising=False)
+    for number in (1, 2):
+        registered(registry, number)
+    with pytest.raises(InputError, match="model day-1: has no challenger; there is nothing to drop"):
+        drop(MODEL, "too few symbols", str(tmp_path / "lake"))
+    registry.challenge(MODEL, 1, "trained")
+    drop(MODEL, "too few symbols", str(tmp_path / "lake"))
+    assert capsys.readouterr().err == "day-1: version 1 does not challenge any more\n"
+    ended = last(registry)
+    assert (ended.event, ended.version, ended.challenger, ended.reason) == ("dropped", 1, None, "too few symbols")
     assert enter(registry, MODEL, 2, "trained")
 
 

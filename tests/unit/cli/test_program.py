@@ -81,6 +81,7 @@ def test_the_commands_are_these():
         "ledger rules",
         "ledger show",
         "models drift",
+        "models drop",
         "models evaluate",
         "models list",
         "models mirror",
