@@ -169,6 +169,11 @@ class MlflowSettings(BaseSettings):
         validation_alias="HOSU_MLFLOW_NAME",
         description="first part of the names there (hosu-day-1); two lakes on one server want two",
     )
+    by_itself: bool = Field(
+        True,
+        validation_alias="HOSU_MIRROR",
+        description="0: commands leave the mirror alone, as for a lake to try things in; `hosu models mirror` works",
+    )
 
 
 class LogSettings(BaseSettings):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
@@ -58,6 +59,11 @@ def _shown(title: str, commands: list[tuple[str, ...]]) -> bool:
         note(f"\n$ hosu {' '.join(words)}")
         sys.stdout.flush()
         command = [sys.executable, "-m", "hosu", *words]
-        if subprocess.run(command, check=False).returncode:  # noqa: S603  our own program
+        if subprocess.run(command, env=_environment(), check=False).returncode:  # noqa: S603  our own program
             return False
     return True
+
+
+def _environment() -> dict[str, str]:
+    """Ours, with the mirror off: names on an MLflow server belong to one lake, which must not be this one."""
+    return {**os.environ, "HOSU_MIRROR": "0"}

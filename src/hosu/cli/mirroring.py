@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def mirror_if_set(lake: Lake, registry: Registry) -> None:
-    """Mirrors after something has happened to a model; nothing where no server is named.
+    """Mirrors after something has happened to a model; nothing where no server is named, or HOSU_MIRROR is 0.
 
     What has happened stands in the lake: a mirror that fails is a warning, and the next one catches up.
     """
@@ -25,7 +25,8 @@ def mirror_if_set(lake: Lake, registry: Registry) -> None:
     from hosu.settings import MlflowSettings, load
 
     try:
-        if load(MlflowSettings).uri is not None:
+        settings = load(MlflowSettings)
+        if settings.uri is not None and settings.by_itself:
             say(mirrored(lake, registry))
     except HosuError as error:
         note(f"warning: not mirrored: {error}")

@@ -34,6 +34,13 @@ def test_where_no_server_is_named_nothing_is_said_and_by_hand_it_is_told(lake, r
         mirrored(lake, registry)
 
 
+def test_a_lake_to_try_things_in_leaves_the_mirror_alone(lake, registry, monkeypatch, capsys):
+    monkeypatch.setenv("HOSU_MLFLOW_URI", "http://127.0.0.1:1")
+    monkeypatch.setenv("HOSU_MIRROR", "0")
+    mirror_if_set(lake, registry)
+    assert capsys.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize(
     ("uri", "said"),
     [
