@@ -100,6 +100,8 @@ def collect(
 
     if scope not in ("KRX", "NXT", "UN"):
         raise typer.BadParameter("--scope is KRX, NXT or UN")
+    if predict:
+        _require_features(scope, features)
     if durable_fd is not None and not _is_open(durable_fd):
         raise typer.BadParameter(f"--durable-fd {durable_fd} is not open in this process")
     if daily and until_idle is not None:
@@ -146,6 +148,14 @@ def collect(
         _show(error.status, format_)
         raise
     _show(last, format_)
+
+
+def _require_features(scope: str, features: bool) -> None:
+    if not features:
+        raise typer.BadParameter("--predict answers on features, and --no-features makes none: leave out one of them")
+    if scope != "KRX":
+        fault = f"--predict answers on features, which are made of KRX alone, and --scope is {scope}"
+        raise typer.BadParameter(f"{fault}: leave out --predict, or collect KRX in a process of its own")
 
 
 def _show(last: dict[str, Any], format_: Format) -> None:

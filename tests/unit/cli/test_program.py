@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import typer.main
 from typer.core import TyperGroup
+from typer.testing import CliRunner
 
 from hosu import __version__
 from hosu.cli.main import app
@@ -145,3 +146,18 @@ def test_a_scaler_is_of_bars_and_a_set_of_seconds_is_refused_with_what_it_is_mad
     ran = asked("features", "scale", "--until", "2026-01-05", "--set", "book_v1", "--lake", str(tmp_path / "lake"))
     assert ran.returncode != 0
     assert "'book_v1': is made of a second, not of a day" in " ".join(ran.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--no-features",), "--predict answers on features, and --no-features makes none: leave out one of them"),
+        (("--scope", "UN"), "made of KRX alone, and --scope is UN: leave out --predict, or collect KRX in a process"),
+        (("--scope", "NXT"), "made of KRX alone, and --scope is NXT: leave out --predict, or collect KRX in a process"),
+    ],
+)
+def test_who_cannot_predict_is_told_so_before_anything_begins(words, said, tmp_path):
+    ran = CliRunner().invoke(app, ["collect", "--predict", *words, "--lake", str(tmp_path / "lake")])
+    assert ran.exit_code == 2
+    assert said in " ".join(re.sub("[│╭╮╰╯─]", " ", ran.output).split())
+    assert not (tmp_path / "lake").exists()
