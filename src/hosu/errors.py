@@ -48,6 +48,7 @@
         ├── ChallengerRunsError     a challenger is named while another one runs
         ├── HistoryMovedError       (retryable) somebody else has changed who serves, or who challenges, meanwhile
         ├── MirrorError             (retryable) the MLflow server does not take what is mirrored to it
+        ├── MirrorNamesError        names on the MLflow server are not ours; other models are mirrored
         ├── DatasetLostError        what a version learned from is not kept, and cannot be made again
         └── ModelDamagedError       a model's file cannot be used, or does not answer as the model it was made of
 
@@ -491,6 +492,19 @@ class MirrorError(ModelError):
             f"the MLflow server at {shown(address)} was not brought up to date ({shown(cause, 400)}); the registry in "
             "the lake is whole: put the server right and run `hosu models mirror`"
         )
+
+
+class MirrorNamesError(ModelError):
+    """Names on the MLflow server belong to somebody else, or were deleted; the other models were mirrored.
+
+    ``causes`` has a sentence for each model that was not; ``done`` is what was done for the others.
+    """
+
+    def __init__(self, causes: dict[str, str], done: list[Any]) -> None:
+        self.causes, self.done = causes, done
+        told = "; ".join(f"{model}: {cause}" for model, cause in causes.items())
+        others = f"; mirrored: {', '.join(each.model for each in done)}" if done else ""
+        super().__init__(f"not mirrored: {told}{others}")
 
 
 class DatasetLostError(ModelError):

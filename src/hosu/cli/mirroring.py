@@ -21,13 +21,16 @@ def mirror_if_set(lake: Lake, registry: Registry) -> None:
 
     What has happened stands in the lake: a mirror that fails is a warning, and the next one catches up.
     """
-    from hosu.errors import HosuError
+    from hosu.errors import HosuError, MirrorNamesError
     from hosu.settings import MlflowSettings, load
 
     try:
         settings = load(MlflowSettings)
         if settings.uri is not None and settings.by_itself:
             say(mirrored(lake, registry))
+    except MirrorNamesError as error:
+        say(error.done)
+        note(f"warning: {error}")
     except HosuError as error:
         note(f"warning: not mirrored: {error}")
 
@@ -38,8 +41,8 @@ def mirrored(lake: Lake, registry: Registry) -> list[Mirrored]:
     Raises:
         SettingsError: it is not set.
         LockedError: another process on this machine mirrors the same lake now.
-        InputError: HOSU_CACHE cannot be written; or as ``mlflow_mirror.mirror``.
-        MirrorError, NotInstalledError, LakeError: as that.
+        InputError: HOSU_CACHE cannot be written.
+        MirrorError, MirrorNamesError, NotInstalledError, LakeError: as ``mlflow_mirror.mirror``.
     """
     from hosu.models.mlflow_mirror import mirror
     from hosu.models.mlflow_server import Server

@@ -151,10 +151,17 @@ def mirror(lake: LakeOption = None, format_: FormatOption = Format.table) -> Non
     """
     from dataclasses import asdict
 
-    done = mirrored(*_registry(lake))
+    from hosu.errors import MirrorNamesError
+
+    try:
+        done, fault = mirrored(*_registry(lake)), None
+    except MirrorNamesError as error:
+        done, fault = error.done, error
     say(done)
     names = ("model", "versions", "added", "moved", "left_out")
     emit_rows([asdict(each) for each in done], format_, columns=names)
+    if fault is not None:
+        raise fault
 
 
 def _registry(lake: str | None) -> tuple[Lake, Registry]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from hosu.errors import InputError, MirrorError, ModelDamagedError
+from hosu.errors import InputError, MirrorError, MirrorNamesError, ModelDamagedError
 from hosu.models.extra import extra
 from hosu.models.history import PRIOR, challenger_of, champion_of, revision_of, versions_in
 from hosu.models.mlflow_server import InTime, environment, told_of
@@ -63,7 +63,8 @@ def mirror(
 ) -> list[Mirrored]:
     """Brings the server up to date with the registry; one entry for each model that has a history.
 
-    Two at once would add a run twice: it is the caller's to let one in at a time.
+    A model whose names are not ours is left out, and told of when the others are done. Two at once would add a run
+    twice: it is the caller's to let one in at a time.
 
     Args:
         registry: what is mirrored.
@@ -73,7 +74,7 @@ def mirror(
 
     Raises:
         MirrorError: the server is down, refuses, or is no MLflow server. What was added stays.
-        InputError: names on the server belong to somebody else.
+        MirrorNamesError: names on the server belong to somebody else, or were deleted there.
         NotInstalledError: the extra ``mlflow`` is missing.
         LakeError: the registry cannot be read.
     """
@@ -84,7 +85,20 @@ def mirror(
             client = InTime(MlflowClient(tracking_uri=server.address, registry_uri=server.address), server.address)
             told = {model: registry.history(model) for model in MODELS}
             sides = [_Side(client, server, registry, lake, model, told[model], progress) for model in MODELS]
-            return [side.bring_up_to_date() for side in sides if side.history]
+            return _each([side for side in sides if side.history])
+
+
+def _each(sides: Sequence[_Side]) -> list[Mirrored]:
+    done: list[Mirrored] = []
+    causes: dict[str, str] = {}
+    for side in sides:
+        try:
+            done.append(side.bring_up_to_date())
+        except InputError as error:
+            causes[side.model] = str(error)
+    if causes:
+        raise MirrorNamesError(causes, done)
+    return done
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from hosu.cli.models import mirror as mirror_command
 from hosu.cli.models import promote, rollback
 from hosu.cli.output import Format
 from hosu.clock import SimulatedClock
-from hosu.errors import InputError, MirrorError
+from hosu.errors import MirrorError, MirrorNamesError
 from hosu.lake.lake import Lake
 from hosu.models.mlflow_mirror import mirror
 from hosu.models.mlflow_server import Server
@@ -196,7 +196,7 @@ def test_what_another_lake_mirrors_is_not_touched(server, registry, lake, there,
     other = Lake.open(str(tmp_path / "other"))
     theirs = Registry(other, SimulatedClock())
     registered(theirs, 2)
-    with pytest.raises(InputError, match="is another lake's; set another HOSU_MLFLOW_NAME"):
+    with pytest.raises(MirrorNamesError, match="is another lake's; set another HOSU_MLFLOW_NAME"):
         mirror(theirs, other.identity, there)
     assert len(server.runs(f"{there.prefix}-{MODEL}")) == 1
 

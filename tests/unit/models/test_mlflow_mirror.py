@@ -10,11 +10,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from hosu.cli.mirroring import mirror_if_set
+from hosu.cli.models import mirror as by_hand
+from hosu.cli.output import Format
 from hosu.clock import SimulatedClock
-from hosu.errors import InputError, MirrorError, NotInstalledError
+from hosu.errors import InputError, MirrorError, MirrorNamesError, NotInstalledError
 from hosu.lake.lake import Lake
-from hosu.models import mlflow_server
-from hosu.models.mlflow_mirror import mirror
+from hosu.models import mlflow_mirror, mlflow_server
+from hosu.models.mlflow_mirror import Mirrored, mirror
 from hosu.models.mlflow_server import Server
 from hosu.models.registry import Registry
 
@@ -127,6 +130,35 @@ def test_a_server_that_answers_anything_is_told_in_one_sentence_without_the_pass
     assert HEADER not in text
     assert text.isprintable()
     assert len(text) < 400
+
+
+def test_a_model_whose_names_are_taken_keeps_no_other_from_the_mirror(registry, monkeypatch, tmp_path, capsys):
+    pytest.importorskip("mlflow")
+    registry.register("minute-10", {"direction.onnx": b"1"}, {"kind": "gbdt"}, "edge")
+
+    def brought(side):
+        if side.model == "day-1":
+            raise InputError("experiment hosu-day-1", "was deleted on the server", "restore it there")
+        return Mirrored(side.model, 1, 2, 1, {})
+
+    monkeypatch.setattr(mlflow_mirror._Side, "bring_up_to_date", brought)
+    with pytest.raises(MirrorNamesError) as told:
+        mirror(registry, "lake", Server.of("http://127.0.0.1:1"))
+    assert [each.model for each in told.value.done] == ["minute-10"]
+    assert str(told.value) == (
+        "not mirrored: day-1: experiment hosu-day-1: was deleted on the server; restore it there; mirrored: minute-10"
+    )
+
+    monkeypatch.chdir(tmp_path)  # no .env
+    monkeypatch.setenv("HOSU_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HOSU_MLFLOW_URI", "http://127.0.0.1:1")
+    mirror_if_set(Lake.open(str(tmp_path / "lake")), registry)
+    assert capsys.readouterr().err.splitlines() == [
+        "minute-10: mirrored, 2 added, 1 aliases moved", f"warning: {told.value}",
+    ]  # fmt: skip
+    with pytest.raises(MirrorNamesError):
+        by_hand(str(tmp_path / "lake"), Format.json)
+    assert [row["model"] for row in json.loads(capsys.readouterr().out)] == ["minute-10"]
 
 
 @pytest.mark.parametrize("status", [401, 403])
