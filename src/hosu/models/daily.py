@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date as Date  # noqa: N812
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -18,7 +19,7 @@ from hosu.lake.sql import SqlConfig, combine
 from hosu.market.calendar import next_session
 from hosu.market.day_plan import Scope
 from hosu.models.journal import TABLE, add_new, answered_before
-from hosu.models.predictor import SCHEMA, BarFacts, predict
+from hosu.models.predictor import SCHEMA, BarFacts, feature_hash, predict
 from hosu.models.registry import HORIZONS, PRIOR, Registry
 from hosu.models.seats import Seats, models_of
 from hosu.models.servable import SERVED
@@ -102,11 +103,10 @@ def predict_day(
     notes: list[str] = []
     seats = Seats(lake, Registry(lake, timer), asked, features, tell=notes.append)
     seats.refresh()
-    tables = []
+    tables, ask = [], partial(predict, feature_set=features.version, names=features.features, hashes=feature_hash(made))
     for seat in seats.now:
         try:
-            now, names = timer.now_us(), features.features
-            tables.append(predict(seat, bars, made, feature_set=features.version, names=names, made_at=now))
+            tables.append(ask(seat, bars, made, made_at=timer.now_us()))
         except HosuError as error:
             notes.append(f"{seat.served.facts.model}: version {seat.version} does not answer: {error}")
     rows = pa.concat_tables([SCHEMA.empty_table(), *tables])

@@ -96,7 +96,14 @@ def feature_hash(features: Floats) -> list[str | None]:
 
 
 def predict(
-    seat: Seat, bars: BarFacts, features: Floats, *, feature_set: str, names: tuple[str, ...], made_at: int
+    seat: Seat,
+    bars: BarFacts,
+    features: Floats,
+    *,
+    feature_set: str,
+    names: tuple[str, ...],
+    made_at: int,
+    hashes: Sequence[str | None] | None = None,
 ) -> pa.Table:
     """Rows of ``predictions``, without ``date``: one a bar, in order.
 
@@ -107,6 +114,8 @@ def predict(
         feature_set: what they are, as ``scale_free_v1/1``.
         names: k of them.
         made_at: now, UTC microseconds.
+        hashes: (n,) ``feature_hash`` of the features, which whoever asks several seats reckons once; None: it is
+            reckoned here.
 
     Raises:
         FeatureSetError: the model learned from another set, or from the same one by other formulas.
@@ -136,7 +145,7 @@ def predict(
         "abstained": pa.array(reasons, pa.string()),
         "verdict": _same(facts.verdict, len(bars), pa.string()),
         "feature_set": _same(feature_set, len(bars), pa.string()),
-        "feature_hash": pa.array(feature_hash(features), pa.string()),
+        "feature_hash": pa.array(feature_hash(features) if hashes is None else hashes, pa.string()),
         "source": pa.array(bars.source, pa.string()),
         "wal_id": _same(bars.wal_id, len(bars), pa.string()),
         "lsn": _same(bars.lsn, len(bars), pa.int64()),

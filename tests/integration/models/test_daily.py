@@ -21,6 +21,7 @@ from hosu.lake.lake import Lake
 from hosu.lake.sql import Session
 from hosu.lake.tables import TABLES
 from hosu.market.calendar import instant_us, sessions_between
+from hosu.models import daily
 from hosu.models.daily import predict_day
 from hosu.models.live_record import as_rows, days_of, records
 from hosu.models.matured import matured, settled_blocks
@@ -91,6 +92,22 @@ def test_the_prior_predicts_the_newest_day_and_again_adds_nothing(lake, evening)
     told = asked(lake, "SELECT symbol, model, price, abstained FROM predictions ORDER BY ALL")
     assert told[0] == ("000660", "day-1", CLOSES["000660"][60], None)
     assert len(told) == 6
+
+
+def test_the_features_of_a_day_are_hashed_once_whoever_answers(lake, evening, monkeypatch):
+    plain, hashed = daily.feature_hash, []
+
+    def counted(features):
+        hashed.append(len(features))
+        return plain(features)
+
+    monkeypatch.setattr(daily, "feature_hash", counted)
+    monkeypatch.setattr("hosu.models.predictor.feature_hash", counted)
+    rows = predict_day(lake, clock=evening).rows
+    assert hashed == [3]
+    told = rows.column("feature_hash").to_pylist()
+    assert told[:3] == told[3:]
+    assert None not in told
 
 
 def test_a_model_that_comes_later_adds_its_own_rows(lake, evening):
