@@ -26,7 +26,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "stdout").exists():
-            ran = hosu(folder, "demo", "--dir", "demo", "--minutes", "0.05", "--rate", "2000", "--symbols", "3")
+            size = ("--minutes", "0.05", "--rate", "2000", "--symbols", "3")
+            ran = hosu(folder, "demo", "--dir", "demo", *size, patience_s=300)  # a dozen programs, one behind another
             assert ran.code == 0, ran
             (folder / "stderr").write_text(ran.err)
             (folder / "stdout").write_text(ran.out)

@@ -48,7 +48,7 @@ def environment(**more: str) -> dict[str, str]:
     return {**bare, "COLUMNS": "120", **more}
 
 
-def hosu(home: Path, *words: object, stdin: bytes = b"", **variables: str) -> Finished:
+def hosu(home: Path, *words: object, stdin: bytes = b"", patience_s: float = PATIENCE_S, **variables: str) -> Finished:
     """Runs the program to its end, in the folder ``home``."""
     ran = subprocess.run(
         [*PROGRAM, *map(str, words)],
@@ -56,7 +56,7 @@ def hosu(home: Path, *words: object, stdin: bytes = b"", **variables: str) -> Fi
         env=environment(**variables),
         input=stdin,
         capture_output=True,
-        timeout=PATIENCE_S,
+        timeout=patience_s,
         check=False,
     )
     return Finished(ran.returncode, ran.stdout.decode("utf-8", "replace"), ran.stderr.decode("utf-8", "replace"))

@@ -32,6 +32,14 @@ def test_demo_goes_on_to_features_and_a_model_that_finds_nothing_in_noise(demo: 
     assert "kept as version 1, does not serve" in noted
 
 
+def test_demo_ends_with_what_became_of_whoever_serves(demo: Path):
+    said, noted = (demo / "stdout").read_text(), (demo / "stderr").read_text()
+    assert "day-1: the prior (no edge) answers for 110 of 110 symbols; 110 rows journaled" in noted
+    assert "day: 110 outcomes added, 110 with a label, 0 wait" in noted
+    (scored,) = [line for line in said.splitlines() if line.startswith("day-1") and "2026-09-10" in line]
+    assert [cell.strip() for cell in scored.split("│")][:6] == ["day-1", "0", "2026-09-10", "110", "110", "0"]
+
+
 def test_lake_of_the_demo_holds_what_the_simulator_sent(demo: Path, demo_lake: Path):
     sent = json.loads((demo / "demo" / "sent.json").read_text())
     assert sent["records"] > 5_000

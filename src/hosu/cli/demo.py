@@ -97,7 +97,8 @@ def demo(
 
     A made-up trading day of Korean stocks passes in a minute, over the broker's real protocol. Exits 1 if a single
     record or share is missing, or if what was served differs from its replay by a bit. Then a model is trained on a
-    history whose truth is known: of random walks the verdict must be that there is no edge.
+    history whose truth is known: of random walks the verdict must be that there is no edge. Whoever then serves
+    predicts one more session, and is scored by it.
     """
     from hosu.errors import InputError
 

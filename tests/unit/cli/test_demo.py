@@ -3,6 +3,9 @@
 import re
 import subprocess
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from hosu.cli import demo_models
 from hosu.cli.demo import _QUESTIONS
 
@@ -19,10 +22,18 @@ def test_the_demo_takes_no_names_on_the_mlflow_server_of_the_user(tmp_path, monk
     asked = []
 
     def run(command, *, env, check):
-        asked.append((command[3:5], env["HOSU_MIRROR"]))
-        return subprocess.CompletedProcess(command, int(check))
+        asked.append((command[3:], env["HOSU_MIRROR"], check))
+        return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(subprocess, "run", run)
-    assert demo_models.believe(tmp_path, tmp_path / "lake", 0.3)
-    assert (["models", "train"], "0") in asked
-    assert {mirrors for _, mirrors in asked} == {"0"}
+    assert demo_models._ran([("models", "train"), ("models", "list")])
+    assert asked == [(["models", "train"], "0", False), (["models", "list"], "0", False)]
+
+
+def test_the_last_session_is_held_back(tmp_path, capsys) -> None:
+    rows = {"date": ["2026-09-09", "2026-09-10", "2026-09-11"] * 2, "symbol": ["A"] * 3 + ["B"] * 3}
+    pq.write_table(pa.table(rows), tmp_path / "history.parquet")
+    assert demo_models._hold_back(tmp_path / "history.parquet", tmp_path / "next.parquet") == "2026-09-10"
+    left, moved = (pq.read_table(tmp_path / f"{name}.parquet").column("date") for name in ("history", "next"))
+    assert (set(left.to_pylist()), moved.to_pylist()) == ({"2026-09-09", "2026-09-10"}, ["2026-09-11"] * 2)
+    assert "2026-09-11, is held back" in capsys.readouterr().err
