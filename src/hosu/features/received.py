@@ -119,7 +119,7 @@ def _told(  # noqa: PLR0917 - each is a fact of its own
     chosen = (pc.field("wal_id") == wal_id) & (pc.field("scope") == SCOPE) & pc.field("symbol").isin(sorted(symbols))
     for column in columns:
         chosen &= pc.field(column).is_valid()
-    rows = rows_of_date(table, date, chosen, columns)
+    rows = rows_of_date(table, date, chosen, ("wal_id", "scope", *columns))
     return rows.sort_by([("lsn", "ascending"), ("record_no", "ascending")])
 
 

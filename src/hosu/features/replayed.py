@@ -87,7 +87,7 @@ def logs_of(lake: Lake, date: str) -> list[str]:
 
 def served(lake: Lake, date: str, wal_id: str) -> Rows:
     """What was served of a date out of one log."""
-    found = _served(lake, date, wal_id)
+    found = _served(lake, date, wal_id, ("symbol", "ts", "lsn", "close", "volume", *INDICATORS))
     outputs = [found.column(name).to_numpy() for name in INDICATORS]
     return Rows.ordered(
         np.array(found.column("symbol").to_pylist(), np.str_),
@@ -99,9 +99,10 @@ def served(lake: Lake, date: str, wal_id: str) -> Rows:
     )
 
 
-def _served(lake: Lake, date: str, wal_id: str) -> pa.Table:
+def _served(lake: Lake, date: str, wal_id: str, columns: Sequence[str]) -> pa.Table:
     table = lake.find(TABLE)
-    found = None if table is None else rows_of_date(table, date, pc.field("wal_id") == wal_id)
+    mine = pc.field("wal_id") == wal_id
+    found = None if table is None else rows_of_date(table, date, mine, ("wal_id", *columns))
     if found is None or not found.num_rows:
         raise InputError(
             f"features of {date} from log {wal_id}", "were not served", f"choose one of {logs_of(lake, date)}"
@@ -116,7 +117,7 @@ def served_again(lake: Lake, date: str, wal_id: str) -> Again:
         InputError: nothing was served, or what the day began with is no more in the lake.
         LogGapError: records are missing in the archive.
     """
-    began = sorted(set(_served(lake, date, wal_id).column("began").to_pylist()))
+    began = sorted(set(_served(lake, date, wal_id, ("began",)).column("began").to_pylist()))
     if len(began) != 1:
         raise InputError(
             f"features of {date} from log {wal_id}",
@@ -186,7 +187,9 @@ def _symbols(lake: Lake, date: str, wal_id: str, source: str | None = None) -> s
     table = lake.find(TABLE)
     assert table is not None
     chosen = pc.field("wal_id") == wal_id
-    rows = rows_of_date(table, date, chosen if source is None else chosen & (pc.field("source") == source), ("symbol",))
+    if source is not None:
+        chosen &= pc.field("source") == source
+    rows = rows_of_date(table, date, chosen, ("wal_id", "symbol", "source"))
     return set(rows.column("symbol").to_pylist())
 
 

@@ -20,6 +20,7 @@ import pyarrow.dataset as ds
 from hosu.clock import SystemClock
 from hosu.errors import CommitConflictError, InputError
 from hosu.features.definitions import FEATURE_TABLES
+from hosu.features.reading import reading_date
 from hosu.lake.parquet import encode, live_name
 from hosu.lake.sql import SqlConfig, combine
 from hosu.lake.tables import TABLES
@@ -147,7 +148,8 @@ def fit_scaler(
         whole = table.dataset()  # once: it takes as long as the table has files
         for date in [date for date in table.dates() if (start or "") <= date <= until]:
             progress(date)
-            moments.add(date, _features(whole, date, features))
+            with reading_date(table, whole, date):
+                moments.add(date, _features(whole, date, features))
     if moments.rows < _LEAST:
         fault = f"has {moments.rows} rows with all features from {start or 'the beginning'} to {until}"
         raise InputError(f"{features.name} of a {interval}", fault, "run `hosu features build`, or choose other dates")

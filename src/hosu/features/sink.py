@@ -8,7 +8,8 @@ cut; a restart reads the log from there, and what is computed again and is in th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import structlog
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from hosu.features.openings import Morning
     from hosu.features.store import FeatureStore
 
+_T = TypeVar("_T")
 _log = structlog.get_logger(__name__)
 
 
@@ -124,7 +126,8 @@ class FeatureSink:
 
         Raises:
             LogGapError: records before the batch are missing.
-            LakeError: the lake cannot say what a day begins with; what lies before in the batch is taken.
+            LakeError: the lake cannot say now what a day begins with; what lies before in the batch is taken. What it
+                will never say is gone on without.
         """
         self._turn_to(batch.wal_id)
         after = self._kept.lsn
@@ -416,24 +419,28 @@ class FeatureSink:
     def _told(self, date: str, lsn: int) -> str | None:
         """What the rows of a day say it began with, where it is read again: it began once, and may have been served
         since. None where it is new."""
-        return self._store.began(date, self._kept.wal_id) if self._covered >= lsn else None
+        if self._covered < lsn:
+            return None
+        began = partial(self._store.began, date, self._kept.wal_id)
+        return self._asked(began, date, "a day is read again without what it began with")
 
     def _known(self, date: str, told: str | None) -> Morning | None:
         """What is known of a day when it begins: what was known then, where it is read again."""
         _, _, label = ("", "", None) if told is None else told.partition("*")
         if label == "":
             return None
-        try:
-            return self._store.known(date, label)
-        except HosuError as error:
-            if error.retryable:
-                raise
-            # A damaged list must not keep a day from being served; its rows say that it began without.
-            _log.warning("a day begins without what is known of it", date=date, error=str(error))
-            return None
+        known = partial(self._store.known, date, label)
+        return self._asked(known, date, "a day begins without what is known of it")
 
     def _beginning(self, date: str, told: str | None) -> Begin | None:
         """What a day begins with; None: with what is remembered."""
+        found = self._asked(partial(self._found, date, told), date, "a day begins with no more than is remembered")
+        if found is not None or self._kept.bars.date:
+            return found
+        return Begin(self._kept.base, States.new(()))
+
+    def _found(self, date: str, told: str | None) -> Begin | None:
+        """The state in the lake that a day begins with; None for none."""
         kept = self._kept
         if told is not None and "@" not in kept.base:
             base, _, _ = told.partition("*")
@@ -442,10 +449,19 @@ class FeatureSink:
             begin = self._store.exact(base)
             if begin is not None:
                 return begin
-        found = self._store.latest(before=date, since=kept.bars.date)
-        if found is not None or kept.bars.date:
-            return found
-        return Begin(kept.base, States.new(()))
+        return self._store.latest(before=date, since=kept.bars.date)
+
+    @staticmethod
+    def _asked(ask: Callable[[], _T], date: str, without: str) -> _T | None:
+        """What the lake says. None where it never will: a damaged file must not keep a day from being served, and the
+        day's rows say that it began without."""
+        try:
+            return ask()
+        except HosuError as error:
+            if error.retryable:
+                raise
+            _log.warning(without, date=date, error=str(error))
+            return None
 
     def _follow(self, date: str) -> None:
         symbols = self._symbols_of(date) if date else None

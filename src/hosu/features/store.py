@@ -168,7 +168,7 @@ class LakeFeatureStore:
         table = self._served()
         if table is None:
             return None
-        found = rows_of_date(table, date, pc.field("wal_id") == wal_id, ("lsn", "began"))
+        found = rows_of_date(table, date, pc.field("wal_id") == wal_id, ("wal_id", "lsn", "began"))
         return None if not found.num_rows else str(found.sort_by("lsn").column("began")[0].as_py())
 
     def _served(self) -> Table | None:

@@ -167,6 +167,11 @@ class Table:
     def version(self) -> int:
         return int(self._delta.version())
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it lies in a folder, not in an object store."""
+        return self._storage.is_local
+
     def refresh(self) -> None:
         """Moves on to the table's newest version."""
         from deltalake.exceptions import DeltaError

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -53,6 +54,17 @@ def _rows(lake: Lake, table: str, day: str, rows: list[dict[str, Any]]) -> None:
     schema = lake.spec(table).file_schema
     whole = [{name: row.get(name) for name in schema.names} for row in rows]
     replace_date(lake, table, day, pa.Table.from_pylist(whole, schema=schema))
+
+
+def damaged(lake: Lake, table: str, day: str) -> str:
+    """Overwrites the inside of the table's first file of that day; returns its path below the table."""
+    held = lake.find(table)
+    assert held is not None
+    name = held.files(day)[0].path
+    path = Path(lake.root) / held.path(name)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4] + bytes(len(whole) - 8) + whole[-4:])
+    return name
 
 
 def bars(lake: Lake, day: str, *rows: tuple[Any, ...], table: str = "processed_ohlcv") -> None:
