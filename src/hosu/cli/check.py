@@ -98,8 +98,8 @@ def parity(
 ) -> None:
     """Compares features as served with their replay from the log and with batch over the lake's bars, bit for bit.
 
-    A date of which what it began with, or a part of its log, is gone does not pass, and its row says why; nor
-    does one of which nothing was served.
+    A date of which what it began with, or a part of its log, is gone or damaged does not pass, and its row says why;
+    nor does one of which nothing was served.
     """
     from hosu.errors import InputError
     from hosu.features.served import TABLE
@@ -132,13 +132,13 @@ def parity(
 def _compared(lake: Lake, day: str) -> ParityReport:
     """What a comparison of a day found; without rows and with the reason where it cannot be made, so that other days
     are told all the same."""
-    from hosu.errors import InputError, LogGapError
+    from hosu.errors import InputError, LakeError, LogError, MarketError
     from hosu.features.parity import ParityReport
     from hosu.features.parity import parity as run
 
     try:
         return run(lake, day)
-    except (InputError, LogGapError) as error:
+    except (InputError, LogError, LakeError, MarketError) as error:
         return ParityReport(day, fault=str(error))
 
 
@@ -164,7 +164,7 @@ def _told(report: ParityReport) -> dict[str, Any]:
 def _why(report: ParityReport) -> str | None:
     """Why a day could not be compared; None where it was."""
     if report.fault is not None:
-        return f"cannot be replayed: {report.fault}"
+        return f"cannot be compared: {report.fault}"
     return None if report.logs else _NEVER_SERVED
 
 

@@ -194,11 +194,14 @@ def _named(path: Path) -> Iterator[None]:
         raise InputError(str(path), f"cannot be read ({error.strerror})", "name a segment of a log") from None
 
 
-def read_segment(source: Path | bytes | bytearray, *, max_bytes: int = _BLOCK_BYTES) -> Iterator[Block]:
+def read_segment(
+    source: Path | bytes | bytearray, *, name: str = "segment", max_bytes: int = _BLOCK_BYTES
+) -> Iterator[Block]:
     """The records of a segment in blocks of about ``max_bytes``, every checksum compared.
 
     Args:
         source: a ``.log`` or ``.log.zst`` file, or the bytes of either; a bytearray is read where it is.
+        name: what errors call bytes that are no file.
         max_bytes: payload and header bytes a block holds at most, unless one record alone is larger.
 
     Yields:
@@ -209,8 +212,9 @@ def read_segment(source: Path | bytes | bytearray, *, max_bytes: int = _BLOCK_BY
         LogCorruptError: damage anywhere else, or a compressed copy without a seal.
         InputError: the file cannot be read.
     """
-    content, name = _content(source)
-    header, end, sealed = _frame_of(content, name)
+    called = str(source) if isinstance(source, Path) else name
+    content = _content(source, called)
+    header, end, sealed = _frame_of(content, called)
     data = np.frombuffer(content, np.uint8)
     at, expected = HEADER_BYTES, header.first_lsn
     while at < end:
@@ -220,7 +224,7 @@ def read_segment(source: Path | bytes | bytearray, *, max_bytes: int = _BLOCK_BY
             at, expected = run.stop, expected + len(run.block)
         if run.fault and run.stop < end and not len(run.block):
             if sealed or not is_torn_tail(data, run.stop, expected):
-                raise LogCorruptError(name, run.stop, run.fault)
+                raise LogCorruptError(called, run.stop, run.fault)
             return
 
 
@@ -234,12 +238,11 @@ def _bounded_run(header: SegmentHeader, data: Bytes, at: int, end: int, *, expec
     return run
 
 
-def _content(source: Path | bytes | bytearray) -> tuple[bytearray, str]:
+def _content(source: Path | bytes | bytearray, name: str) -> bytearray:
     if isinstance(source, Path):
         with _named(source):
-            raw = source.read_bytes()
-        return _unpacked(raw, str(source)), str(source)
-    return _unpacked(source, "segment"), "segment"
+            return _unpacked(source.read_bytes(), name)
+    return _unpacked(source, name)
 
 
 def _unpacked(raw: bytes | bytearray, name: str) -> bytearray:

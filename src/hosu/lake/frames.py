@@ -136,7 +136,8 @@ class Frames:
 
     def blocks(self, segment: Segment) -> Iterator[Block]:
         """A segment's records."""
-        yield from read_segment(segment.local if segment.local is not None else self._archive.read(segment.path))
+        content = segment.local if segment.local is not None else self._archive.read(segment.path)
+        yield from read_segment(content, name=segment.path)
 
     def decoded(self, wal_id: str, first: int, last: int) -> Iterator[EventBatch]:
         """What the segments that hold records ``first`` to ``last`` decode to, and a little beyond."""

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 import typer
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lake"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "features"))
 
 from archived_log import TRADE, ArchivedLog
+from lake_parts import damaged, served
 
 from hosu.cli import check
 from hosu.cli.output import Format
@@ -40,7 +43,7 @@ from hosu.lake.writer import LakeSink
 from hosu.market.calendar import instant_us
 from hosu.market.features import INDICATORS
 
-DAY, NEXT = "2025-03-14", "2025-03-17"
+DAY, NEXT, THIRD = "2025-03-14", "2025-03-17", "2025-03-18"
 PRICE, TIME, DATE = "^71900^5^", "^093354^", "^20250314^"
 
 
@@ -434,7 +437,44 @@ def test_a_date_whose_beginning_is_gone_does_not_pass_and_says_why_and_the_other
     assert left.value.exit_code == 1
     assert (first["date"], first["passes"], first["rows"], first["why"]) == (DAY, True, 380, None)
     assert (second["date"], second["passes"], second["rows"]) == (NEXT, False, 0)
-    assert second["why"].startswith("cannot be replayed: the state 2025-03-14/4, with which 2025-03-17 began,")
+    assert second["why"].startswith("cannot be compared: the state 2025-03-14/4, with which 2025-03-17 began,")
+
+
+def damage_the_log(station: Station) -> str:
+    (segment,) = Path(station.lake.root).glob(f"raw/frames/date={THIRD}/*")
+    whole = segment.read_bytes()
+    segment.write_bytes(whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2))
+    return segment.name
+
+
+def damage_the_table(station: Station) -> str:
+    return damaged(station.lake, "features_served_1m", THIRD)
+
+
+def serve_a_saturday(station: Station) -> str:
+    served(station.lake, "2025-03-15", (SYMBOL, 0, 71_900.0, 1.0), wal_id=station.wal_id)
+    return "KRX does not trade on 2025-03-15"
+
+
+@pytest.mark.parametrize(
+    ("fault", "date"), [(damage_the_log, THIRD), (damage_the_table, THIRD), (serve_a_saturday, "2025-03-15")]
+)
+def test_a_damage_of_one_date_is_told_of_that_date_and_the_others_are_compared(
+    station: Station, capsys: pytest.CaptureFixture[str], fault: Callable[[Station], str], date: str
+):
+    for day in (DAY, NEXT, THIRD):  # a replay reads on until the next day begins
+        station.receive(*morning(10, day=day), close("15:40:00", day), day=day)
+    build(station.lake)
+    told = fault(station)
+
+    with pytest.raises(typer.Exit) as left:
+        check.parity(lake=station.lake.root, format_=Format.json)
+
+    rows = {row["date"]: row for row in json.loads(capsys.readouterr().out)}
+    assert left.value.exit_code == 1
+    assert (rows[DAY]["passes"], rows[DAY]["why"], rows[date]["passes"]) == (True, None, False)
+    assert rows[date]["why"].startswith("cannot be compared: ")
+    assert told in rows[date]["why"]
 
 
 def test_a_day_of_which_nothing_was_served_does_not_pass_and_that_is_said(
