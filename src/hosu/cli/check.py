@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hosu.features.late_actions import LateAction
     from hosu.features.panel import BarPanel, LabelledRows
     from hosu.features.parity import ParityReport
-    from hosu.features.proofs import Lookahead
+    from hosu.features.proofs import Cut, Lookahead
     from hosu.lake.lake import Lake
 
 _NEVER_SERVED: Final = "no features were served of it"
@@ -29,14 +29,15 @@ app = typer.Typer(help="Proofs about features.", no_args_is_help=True, rich_mark
 def lookahead(
     interval: IntervalOption = "day",
     set_: SetOption = None,
-    cuts: Annotated[int, typer.Option("--cuts", min=1, help="At how many random dates the future is cut off.")] = 10,
+    cuts: Annotated[int, typer.Option("--cuts", min=1, help="At how many random places the future is cut off.")] = 10,
     seed: Annotated[int, typer.Option("--seed", help="Of the draw.")] = 1,
     lake: LakeOption = None,
     format_: FormatOption = Format.table,
 ) -> None:
     """Computes everything again with the future cut off; nothing before may change by a bit.
 
-    Of seconds the future is what was received after a random instant of a random date.
+    The future of features of minutes begins at random instants, that of days, and of labels, behind random dates; of
+    seconds it is what was received after a random instant of a random date.
     """
     from hosu.features.definitions import SECOND
 
@@ -171,7 +172,8 @@ def _why(report: ParityReport) -> str | None:
 def _of_bars(lake: str | None, interval: str, names: list[str] | None, *, cuts: int, seed: int) -> Lookahead:
     from hosu.features.proofs import lookahead as run
 
-    return run(_loader(lake, interval), chosen_sets(names, interval), cuts=cuts, seed=seed)
+    within_days = interval == "minute"
+    return run(_loader(lake, interval), chosen_sets(names, interval), cuts=cuts, seed=seed, within_days=within_days)
 
 
 def _of_seconds(lake: str | None, interval: str, names: list[str] | None, *, cuts: int, seed: int) -> Lookahead:
@@ -207,14 +209,17 @@ def _late(action: LateAction) -> str:
     )
 
 
-def _loader(lake: str | None, interval: str) -> Callable[[int | None], BarPanel]:
+def _loader(lake: str | None, interval: str) -> Callable[[Cut | None], BarPanel]:
     from hosu.features.bars_of_lake import panel
     from hosu.features.grid import filled
+    from hosu.features.panel import select
 
     opened, config = open_lake(lake), sql_config()
 
-    def load(end: int | None) -> BarPanel:
-        bars = panel(opened, interval, end=_text(end), config=config).bars
+    def load(cut: Cut | None) -> BarPanel:
+        bars = panel(opened, interval, end=_text(None if cut is None else cut.date), config=config).bars
+        if cut is not None and cut.ts_us is not None:
+            bars = select(bars, bars.ts < cut.ts_us)  # before empty minutes are filled
         return bars if interval == "day" else filled(bars)[0]
 
     return load

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -18,13 +18,21 @@ if TYPE_CHECKING:
     from hosu.features.panel import BarPanel, Floats, Ints
 
     Outputs = Callable[[BarPanel], Floats]
-    Load = Callable[[int | None], BarPanel]
+    Load = Callable[["Cut | None"], BarPanel]
 
 TOLERANCE: Final = 1e-6
 _NAMED: Final = 5
 _STARTS: Final = 4
 _ROOM: Final = 60
 """How many bars a symbol needs beyond the longest window, for other starts."""
+
+
+class Cut(NamedTuple):
+    """Where the future begins: behind a date (yyyymmdd), or at an instant of it (UTC microseconds), from which on no
+    bar is known that starts then."""
+
+    date: int
+    ts_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +51,8 @@ class Difference:
 class Lookahead:
     """What cutting off the future changed: of every set and feature, how many values of the past.
 
-    ``compared`` counts values; ``examples`` are the first few that differ. It passes where nothing differs and
-    something was compared.
+    ``cuts`` are dates (yyyymmdd) or instants (UTC microseconds); ``compared`` counts values; ``examples`` are the
+    first few that differ. It passes where nothing differs and something was compared.
     """
 
     cuts: list[int] = field(default_factory=list)
@@ -58,28 +66,48 @@ class Lookahead:
 
 
 def lookahead(
-    load: Load, sets: Sequence[FeatureSet], *, cuts: int = 10, seed: int = 1, outputs: Outputs = indicators
+    load: Load,
+    sets: Sequence[FeatureSet],
+    *,
+    cuts: int = 10,
+    seed: int = 1,
+    within_days: bool = False,
+    outputs: Outputs = indicators,
 ) -> Lookahead:
-    """Computes everything again with the future cut off at random dates, and compares all before, bit for bit.
+    """Computes everything again with the future cut off at random places, and compares all before, bit for bit.
 
     Args:
-        load: the panel with the bars up to a date (yyyymmdd, included); None: all. Whatever looks ahead in reading or
-            adjusting bars is found too.
+        load: the panel of what is known before a cut; None: all. Whatever looks ahead in reading or adjusting bars is
+            found too. Bars that start at the cut's instant or later are left out here.
         sets: whose features are compared.
-        cuts: at how many dates, drawn without repetition.
+        cuts: at how many places, drawn without repetition.
         seed: of the draw.
+        within_days: cuts at instants, as bars of minutes want it: a cut behind a date tells nothing of what looks ahead
+            within one. False: behind dates.
         outputs: the kernel over a panel.
 
     Raises:
-        InputError: fewer than two dates.
+        InputError: fewer than two dates, or within days instants.
     """
     whole = load(None)
     made = _features(whole, outputs(whole), sets)
-    result = Lookahead(drawn(whole.date, cuts, seed))
-    for cut in result.cuts:
+    places = _instants(whole, cuts, seed) if within_days else [Cut(date) for date in drawn(whole.date, cuts, seed)]
+    result = Lookahead([cut.date if cut.ts_us is None else cut.ts_us for cut in places])
+    for cut in places:
         past = load(cut)
+        if cut.ts_us is not None:
+            past = select(past, past.ts < cut.ts_us)
         _compare(result, whole, made, past, _features(past, outputs(past), sets))
     return result
+
+
+def _instants(whole: BarPanel, cuts: int, seed: int) -> list[Cut]:
+    """Starts of bars at which to cut, ascending; never the first."""
+    instants, at = np.unique(whole.ts, return_index=True)
+    if len(instants) < 2:
+        raise InputError("the bars", "are of fewer than two instants", "collect or import more")
+    chosen = np.random.default_rng(seed).choice(len(instants) - 1, min(cuts, len(instants) - 1), replace=False) + 1
+    return [Cut(int(whole.date[at[place]]), int(instants[place])) for place in sorted(chosen.tolist())]
 
 
 def drawn(date: Ints, cuts: int, seed: int) -> list[int]:

@@ -24,7 +24,7 @@ def history():
 
 
 def until(bars):
-    return lambda end: bars if end is None else select(bars, bars.date <= end)
+    return lambda cut: bars if cut is None else select(bars, bars.date <= cut.date)
 
 
 def test_no_feature_looks_ahead(history):
@@ -66,22 +66,54 @@ def test_a_feature_that_looks_ahead_is_named(history, fault, feature):
 
 
 def test_reading_bars_that_were_adjusted_with_what_came_later_is_found(history):
-    def load(end):
-        bars = until(history)(end)
-        return replace(bars, close=bars.close * (2 if end is None else 1))
+    def load(cut):
+        bars = until(history)(cut)
+        return replace(bars, close=bars.close * (2 if cut is None else 1))
 
     assert "spec_v1.ma_20" in lookahead(load, [SPEC_V1], cuts=3).differing
 
 
 def test_bars_that_only_the_future_knows_are_found(history):
-    def load(end):
-        return history if end is None else select(history, (history.date <= end) & (history.date != 20240105))
-
-    bars = load(20240110)
-    assert len(bars) == 18
     whole = select(history, history.date != 20240105)
-    found = lookahead(lambda end: whole if end is None else until(history)(end), [SPEC_V1], cuts=400)
+    found = lookahead(lambda cut: whole if cut is None else until(history)(cut), [SPEC_V1], cuts=400)
     assert found.differing["bars"] > 0
+
+
+@pytest.fixture(scope="module")
+def minutes():
+    """Four days of sixty minutes."""
+    made = panel({"A": random_closes(3, 240), "B": random_closes(4, 240)})
+    day = np.tile(np.repeat(np.arange(4), 60), 2)
+    ts = (day * 1_440 + np.tile(np.arange(60), 8)) * 60_000_000 + 1_700_000_000_000_000
+    return replace(made, date=day + 20240101, ts=ts)
+
+
+def each_days_last_close(bars):
+    outputs = indicators(bars)
+    for day in np.unique(bars.date):
+        outputs[bars.date == day, INDICATORS.index("ma_20")] = bars.close[bars.date == day][-1]
+    return outputs
+
+
+def test_what_looks_ahead_within_a_day_is_found_at_instants_and_only_there(minutes):
+    behind_dates = lookahead(until(minutes), [SPEC_V1], outputs=each_days_last_close)
+    found = lookahead(until(minutes), [SPEC_V1], within_days=True, outputs=each_days_last_close)
+    assert behind_dates.passes
+    assert set(found.differing) == {"spec_v1.ma_20"}
+    assert all(each.ts_us < max(found.cuts) for each in found.examples)
+
+
+def test_of_minutes_all_before_the_instant_is_compared_and_nothing_looks_ahead(minutes):
+    found = lookahead(until(minutes), ALL, cuts=7, within_days=True)
+    assert found.passes
+    assert found.cuts == sorted(set(found.cuts))
+    assert found.compared == sum(int((minutes.ts < cut).sum()) for cut in found.cuts) * 16
+
+
+def test_one_instant_is_too_few(minutes):
+    alone = select(minutes, minutes.ts == minutes.ts.min())
+    with pytest.raises(InputError, match="fewer than two instants"):
+        lookahead(until(alone), [SPEC_V1], within_days=True)
 
 
 def test_nothing_to_compare_is_no_pass():
