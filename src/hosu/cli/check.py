@@ -189,7 +189,7 @@ def _of_labels(lake: str | None, interval: str, *, cuts: int, seed: int) -> dict
     from hosu.features.labels_of_lake import LabelsOfLake
     from hosu.models.registry import HORIZONS
 
-    # A date's events are read once: of that date's files alone, whatever is cut off behind it.
+    # Of the whole a date's events are read once; with the future cut off again, out of what is there without it.
     labels = LabelsOfLake(open_lake(lake), interval, remember=True, config=sql_config())
     found = {}
     for horizon in [each for of, each in HORIZONS.values() if of == interval]:

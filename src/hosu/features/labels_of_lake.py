@@ -24,7 +24,7 @@ class LabelsOfLake:
     Args:
         lake: where the bars are.
         interval: ``day`` or ``minute``.
-        remember: whether what is read of a date's events is kept, for many calls of ``rows``.
+        remember: whether what is read of a date's events is kept, for many calls of ``rows`` without an end.
         config: what DuckDB may take.
 
     Raises:
@@ -47,14 +47,17 @@ class LabelsOfLake:
             horizon: sessions, or minutes.
             start: the first date of bars; None: the oldest.
             since: the first of rows that are asked for: of earlier ones only bars are read; None: as ``start``.
-            end: the last date; None: the newest.
+            end: the last date; None: the newest. What lies behind it in any table is as if it were not there, and what
+                was remembered with it is not used.
 
         Raises:
             TableCorruptError, QueryError, LakeFullError: a file is damaged; memory or disk do not suffice.
         """
-        loaded = panel(self._lake, self._interval, start=start, end=end, pinned=self._pinned, config=self._config)
+        held = self._pinned.until(end)
+        loaded = panel(self._lake, self._interval, start=start, end=end, pinned=held, config=self._config)
         bars = loaded.bars
         if not len(bars) or (self._interval == "day" and horizon >= len(np.unique(bars.date))):
             return None
-        known = beside(loaded, self._facts, since=since)
+        facts = self._facts if end is None else FactsOfLake(held, self._interval, config=self._config)
+        known = beside(loaded, facts, since=since)
         return labelled_rows(bars, np.empty((len(bars), 0)), (), horizon, interval=self._interval, beside=known)

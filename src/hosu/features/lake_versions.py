@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Self
 
 from hosu.lake.delta import Table
@@ -19,15 +19,18 @@ if TYPE_CHECKING:
 
 ABSENT: Final = -1
 """The version of a table that the lake does not have."""
+_NO_END: Final = "9999"
 
 
 @dataclass(frozen=True, slots=True)
 class Pinned:
-    """Some tables of a lake; ``versions`` says at which version each is held, ``ABSENT`` where there is none."""
+    """Some tables of a lake; ``versions`` says at which version each is held, ``ABSENT`` where there is none. Of
+    ``last`` (``YYYY-MM-DD``) and before, whatever is asked for; None: of all dates."""
 
     lake: Lake
     versions: dict[str, int]
     tables: dict[str, Table]
+    last: str | None = None
 
     @classmethod
     def now(cls, lake: Lake, names: Iterable[str]) -> Self:
@@ -51,9 +54,14 @@ class Pinned:
         present = cls.now(lake, now)
         return cls(lake, {**present.versions, **versions}, {**present.tables, **tables})
 
+    def until(self, last: str | None) -> Self:
+        """The same as if there were nothing behind a date; None: all there is."""
+        return self if last is None else replace(self, last=last)
+
     def dates(self, name: str) -> list[str]:
         """The dates of which the table has rows, oldest first."""
-        return self.tables[name].dates() if name in self.tables else []
+        known = self.tables[name].dates() if name in self.tables else []
+        return [date for date in known if date <= (self.last or _NO_END)]
 
     def query(
         self,
@@ -88,5 +96,6 @@ class Pinned:
         return combine(self.lake.storage, sql, files=files, beside=empty, config=config or SqlConfig())
 
     def _files(self, name: str, start: str | None, end: str | None) -> list[DataFile]:
-        chosen = (file for file in self.tables[name].files() if (start or "") <= file.date <= (end or "9999"))
+        last = min(end or _NO_END, self.last or _NO_END)
+        chosen = (file for file in self.tables[name].files() if (start or "") <= file.date <= last)
         return sorted(chosen, key=lambda file: file.path)

@@ -2,6 +2,7 @@
 
 import random
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from lake_parts import DAYS, books, messages, trades
 
+from hosu.features.dated_rules import day_of
+from hosu.features.facts_of_lake import DayFacts, FactsOfLake
 from hosu.features.label_parts import LATENCY_US
 from hosu.features.label_proof import lookahead
 from hosu.features.labels_of_lake import LabelsOfLake
 from hosu.features.panel import LabelledRows
 from hosu.lake.lake import Lake
 from hosu.lake.ohlcv import build
+from hosu.market.calendar import instant_us
 
 MINUTE, SECOND = 60_000_000, 1_000_000
 KNOWN = ("price", "band", "half_spread", "value_20", "ret_last")
@@ -134,8 +138,7 @@ def test_what_comes_behind_an_instant_changes_nothing_before_it(
     assert (last[past] & ended).any()
 
 
-def test_days_cut_off_change_nothing_before_them_either(lake: Lake) -> None:
-    labels = LabelsOfLake(lake, "minute", remember=True)
+def by_date(labels: LabelsOfLake) -> Callable[[int | None], LabelledRows]:
 
     def load(end: int | None) -> LabelledRows:
         until = None if end is None else f"{end // 10_000}-{end // 100 % 100:02d}-{end % 100:02d}"
@@ -143,7 +146,26 @@ def test_days_cut_off_change_nothing_before_them_either(lake: Lake) -> None:
         assert found is not None
         return found
 
-    found = lookahead(load, cuts=2)
+    return load
+
+
+def test_days_cut_off_change_nothing_before_them_either(lake: Lake) -> None:
+    found = lookahead(by_date(LabelsOfLake(lake, "minute", remember=True)), cuts=2)
 
     assert found.passes, found.examples
     assert found.compared > 1_000
+
+
+def test_events_that_are_read_of_the_next_date_are_found(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = FactsOfLake._read
+
+    def of_the_next(self: FactsOfLake, date: int) -> DayFacts:
+        later = (int(day.replace("-", "")) for day in sorted(self._dates["trades"]))
+        other = next((each for each in later if each > date), date)
+        found, back = read(self, other), instant_us(day_of(date), 0) - instant_us(day_of(other), 0)
+        moved = {name: getattr(found, name)._replace(ts=getattr(found, name).ts + back) for name in ("trades", "books")}
+        return found._replace(begin_us=found.begin_us + back, end_us=found.end_us + back, **moved)
+
+    monkeypatch.setattr(FactsOfLake, "_read", of_the_next)
+    found = lookahead(by_date(LabelsOfLake(lake, "minute", remember=True)), cuts=2)
+    assert {"half_spread", "ret_ex"} <= set(found.differing)
