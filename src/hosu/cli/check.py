@@ -211,16 +211,19 @@ def _late(action: LateAction) -> str:
 
 def _loader(lake: str | None, interval: str) -> Callable[[Cut | None], BarPanel]:
     from hosu.features.bars_of_lake import panel
+    from hosu.features.followed import followed
     from hosu.features.grid import filled
     from hosu.features.panel import select
 
     opened, config = open_lake(lake), sql_config()
 
     def load(cut: Cut | None) -> BarPanel:
-        bars = panel(opened, interval, end=_text(None if cut is None else cut.date), config=config).bars
+        end = _text(None if cut is None else cut.date)
+        loaded = panel(opened, interval, end=end, config=config)
+        bars = loaded.bars
         if cut is not None and cut.ts_us is not None:
             bars = select(bars, bars.ts < cut.ts_us)  # before empty minutes are filled
-        return bars if interval == "day" else filled(bars)[0]
+        return bars if interval == "day" else filled(bars, followed(loaded.pinned, end=end, config=config))[0]
 
     return load
 

@@ -15,18 +15,21 @@ import numpy as np
 
 from hosu.clock import SystemClock
 from hosu.errors import InputError
-from hosu.features import adjust, kernel
+from hosu.features import adjust, grid, kernel
 from hosu.features.bars_of_lake import panel, tables_of
 from hosu.features.batch import States, indicators
 from hosu.features.dated_rules import day_of
 from hosu.features.day_facts import fact_numbers
 from hosu.features.definitions import FEATURE_TABLES
-from hosu.features.grid import fill
+from hosu.features.followed import followed, followed_counts
+from hosu.features.grid import fill, known_of
+from hosu.features.lake_versions import Pinned
 from hosu.features.openings import last_trades
 from hosu.features.panel import keys, select
 from hosu.features.rows import Rows
 from hosu.features.scalers import load_scalers
 from hosu.features.states import load_states, save_states
+from hosu.lake.bar_sources import COVERAGE
 from hosu.lake.derived import replace_dates
 
 if TYPE_CHECKING:
@@ -159,7 +162,9 @@ class _Job:
         traded = {name: (int(bars.date[end - 1]), int(official[end - 1])) for name, first, end in ends if end > first}
         if self._interval == "day":
             return bars, loaded.origin[mine], traded
-        filled = fill(bars, {symbol: each.close for symbol, each in (last or {}).items()}, dates[0])
+        there = followed(loaded.pinned, start=dates[0], end=dates[0], config=self._config)
+        closes = {symbol: each.close for symbol, each in (last or {}).items()}
+        filled = fill(bars, known_of(bars, closes, there.get(_number(dates[0]), ())), dates[0])
         origin = np.zeros(len(filled), np.uint8)
         origin[np.searchsorted(keys(filled), keys(bars))] = loaded.origin[mine]
         return filled, origin, traded
@@ -168,16 +173,19 @@ class _Job:
 
     def _fingerprints(self) -> dict[str, int]:
         """Of each date with bars, a number that changes with them, with what is known beside them of corporate actions,
-        with the formulas, the sets and what scales them."""
+        with the formulas, the sets and what scales them; of minutes also with who was followed."""
         made_of: dict[str, list[tuple[str, int, int]]] = {}
         for name in tables_of(self._interval)[:2]:
             table = self._lake.find(name)
             for file in table.files(bounds=True) if table is not None else ():
                 revision = int(file.greatest.get("revision", 0))
                 made_of.setdefault(file.date, []).append((name, revision, file.rows))
-        made_by = [kernel.VERSION, adjust.REVISION, sorted(each.version for each in self._sets)]
+        made_by: list[object] = [kernel.VERSION, adjust.REVISION, sorted(each.version for each in self._sets)]
         facts = fact_numbers(self._lake, made_of, config=self._config)
         told = {date: [sorted(parts), made_by, facts.get(date, 0)] for date, parts in sorted(made_of.items())}
+        if self._interval == "minute":
+            many = followed_counts(Pinned.now(self._lake, [COVERAGE]), config=self._config)
+            told = {date: [*parts, grid.REVISION, many.get(date, 0)] for date, parts in told.items()}
         return {
             date: zlib.crc32(json.dumps([*parts, *self._scalers.names(date, self._sets)]).encode())
             for date, parts in told.items()

@@ -29,6 +29,7 @@ from hosu.errors import InputError
 from hosu.features.bars_of_lake import panel, tables_of
 from hosu.features.dataset_definition import ALLOWED, Definition, FeatureSource
 from hosu.features.facts_of_lake import TABLES_OF, FactsOfLake
+from hosu.features.followed import followed
 from hosu.features.label_facts import beside, digest
 from hosu.features.labels import REVISION, labelled_rows
 from hosu.features.lake_versions import Pinned
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
     from hosu.features.bars_of_lake import LakePanel
     from hosu.features.labels import Beside
-    from hosu.features.panel import BarPanel, Flags, LabelledRows
+    from hosu.features.panel import BarPanel, Flags, Floats, LabelledRows
     from hosu.lake.lake import Lake
     from hosu.lake.sql import SqlConfig
 
@@ -146,7 +147,7 @@ def build(
     if served:
         features, there = served_features(held, loaded.bars, source, definition, config)
     else:
-        features, there = source.compute(loaded.bars), np.ones(len(loaded.bars), np.bool_)
+        features, there = _computed(loaded, source, definition, config), np.ones(len(loaded.bars), np.bool_)
     rows = labelled_rows(
         loaded.bars,
         features,
@@ -158,6 +159,14 @@ def build(
         latency_us=definition.latency_us,
     )
     return _chosen(loaded, rows, usable, there, _facts(loaded, known, source, definition), definition)
+
+
+def _computed(loaded: LakePanel, source: FeatureSource, definition: Definition, config: SqlConfig | None) -> Floats:
+    if definition.interval == "day":
+        return source.compute(loaded.bars)
+    start, end = definition.history, definition.end
+    there = followed(loaded.pinned, definition.scope, start=start, end=end, config=config)
+    return source.compute(loaded.bars, there)
 
 
 def _facts(loaded: LakePanel, known: Beside, source: FeatureSource, definition: Definition) -> dict[str, Any]:

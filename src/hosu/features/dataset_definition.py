@@ -12,6 +12,7 @@ from hosu.features.label_parts import LATENCY_US
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hosu.features.followed import Followed
     from hosu.features.panel import BarPanel, Floats
 
 ALLOWED: Final = {
@@ -41,8 +42,14 @@ class FeatureSource(Protocol):
         """Of the code: another one wherever a number may come out otherwise."""
         ...
 
-    def compute(self, panel: BarPanel) -> Floats:
-        """(n, k) features of the panel's rows; NaN is null. A row's depend on it and the rows before it only."""
+    def compute(self, panel: BarPanel, followed: Followed | None = None) -> Floats:
+        """(n, k) features of the panel's rows; NaN is null. A row's depend on it and the rows before it only.
+
+        Args:
+            panel: bars.
+            followed: of minutes, the symbols of which an empty one is known to be empty; None: those with bars that
+                day.
+        """
         ...
 
     def of_outputs(self, outputs: Floats, close: Floats) -> Floats:

@@ -1,6 +1,7 @@
 """Which minutes have a bar: those with a trade, and of the others those in which something could have traded.
 
-Stream and batch ask here, so that they step the kernel over the same bars.
+That is asked of symbols that were followed on the day: of others it is not known whether anything traded. Stream and
+batch ask here, so that they step the kernel over the same bars.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from dataclasses import fields
 from datetime import date as Date  # noqa: N812 - `date` is the partition's name everywhere here
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -18,11 +19,14 @@ from hosu.market.calendar import instant_us, session_windows, sessions_on
 from hosu.market.day_plan import Phase, Scope, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import numpy.typing as npt
 
     Ints = npt.NDArray[np.int64]
+
+REVISION: Final = 2
+"""Of the rules which minutes have a bar; raised with each change of them."""
 
 
 @lru_cache(maxsize=64)
@@ -112,9 +116,17 @@ def fill(panel: BarPanel, last_close: Mapping[str, int], date: str, scope: str =
     )
 
 
-def filled(panel: BarPanel, scope: str = "KRX") -> tuple[BarPanel, Ints]:
+def filled(
+    panel: BarPanel, followed: Mapping[int, Collection[str]] | None = None, scope: str = "KRX"
+) -> tuple[BarPanel, Ints]:
     """``(bars, places)``: minutes of any number of dates with their empty ones, as the stream and the build step them,
     and where in them each bar of ``panel`` is.
+
+    Args:
+        panel: minutes with trades.
+        followed: by date (yyyymmdd) the symbols that were followed, whether they traded or not; those with a bar were
+            in any case. Of another symbol's day nothing is known, and it gets no bars. None: nobody else was.
+        scope: KRX, NXT or UN.
 
     Raises:
         NoSessionError, CalendarRangeError: as ``window_of``.
@@ -123,15 +135,30 @@ def filled(panel: BarPanel, scope: str = "KRX") -> tuple[BarPanel, Ints]:
         return panel, np.zeros(0, np.int64)
     carried: dict[str, int] = {}
     days: list[BarPanel] = []
-    for date in np.unique(panel.date).tolist():
+    others = followed or {}
+    for date in _dates(panel, others):
         text = f"{date // 10_000:04}-{date // 100 % 100:02}-{date % 100:02}"
-        days.append(fill(select(panel, panel.date == date), carried, text, scope))
+        mine = select(panel, panel.date == date)
+        days.append(fill(mine, known_of(mine, carried, others.get(date, ())), text, scope))
         last = days[-1].starts[1:] - 1
         for symbol, row, first in zip(days[-1].symbols, last.tolist(), days[-1].starts.tolist(), strict=False):
             if row >= first:
                 carried[symbol] = int(days[-1].close[row])
     whole = joined(days, panel.symbols)
     return whole, np.searchsorted(_places(whole), _places(panel))
+
+
+def known_of(panel: BarPanel, closes: Mapping[str, int], followed: Collection[str]) -> dict[str, int]:
+    """The closes of the symbols that have a bar in ``panel``, or were followed."""
+    with_bars = {symbol for symbol, bars in zip(panel.symbols, np.diff(panel.starts).tolist(), strict=True) if bars}
+    return {symbol: close for symbol, close in closes.items() if symbol in with_bars or symbol in followed}
+
+
+def _dates(panel: BarPanel, followed: Mapping[int, Collection[str]]) -> list[int]:
+    """The dates on which any symbol of the panel was followed, from its first bar's to its last one's; ascending."""
+    first, last, mine = panel.date.min(), panel.date.max(), set(panel.symbols)
+    others = (date for date, symbols in followed.items() if first < date < last and not mine.isdisjoint(symbols))
+    return sorted({*np.unique(panel.date).tolist(), *others})
 
 
 def _places(panel: BarPanel) -> Ints:

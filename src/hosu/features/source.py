@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hosu.features import kernel
+from hosu.features import grid, kernel
 from hosu.features.batch import indicators
-from hosu.features.grid import filled
 
 if TYPE_CHECKING:
     from hosu.features.definitions import FeatureSet
+    from hosu.features.followed import Followed
     from hosu.features.panel import BarPanel, Floats
 
 
@@ -39,14 +39,15 @@ class KernelSource:
 
     @property
     def revision(self) -> str:
-        """The kernel's version; it is raised with every change of a formula."""
-        return f"kernel/{kernel.VERSION}"
+        """The kernel's version; it is raised with every change of a formula. Of minutes the grid's too."""
+        steps = f" grid/{grid.REVISION}" if self.interval == "minute" else ""
+        return f"kernel/{kernel.VERSION}{steps}"
 
-    def compute(self, panel: BarPanel) -> Floats:
-        """(n, k) features of the panel's rows; NaN is null."""
+    def compute(self, panel: BarPanel, followed: Followed | None = None) -> Floats:
+        """(n, k) features of the panel's rows; NaN is null. ``followed``: as ``grid.filled``."""
         if self.interval == "day":
             return self.features.make(indicators(panel), panel.close / 100.0)
-        bars, places = filled(panel, self.scope)
+        bars, places = grid.filled(panel, followed, self.scope)
         return self.features.make(indicators(bars)[places], panel.close / 100.0)
 
     def of_outputs(self, outputs: Floats, close: Floats) -> Floats:

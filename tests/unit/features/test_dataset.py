@@ -37,7 +37,7 @@ class Closes:
     names = ("close",)
     revision = "r1"
 
-    def compute(self, panel: BarPanel) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def compute(self, panel: BarPanel, followed: Any = None) -> np.ndarray[Any, np.dtype[np.float64]]:
         return panel.close[:, None] / 100.0
 
     def of_outputs(
@@ -47,7 +47,7 @@ class Closes:
 
 
 class Nothing(Closes):
-    def compute(self, panel: BarPanel) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def compute(self, panel: BarPanel, followed: Any = None) -> np.ndarray[Any, np.dtype[np.float64]]:
         return np.full((len(panel), 1), np.nan)
 
 

@@ -4,15 +4,18 @@ import datetime as dt
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from feature_cases import bits, panel
 from hosu.features.batch import States, indicators
+from hosu.features.build import merged
 from hosu.features.definitions import SCALE_FREE_V1
-from hosu.features.grid import fill, filled, minutes_of
+from hosu.features.grid import fill, filled, known_of, minutes_of
 from hosu.features.panel import select
 from hosu.features.source import KernelSource
 from hosu.market.calendar import sessions_between
 
+FOLLOWED = {20250902: frozenset({"000660", "005930"})}  # the second of the days
 DAYS = [day.isoformat() for day in sessions_between(dt.date(2025, 9, 1), dt.date(2025, 9, 6))][:3]
 
 
@@ -37,28 +40,41 @@ def test_every_bar_is_found_again_and_between_them_nothing_moves():
     empty = np.ones(len(whole), bool)
     empty[places] = False
     assert (whole.volume[empty] == 0).all()
-    begun = bars.ts[bars.starts[0]] - minutes_of(DAYS[0])[0]
-    assert (
-        len(whole)
-        == 2 * 3 * len(minutes_of(DAYS[0]))
-        - begun // 60_000_000
-        - (bars.ts[bars.starts[1]] - minutes_of(DAYS[0])[0]) // 60_000_000
-    )
+    assert len(whole) == of_whole_days(bars) - len(minutes_of(DAYS[1]))  # of 000660 nothing is known that day
 
 
-def test_a_days_features_are_those_of_stepping_day_by_day_from_the_states_of_the_day_before():
+def of_whole_days(bars) -> int:
+    """The minutes of three days of both symbols, each from its first bar on."""
+    begun = [int(bars.ts[first] - minutes_of(DAYS[0])[0]) // 60_000_000 for first in bars.starts[:-1]]
+    return 2 * 3 * len(minutes_of(DAYS[0])) - sum(begun)
+
+
+def test_a_symbol_that_was_followed_and_did_not_trade_has_a_day_of_empty_minutes():
     bars = sparse()
-    trained = KernelSource(SCALE_FREE_V1, "minute").compute(bars)
+    whole, places = filled(bars, FOLLOWED)
+    assert len(whole) == of_whole_days(bars)
+    assert (whole.close[places] == bars.close).all()
+    mine = (whole.symbol == 0) & (whole.date == int(DAYS[1].replace("-", "")))
+    assert (mine.sum(), whole.volume[mine].sum()) == (len(minutes_of(DAYS[1])), 0)
+    alone = select(bars, bars.symbol == 0)
+    assert (filled(alone, FOLLOWED)[0].symbol == 0).sum() == (whole.symbol == 0).sum()  # also where no other traded
+
+
+@pytest.mark.parametrize("followed", [{}, FOLLOWED])
+def test_a_days_features_are_those_of_stepping_day_by_day_from_the_states_of_the_day_before(followed):
+    bars = sparse()
+    trained = KernelSource(SCALE_FREE_V1, "minute").compute(bars, followed)
     states, carried, served = States.new(()), {}, {}
     for day in DAYS:
         mine = select(bars, bars.date == int(day.replace("-", "")))
-        filled_day = fill(mine, carried, day)
-        states = states.of(filled_day.symbols)
-        outputs = SCALE_FREE_V1.make(indicators(filled_day, states), filled_day.close / 100.0)
+        filled_day = fill(mine, known_of(mine, carried, followed.get(int(day.replace("-", "")), ())), day)
+        mine_only = states.of(filled_day.symbols)
+        outputs = SCALE_FREE_V1.make(indicators(filled_day, mine_only), filled_day.close / 100.0)
         for row in range(len(filled_day)):
             symbol = filled_day.symbols[int(filled_day.symbol[row])]
             served[symbol, int(filled_day.ts[row])] = outputs[row]
             carried[symbol] = int(filled_day.close[row])
+        states = merged(states, mine_only)
     for row in range(len(bars)):
         symbol = bars.symbols[int(bars.symbol[row])]
         assert (bits(trained[row]) == bits(served[symbol, int(bars.ts[row])])).all()

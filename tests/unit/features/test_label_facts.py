@@ -360,7 +360,7 @@ def test_of_too_few_minutes_no_median_is_taken(lake: Lake) -> None:
 class Closes:
     name, version, names, revision = "closes", 1, ("close",), "r1"
 
-    def compute(self, panel: BarPanel) -> Any:
+    def compute(self, panel: BarPanel, followed: Any = None) -> Any:
         return panel.close[:, None] / 100.0
 
 
