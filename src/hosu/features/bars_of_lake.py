@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from hosu.errors import InputError
 from hosu.features.adjust import Known, Traded, adjustment, previous_trade
-from hosu.features.bars_sql import EVENTS, LISTINGS, MENDED, NEVER, PRICES, ROWS
+from hosu.features.bars_sql import BEGINS, EVENTS, LISTINGS, MENDED, NEVER, PRICES, ROWS, TOLD_BEGINS
 from hosu.features.dated_rules import DatedRules, Listing, day_of, previous_sessions, told_listings
 from hosu.features.lake_versions import Pinned
 from hosu.features.official_closes import closing_hours, official
@@ -66,6 +66,8 @@ class DayState(IntEnum):
 _REMEMBERED: Final = 0
 """The time of a bar that is only remembered: before all others."""
 _BESIDE: Final = ("origin", "state", "base", "explained", "official", "doubtful", "repaired")
+_NO_END: Final = "9999"
+_UNKNOWN: Final[dict[str, Any]] = {"market": None, "type": None}
 _TABLES: Final = {"day": (DAY_BARS, DAILY), "minute": (MINUTE_BARS, MINUTES)}
 
 
@@ -130,6 +132,8 @@ def panel(
     start: str | None = None,
     end: str | None = None,
     last: Mapping[str, LastTrade] | None = None,
+    begun: pa.Table | None = None,
+    listings: dict[str, Listing] | None = None,
     scope: str = "KRX",
     pinned: Pinned | None = None,
     repaired: bool = False,
@@ -145,6 +149,8 @@ def panel(
         end: last date; None: to the newest.
         last: what is remembered of bars before ``start``, by symbol: what a price is worth after a corporate action is
             told beside the last one. None: the bars read are all there are.
+        begun: ``begins`` of the same lake, for many calls with a ``start``; None: read here.
+        listings: market and type of each symbol as of ``end``, for many calls (``Listings``); None: read here.
         scope: KRX, NXT or UN.
         pinned: tables at versions; None: as they are now.
         repaired: whether to ask which days were repaired (reads ``trades``).
@@ -165,16 +171,63 @@ def panel(
     wanted = "" if symbols is None else "SEMI JOIN wanted USING (symbol)"
     beside = {} if symbols is None else {"wanted": pa.table({"symbol": pa.array(sorted(set(symbols)), pa.string())})}
     parts = {"events": EVENTS.format(scope=scope), "official": official(interval, wanted), **PRICES}
+    parts["begun"] = BEGINS.format(scope=scope, wanted=wanted)
+    if start is not None:
+        parts["begun"] = TOLD_BEGINS
+        beside["begins"] = begins(held, interval, scope, config=config) if begun is None else begun
     sql = ROWS.format(scope=scope, wanted=wanted, mended=mended, **parts)
     dates = sorted({date for name in names[:2] for date in held.dates(name)})
     beside |= {"sessions": _sessions(dates), "hours": closing_hours(dates)}
     rows = held.query(sql, roles, start=start, end=end, beside=beside, config=config)
     if interval == "minute":
         rows = _regular(rows, Scope(scope))
+    listed = Listings(held).at(end) if listings is None else listings
     if not last:
-        return _built(rows, _listings(held, end), held, is_krx=scope == Scope.KRX)
-    loaded = _built(_behind(rows, last), _listings(held, end), held, is_krx=scope == Scope.KRX)
+        return _built(rows, listed, held, is_krx=scope == Scope.KRX)
+    loaded = _built(_behind(rows, last), listed, held, is_krx=scope == Scope.KRX)
     return _only(loaded, loaded.bars.ts != _REMEMBERED)
+
+
+def begins(held: Pinned, interval: str, scope: str = "KRX", *, config: SqlConfig | None = None) -> pa.Table:
+    """When each symbol's own bars begin; empty where nobody else's bars could stand in before.
+
+    Raises:
+        TableCorruptError, QueryError, LakeFullError: a file is damaged; memory or disk do not suffice.
+    """
+    own, external = _TABLES[interval]
+    if not held.dates(external):
+        return pa.table({"symbol": pa.array([], pa.string()), "since": pa.array([], pa.timestamp("us", "UTC"))})
+    return held.query(BEGINS.format(scope=scope, wanted=""), {"bars": own}, config=config)
+
+
+class Listings:
+    """Market and type of each symbol by the latest day that says so, as of one date after another.
+
+    Args:
+        held: holds ``instruments``, whose lists are read once each as long as dates ascend.
+    """
+
+    def __init__(self, held: Pinned) -> None:
+        self._held, self._read = held, ""
+        self._told: dict[str, dict[str, Any]] = {}
+
+    def at(self, end: str | None) -> dict[str, Listing]:
+        """Those of the symbols of which a list up to ``end`` (``YYYY-MM-DD``; None: the newest) tells.
+
+        Raises:
+            TableCorruptError, QueryError, LakeFullError: as ``panel``.
+        """
+        last = end or _NO_END
+        if last < self._read:
+            self._read, self._told = "", {}
+        fresh = [date for date in self._held.dates("instruments") if self._read < date <= last]
+        if fresh:
+            rows = self._held.query(LISTINGS, {"instruments": "instruments"}, start=fresh[0], end=fresh[-1])
+            for row in rows.to_pylist():
+                known = {name: value for name, value in row.items() if value is not None}
+                self._told[row["symbol"]] = {**self._told.get(row["symbol"], _UNKNOWN), **known}
+        self._read = last
+        return told_listings(self._told.values())
 
 
 def _behind(rows: pa.Table, last: Mapping[str, LastTrade]) -> pa.Table:
@@ -204,11 +257,6 @@ def _sessions(dates: list[str]) -> pa.Table:
     before = previous_sessions(np.array([int(date.replace("-", "")) for date in dates], np.int64))
     texts = [f"{number // 10_000:04d}-{number // 100 % 100:02d}-{number % 100:02d}" for number in before.tolist()]
     return pa.table({"date": pa.array(dates, pa.string()), "before": pa.array(texts, pa.string())})
-
-
-def _listings(held: Pinned, end: str | None) -> dict[str, Listing]:
-    rows = held.query(LISTINGS, {"instruments": "instruments"}, end=end).to_pylist()
-    return told_listings(rows)
 
 
 def _regular(rows: pa.Table, scope: Scope) -> pa.Table:

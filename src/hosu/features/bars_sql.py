@@ -18,13 +18,21 @@ PRICES: Final = {
 }
 """Of a bar's prices in hundredths; what is no number, or too large a one, is no price: 0. Parts of ``ROWS``."""
 
+BEGINS: Final = """
+  -- When each symbol's own bars begin. Grain: symbol.
+  SELECT symbol, min(ts) AS since FROM bars {wanted} WHERE scope = '{scope}' AND session_set = 'regular' GROUP BY symbol
+"""
+"""Over bars of all dates."""
+TOLD_BEGINS: Final = "SELECT symbol, since FROM begins"
+"""The same where ``ROWS`` reads a part of the dates."""
+
 ROWS: Final = """
 -- Bars of the regular session with what else is known of their day. Grain: symbol, ts.
 WITH raw AS (
   SELECT symbol, date, ts, open, high, low, close, volume, value, split_part(source, ':', 1) AS origin
   FROM bars {wanted} WHERE scope = '{scope}' AND session_set = 'regular'
 ),
-begun AS (SELECT symbol, min(ts) AS since FROM raw GROUP BY symbol),
+begun AS ({begun}),
 outside AS (
   SELECT symbol, date, ts, open, high, low, close, volume, value, 'adjusted' AS origin
   FROM external {wanted} WHERE scope = '{scope}' AND adjusted

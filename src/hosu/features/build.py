@@ -16,7 +16,7 @@ import numpy as np
 from hosu.clock import SystemClock
 from hosu.errors import InputError
 from hosu.features import adjust, grid, kernel
-from hosu.features.bars_of_lake import panel, tables_of
+from hosu.features.bars_of_lake import Listings, begins, panel, tables_of
 from hosu.features.batch import States, indicators
 from hosu.features.dated_rules import day_of
 from hosu.features.day_facts import fact_numbers
@@ -119,6 +119,9 @@ class _Job:
         self._config, self._progress = config, progress
         self._indicators, self._features = FEATURE_TABLES[interval]
         self._scalers = load_scalers(lake, interval, config)
+        # Of all dates, for one date after another: read once there are dates to build.
+        self._begun: pa.Table | None = None
+        self._listings: Listings | None = None
 
     def run(self, *, everything: bool) -> FeaturesBuilt:
         wanted = self._fingerprints()
@@ -127,6 +130,9 @@ class _Job:
         stale = sorted(wanted) if everything else self._stale(wanted)
         if not stale:
             return FeaturesBuilt(self._interval)
+        if self._interval == "minute":
+            held = Pinned.now(self._lake, tables_of(self._interval))
+            self._begun, self._listings = begins(held, self._interval, config=self._config), Listings(held)
         states, began, since = load_states(self._lake, self._interval, stale[0], _held(wanted), config=self._config)
         stepped = [date for date in wanted if since is None or date > since]
         done = FeaturesBuilt(self._interval, stale[0], stale[-1], len(stale), 0, 0, 0, began)
@@ -154,7 +160,16 @@ class _Job:
         at = known.index(dates[0])
         start = None if self._interval == "day" else known[max(0, at - _LOOK_BACK)]
         last = None if self._interval == "day" else last_trades(states)
-        loaded = panel(self._lake, self._interval, start=start, end=dates[-1], last=last, config=self._config)
+        loaded = panel(
+            self._lake,
+            self._interval,
+            start=start,
+            end=dates[-1],
+            last=last,
+            begun=self._begun,
+            listings=None if self._listings is None else self._listings.at(dates[-1]),
+            config=self._config,
+        )
         mine = loaded.bars.date >= _number(dates[0])
         bars = select(loaded.bars, mine)
         ends = zip(bars.symbols, bars.starts[:-1].tolist(), bars.starts[1:].tolist(), strict=True)

@@ -12,8 +12,9 @@ from panel_parts import midnight
 
 from hosu.errors import InputError
 from hosu.features.adjust import Explained, LastTrade
-from hosu.features.bars_of_lake import DayState, LakePanel, Origin, panel
+from hosu.features.bars_of_lake import DayState, LakePanel, Listings, Origin, panel
 from hosu.features.dated_rules import Listing
+from hosu.features.lake_versions import Pinned
 from hosu.lake.lake import Lake
 from hosu.market.instruments import Market
 
@@ -319,3 +320,15 @@ def test_an_empty_lake_gives_an_empty_panel(lake: Lake) -> None:
 def test_what_is_unknown_is_named(lake: Lake, words: dict[str, str], fault: str) -> None:
     with pytest.raises(InputError, match=fault):
         panel(lake, **words)  # type: ignore[arg-type]
+
+
+def test_listings_are_those_of_the_latest_list_that_says_so_up_to_each_date(tmp_path: Path) -> None:
+    lake = Lake.open(str(tmp_path))
+    instruments(lake, DAYS[0], ("A", 1.0, {"market": "KOSDAQ"}), ("B", 1.0))
+    instruments(lake, DAYS[1], ("A", 1.0, {"market": None}))
+    instruments(lake, DAYS[2], ("A", 1.0, {"market": "KOSPI"}), ("C", 1.0))
+    listings = Listings(Pinned.now(lake, ["instruments"]))
+    told = [{symbol: each.market for symbol, each in listings.at(end).items()} for end in (*DAYS[:3], None, DAYS[0])]
+    first = {"A": Market.KOSDAQ, "B": Market.KOSPI}
+    last = {"A": Market.KOSPI, "B": Market.KOSPI, "C": Market.KOSPI}
+    assert told == [first, first, last, last, first]
