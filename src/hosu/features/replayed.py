@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hosu.errors import InputError
+from hosu.errors import HosuError, InputError
 from hosu.features import kernel
 from hosu.features.batch import States
 from hosu.features.openings import opening
@@ -114,7 +114,8 @@ def served_again(lake: Lake, date: str, wal_id: str) -> Again:
     """Replays the archived log through a new sink that writes nowhere, from what the day began with.
 
     Raises:
-        InputError: nothing was served, or what the day began with is no more in the lake.
+        InputError: nothing was served, or what the day, or one that it is carried on from, began with is no more in
+            the lake.
         LogGapError: records are missing in the archive.
     """
     began = sorted(set(_served(lake, date, wal_id, ("began",)).column("began").to_pylist()))
@@ -137,9 +138,9 @@ def served_again(lake: Lake, date: str, wal_id: str) -> Again:
 def _replay(lake: Lake, wal_id: str, date: str, since: str, begin: Begin) -> Again:
     frames = Frames(lake, check=False)
     after = _first_behind(frames.segments(wal_id), begin.label, since)
-    taken = _Taken(date)
+    taken, nowhere = _Taken(date), _Nowhere(lake, wal_id, date, since, begin)
     sink = FeatureSink(
-        _Nowhere(lake, wal_id, since, begin),
+        nowhere,
         floors={wal_id: after},
         symbols_of=lambda day: _symbols(lake, day, wal_id),
         polled_of=lambda day: _symbols(lake, day, wal_id, source=str(BarSource.POLL)),
@@ -148,6 +149,8 @@ def _replay(lake: Lake, wal_id: str, date: str, since: str, begin: Begin) -> Aga
     sink.on_day.append(taken.begin)
     for batch in frames.numbered(wal_id, after):
         sink.write(batch)
+        if nowhere.fault is not None:
+            raise nowhere.fault
         if taken.is_over:
             break
     facts = _known(lake, date, wal_id)
@@ -194,10 +197,16 @@ def _symbols(lake: Lake, date: str, wal_id: str, source: str | None = None) -> s
 
 
 class _Nowhere:
-    """A ``FeatureStore`` that keeps nothing, and knows one beginning: days before it are passed over."""
+    """A ``FeatureStore`` that keeps nothing, and knows one beginning: days before it are passed over.
 
-    def __init__(self, lake: Lake, wal_id: str, since: str, begin: Begin) -> None:
-        self._lake, self._wal_id, self._since, self._begin = lake, wal_id, since, begin
+    Attributes:
+        fault: why what was known of a day that counts cannot be told any more. A sink goes on without it, and what it
+            serves then is not what was served.
+    """
+
+    def __init__(self, lake: Lake, wal_id: str, date: str, since: str, begin: Begin) -> None:
+        self._lake, self._wal_id, self._date, self._since, self._begin = lake, wal_id, date, since, begin
+        self.fault: HosuError | None = None
 
     def covered(self, wal_id: str) -> int:
         del wal_id
@@ -216,7 +225,12 @@ class _Nowhere:
 
     def known(self, date: str, label: str | None = None) -> Morning | None:
         del label
-        return _known(self._lake, date, self._wal_id)
+        try:
+            return _known(self._lake, date, self._wal_id)
+        except HosuError as error:
+            if self._since <= date <= self._date:
+                self.fault = self.fault or error
+            raise
 
     def exact(self, label: str) -> None:
         del label

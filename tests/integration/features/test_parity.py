@@ -440,6 +440,23 @@ def test_a_date_whose_beginning_is_gone_does_not_pass_and_says_why_and_the_other
     assert second["why"].startswith("cannot be compared: the state 2025-03-14/4, with which 2025-03-17 began,")
 
 
+def test_a_day_carried_on_from_one_whose_list_is_gone_is_not_compared(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+):
+    listed(station.lake, DAY, 71_900)
+    station.receive(*morning(10), close("15:40:00"))
+    station.receive(*morning(10, day=NEXT), close("15:40:00", NEXT), day=NEXT)
+    build(station.lake)
+    assert parity(station.lake, NEXT).passed
+
+    known = LakeFeatureStore.known
+    monkeypatch.setattr(
+        LakeFeatureStore, "known", lambda self, date, label=None: None if date == DAY else known(self, date, label)
+    )
+    with pytest.raises(InputError, match=f"instruments@1, which {DAY} began with"):
+        parity(station.lake, NEXT)
+
+
 def damage_the_log(station: Station) -> str:
     (segment,) = Path(station.lake.root).glob(f"raw/frames/date={THIRD}/*")
     whole = segment.read_bytes()
