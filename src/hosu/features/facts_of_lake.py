@@ -55,7 +55,8 @@ class DayFacts(NamedTuple):
     Attributes:
         names: symbols, ascending.
         begin_us, end_us: continuous trading, UTC microseconds, half-open.
-        trades: of each minute the first, and the first that is the latency into it; hundredths of a won.
+        trades: of each minute the first, and the first that is the latency into it; hundredths of a won. Of one in
+            which all was agreed beside the market its begin, with the price 0.
         books: the last of each minute: half the spread as a share of the mid price, NaN where a side is empty or the
             book is an auction's.
         stops: a symbol's halts and volatility interruptions.

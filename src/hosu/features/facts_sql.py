@@ -14,23 +14,24 @@ BESIDE_THE_MARKET: Final = "coalesce(substr(mkop_code, 2, 1), '0') IN ('2', '3')
 FIRST_TRADES: Final = """
 -- Of each minute the first trade, and the first that is at least {offset} us into it: the only ones that can be the
 -- first from a minute and {offset} us on. Order is that of the cumulative volume; of a trade that came twice the
--- streamed row counts. What is agreed beside the market is no price that an order could have had.
+-- streamed row counts. What is agreed beside the market is no price that an order could have had: where nothing else
+-- traded in a minute, its begin comes with the price 0.
 -- Grain: symbol, minute.
 WITH told AS (
-  SELECT symbol, epoch_us(ts_event) // 60000000 AS minute, epoch_us(ts_event) % 60000000 AS within,
+  SELECT symbol, epoch_us(ts_event) // 60000000 AS minute, epoch_us(ts_event) % 60000000 AS within, {beside} AS aside,
          struct_pack(cum := cum_volume, rest := source IS NOT DISTINCT FROM 'rest', us := epoch_us(ts_event),
                      price := round(price * 100)::BIGINT) AS trade
   FROM trades {wanted}
   WHERE scope = '{scope}' AND cum_volume IS NOT NULL
     AND isfinite(price) AND price BETWEEN 0.01 AND 1e12
     AND epoch_us(ts_event) >= {begin} AND epoch_us(ts_event) < {end}
-    AND NOT {beside}
 ),
 firsts AS (
-  SELECT symbol, minute, min(trade) AS one, min(trade) FILTER (within >= {offset}) AS other
+  SELECT symbol, minute, min(trade) FILTER (NOT aside) AS one,
+         min(trade) FILTER (NOT aside AND within >= {offset}) AS other
   FROM told GROUP BY symbol, minute
 )
-SELECT symbol, one.us AS us, one.price AS price FROM firsts
+SELECT symbol, coalesce(one.us, minute * 60000000) AS us, coalesce(one.price, 0) AS price FROM firsts
 UNION
 SELECT symbol, other.us, other.price FROM firsts WHERE other IS NOT NULL
 ORDER BY symbol, us

@@ -1,7 +1,8 @@
 """What labels are told beside the bars of a lake: first trades, interruptions, spreads; one way for all who make them.
 
 *Trades* stand for the bars that were made of them; where a bar has none in the lake (the broker's, a file's, polls),
-its open does. A trade without a bar does not count: bars say how far the history goes.
+its open does. A bar of nothing but trades agreed beside the market has no price to enter or leave at. A trade without a
+bar does not count: bars say how far the history goes.
 
 *Half the spread* of a minute is that of the last book before the decision, if it is at most ``BOOK_AGE_US`` old; of a
 day the median of what stood at the end of each minute of continuous trading, of at least ``LEAST_BOOKS``. Else it is
@@ -123,7 +124,8 @@ class _Told(NamedTuple):
 
 
 def _trades(bars: BarPanel, told: Sequence[_Told]) -> tuple[Trades | None, Flags | None]:
-    """The trades that lie in a bar, and (n,) which bars have one; None where the lake has none."""
+    """The trades that lie in a bar, and (n,) which bars have one, be it one that was agreed beside the market; None
+    where the lake has none."""
     if not any(len(each.symbol) for each in told):
         return None, None
     symbol, ts, price = (np.concatenate(columns) for columns in zip(*told, strict=True))
@@ -133,6 +135,7 @@ def _trades(bars: BarPanel, told: Sequence[_Told]) -> tuple[Trades | None, Flags
     held = row >= 0
     traded = np.zeros(len(bars), np.bool_)
     traded[row[held]] = True
+    held &= price > 0
     symbol = symbol[held]
     starts = np.searchsorted(symbol, np.arange(len(bars.symbols) + 1)).astype(np.int64)
     return Trades(starts, ts[held], price[held]), traded

@@ -159,6 +159,26 @@ def test_what_an_order_could_not_have_had_is_no_entry(lake: Lake, other: dict[st
     assert (row["t0"], row["ret_ex"]) == (clock(DAY, "09:30:03"), 0.0)
 
 
+@pytest.mark.parametrize("code", ["22", "23", "12"])
+def test_a_minute_of_nothing_but_a_block_is_entered_and_left_at_the_next_trade(lake: Lake, code: str) -> None:
+    block = {"mkop_code": code}
+    trades(lake, DAY, ("09:30:10", 11_000.0, 1, block), ("09:31:05", 10_020.0, 2), ("09:40:30", 9_000.0, 3, block),
+           ("09:41:02", 10_080.0, 4))  # fmt: skip
+
+    row = at(labelled(lake), "09:30:00")
+
+    assert (row["t0"], row["t1"]) == (clock(DAY, "09:31:05"), clock(DAY, "09:41:02"))
+    assert row["ret_ex"] == 10_080 / 10_020 - 1
+
+
+def test_where_all_trades_are_blocks_the_bars_of_other_minutes_stand_for_theirs(lake: Lake) -> None:
+    trades(lake, DAY, ("09:30:10", 11_000.0, 1, {"mkop_code": "22"}))
+
+    row = at(labelled(lake), "09:30:00")
+
+    assert (row["t0"], row["t1"], row["ret_ex"]) == (clock(DAY, "09:31:00"), clock(DAY, "09:40:01"), 0.0)
+
+
 def test_trades_of_an_auction_are_no_exit(tmp_path: Path) -> None:
     lake = Lake.open(str(tmp_path / "lake"))
     minute_bars(lake, DAY, {"A": dict.fromkeys([*range(340, 380), 390], 10_000.0)})
