@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 SECOND: Final = "second"
+"""The interval of what is made of quotes and trades."""
 FEATURE_TABLES: Final = {
     "day": ("technical_indicators", "ml_features"),
     "minute": ("technical_indicators_1m", "ml_features_1m"),
 }
 """The tables of indicators and of features, by interval of the bars."""
-"""The interval of what is made of quotes and trades."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """The queries that read a date's trades, books and messages for labels: see ``facts_of_lake``.
 
-Each bounds time by ``[begin, end)``, the continuous trading of one date, and sorts by what no two rows share, so that
-the same rows give the same result whatever their order in files.
+Each reads one date and sorts by what no two rows share, so that the same rows give the same result whatever their order
+in files. Trades and books are bounded by ``[begin, end)``, the continuous trading of the date; messages are not, since
+one that came before it may tell of a halt that lasts.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hosu.features.bars_of_lake import LakePanel
     from hosu.features.facts_of_lake import DayFacts, FactsOfLake, Spans
     from hosu.features.panel import BarPanel, Flags, Floats, Ints
+    from hosu.market.instruments import Market
 
 BOOK_AGE_US: Final = 5 * MINUTE_US
 """A book that has not changed for longer may be one that was not received."""
@@ -181,13 +182,19 @@ def _interruptions(loaded: LakePanel, day: DayFacts, place: Ints) -> list[Interr
 
 def _of_the_market(loaded: LakePanel, day: DayFacts) -> Iterator[Interruption]:
     """The breakers of each symbol's market, each stretch once, however many messages tell of it."""
-    listings = loaded.listings
-    told = [listings.get(day.names[one]) for one in day.breaks.symbol.tolist()]
+    told = [_market(loaded, day.names[one]) for one in day.breaks.symbol.tolist()]
+    merged: dict[Market | None, list[tuple[int, int]]] = {}
     for at, name in enumerate(loaded.bars.symbols):
-        mine = listings.get(name)
-        same = [each is None or mine is None or each.market is mine.market for each in told]
-        for start, end in _merged(day.breaks, np.array(same, np.bool_)):
-            yield Interruption(at, start, end)
+        mine = _market(loaded, name)
+        if mine not in merged:
+            same = [mine is None or each is None or each is mine for each in told]
+            merged[mine] = _merged(day.breaks, np.array(same, np.bool_))
+        yield from (Interruption(at, start, end) for start, end in merged[mine])
+
+
+def _market(loaded: LakePanel, symbol: str) -> Market | None:
+    listing = loaded.listings.get(symbol)
+    return None if listing is None else listing.market
 
 
 def _merged(spans: Spans, mine: Flags) -> list[tuple[int, int]]:

@@ -380,7 +380,7 @@ def _scan(storage: Storage, table: Table, files: Sequence[DataFile], columns: Se
     if not added:
         return f"SELECT {chosen} FROM read_parquet([{names}], {partition})"  # noqa: S608 - quoted above
     # Files of earlier versions lack these columns, perhaps all files do.
-    kinds = {"string": "VARCHAR", "double": "DOUBLE", "timestamp[us, tz=UTC]": "TIMESTAMPTZ"}
+    kinds = {"string": "VARCHAR", "double": "DOUBLE"}
     nulls = ", ".join(f'NULL::{kinds[str(table.spec.schema.field(name).type)]} AS "{name}"' for name in added)
     whole = f"SELECT * FROM read_parquet([{names}], union_by_name = true, {partition})"  # noqa: S608 - quoted above
     return f"SELECT {chosen} FROM ({whole} UNION ALL BY NAME SELECT {nulls} WHERE false)"  # noqa: S608 - quoted above

@@ -115,12 +115,7 @@ def _external(name: str, added: frozenset[str] = frozenset()) -> TableSpec:
 
 
 def _features(
-    name: str,
-    location: str,
-    days: int | None,
-    order: tuple[str, ...] = ("symbol", "scope", "ts"),
-    *,
-    added: frozenset[str] = frozenset(),
+    name: str, location: str, days: int | None, order: tuple[str, ...] = ("symbol", "scope", "ts")
 ) -> TableSpec:
     return TableSpec(
         name=name,
@@ -130,7 +125,6 @@ def _features(
         retention_days=days,
         statistics=("symbol", "ts", "revision", "wal_id", "lsn"),
         log_hours=30 * 24,
-        added=added,
     )
 
 
