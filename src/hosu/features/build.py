@@ -131,8 +131,8 @@ class _Job:
         if not stale:
             return FeaturesBuilt(self._interval)
         if self._interval == "minute":
-            held = Pinned.now(self._lake, tables_of(self._interval))
-            self._begun, self._listings = begins(held, self._interval, config=self._config), Listings(held)
+            pinned = Pinned.now(self._lake, tables_of(self._interval))
+            self._begun, self._listings = begins(pinned, self._interval, config=self._config), Listings(pinned)
         states, began, since = load_states(self._lake, self._interval, stale[0], _held(wanted), config=self._config)
         stepped = [date for date in wanted if since is None or date > since]
         done = FeaturesBuilt(self._interval, stale[0], stale[-1], len(stale), 0, 0, 0, began)
