@@ -74,7 +74,7 @@ def rows_of(served: Served, features: np.ndarray) -> Callable[[], Any]:
         uncertified=np.full(count, None, object),
     )
     seat = Seat(served, 1, Role.CHAMPION)
-    return lambda: predict(seat, bars, features, feature_set="bench/1", names=NAMES, made_at=0)
+    return lambda: predict(seat, bars, features, feature_set="bench/1", names=NAMES, made_at=lambda: 0)
 
 
 def run() -> list[dict[str, Any]]:

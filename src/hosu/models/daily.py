@@ -106,7 +106,7 @@ def predict_day(
     tables, ask = [], partial(predict, feature_set=features.version, names=features.features, hashes=feature_hash(made))
     for seat in seats.now:
         try:
-            tables.append(ask(seat, bars, made, made_at=timer.now_us()))
+            tables.append(ask(seat, bars, made, made_at=timer.now_us))
         except HosuError as error:
             notes.append(f"{seat.served.facts.model}: version {seat.version} does not answer: {error}")
     rows = pa.concat_tables([SCHEMA.empty_table(), *tables])

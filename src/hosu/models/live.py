@@ -21,10 +21,10 @@ from hosu.errors import HosuError, LakeFullError, LakeUnreachableError
 from hosu.features.label_parts import LATENCY_US
 from hosu.market.bars import MINUTE_US, BarSource
 from hosu.models.journal import TABLE, Answered, Close
-from hosu.models.predictor import BarFacts, Role, predict
+from hosu.models.predictor import BarFacts, Role, feature_hash, predict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from hosu.clock import Clock
     from hosu.features.definitions import FeatureSet
@@ -204,7 +204,8 @@ class Live:
         """
         features = self._features.make(closed.outputs, closed.close / 100.0)
         bars = bars_of(closed, self._market_us(), self._holes(closed.date))
-        answered = [each for seat in self._seats.now if (each := self._answer(seat, closed, bars, features))]
+        hashes = feature_hash(features)
+        answered = [each for seat in self._seats.now if (each := self._answer(seat, closed, bars, features, hashes))]
         if since is not None:
             passed = (self._clock.monotonic() - since) * 1e6
             self.latency.observe(np.array([int(passed)], np.int64))
@@ -213,13 +214,17 @@ class Live:
         if self._waiting.empty() or len(self._held) >= _TOGETHER:
             self._keep()
 
-    def _answer(self, seat: Seat, closed: Closed, bars: BarFacts, features: Floats) -> Answered | None:
+    def _answer(
+        self, seat: Seat, closed: Closed, bars: BarFacts, features: Floats, hashes: Sequence[str | None]
+    ) -> Answered | None:
         model, version, champion = seat.served.facts.model, seat.version, seat.role == Role.CHAMPION
         if not len(bars) or self._covers(closed.wal_id, model, version, champion) >= closed.lsn:
             return None
         names, version_of = self._features.features, self._features.version
         try:
-            rows = predict(seat, bars, features, feature_set=version_of, names=names, made_at=self._clock.now_us())
+            rows = predict(
+                seat, bars, features, feature_set=version_of, names=names, made_at=self._clock.now_us, hashes=hashes
+            )
         except HosuError as error:
             self.failed += 1
             _log.error("no prediction", model=model, version=version, lsn=closed.lsn, error=str(error))

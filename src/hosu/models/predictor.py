@@ -17,7 +17,7 @@ from hosu.models.scores import predicted_class
 from hosu.models.serve_facts import PRIOR_KIND
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
@@ -102,7 +102,7 @@ def predict(
     *,
     feature_set: str,
     names: tuple[str, ...],
-    made_at: int,
+    made_at: Callable[[], int],
     hashes: Sequence[str | None] | None = None,
 ) -> pa.Table:
     """Rows of ``predictions``, without ``date``: one a bar, in order.
@@ -113,7 +113,7 @@ def predict(
         features: (n, k); NaN is null.
         feature_set: what they are, as ``scale_free_v1/1``.
         names: k of them.
-        made_at: now, UTC microseconds.
+        made_at: tells now, UTC microseconds; asked once the answers are there.
         hashes: (n,) ``feature_hash`` of the features, which whoever asks several seats reckons once; None: it is
             reckoned here.
 
@@ -131,7 +131,7 @@ def predict(
     confidence = said.probabilities[np.arange(len(bars)), direction.astype(np.int64) + 1]
     moved = 0.0 if facts.persistence else said.expected
     columns = {
-        **_who(seat, bars, made_at),
+        **_who(seat, bars, made_at()),
         "price": pa.array(bars.price),
         "predicted_price": pa.array(bars.price * (1 + moved), mask=silent),
         "persistence": pa.array(np.full(len(bars), facts.persistence), mask=silent),

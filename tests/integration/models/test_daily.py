@@ -321,7 +321,7 @@ def test_the_commands_print_what_is_said_and_what_became_of_it(lake, evening, ca
     from hosu.cli.score import score as score_command
 
     root = str(lake.root).removeprefix("file://")
-    predict(date=DAY, model=["day-1"], dry=False, lake=root, format_=Format.json)
+    predict(date=DAY, model=["day-1"], top=None, dry=False, lake=root, format_=Format.json)
     told = capsys.readouterr()
     assert '"symbol": "000660"' in told.out or '"symbol":"000660"' in told.out
     assert f"{DAY}: 3 predictions, 0 with an answer, 0 journaled" in told.err

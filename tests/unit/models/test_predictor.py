@@ -33,7 +33,7 @@ def facts(count, **changes):
 def said(features, served=None, version=7, role=Role.CHAMPION, **changes):
     rows = np.asarray(features, float)
     seat = Seat(served or Served.load(packed(**changes.pop("pack", {}))), version, role)
-    found = predict(seat, facts(len(rows), **changes), rows, feature_set=SET, names=NAMES, made_at=2 * MINUTE)
+    found = predict(seat, facts(len(rows), **changes), rows, feature_set=SET, names=NAMES, made_at=lambda: 2 * MINUTE)
     return found.to_pylist()
 
 
@@ -118,7 +118,7 @@ def test_an_uncalibrated_model_says_nothing():
 def test_the_same_features_made_by_other_formulas_are_another_set():
     seat = Seat(Served.load(packed()), 1, Role.CHAMPION)
     with pytest.raises(FeatureSetError, match="letters_v1/1, a, b, c and is given letters_v1/2"):
-        predict(seat, facts(1), np.zeros((1, 3)), feature_set="letters_v1/2", names=NAMES, made_at=0)
+        predict(seat, facts(1), np.zeros((1, 3)), feature_set="letters_v1/2", names=NAMES, made_at=lambda: 0)
 
 
 def test_the_hash_tells_the_last_bit_and_the_sign_of_nothing():
