@@ -176,7 +176,7 @@ def test_where_all_trades_are_blocks_the_bars_of_other_minutes_stand_for_theirs(
 
     row = at(labelled(lake), "09:30:00")
 
-    assert (row["t0"], row["t1"], row["ret_ex"]) == (clock(DAY, "09:31:00"), clock(DAY, "09:40:01"), 0.0)
+    assert (row["t0"], row["t1"], row["ret_ex"]) == (clock(DAY, "09:31:00"), clock(DAY, "09:40:02"), 0.0)
 
 
 def test_trades_of_an_auction_are_no_exit(tmp_path: Path) -> None:
