@@ -108,6 +108,13 @@ def signal(walked: Walked, ic: Floats, rules: Rules, refitted: Sequence[float] |
     return Check("G1 signal", bool(passed), figures, f"{said}; {beside}")
 
 
+_CALLED: Final = {
+    "yesterdays_sign": "yesterday's sign",
+    "opposite_sign": "its opposite",
+    "logistic": "logistic regression",
+}
+
+
 def beats_baselines(walked: Walked, ic: Floats, baselines: Mapping[str, Floats], rules: Rules) -> Check:
     """G2: is it more than what needs no model? Compared on the same sessions, by the difference of the ICs."""
     figures: dict[str, float] = {}
@@ -117,9 +124,10 @@ def beats_baselines(walked: Walked, ic: Floats, baselines: Mapping[str, Floats],
         gap = bootstrap.of_mean(ic - other, horizon=walked.horizon, seed=rules.seed)
         figures |= {f"{name}_ic": float(np.nanmean(other)), f"{name}_gap": gap.value, f"{name}_gap_lower": gap.lower}
         if not gap.lower > 0:
-            failed.append(f"{name} (by {gap.value:.4f}, lower bound {gap.lower:.4f})")
-    said = f"not surely above that of {', '.join(failed)}" if failed else f"above that of {', '.join(baselines)}"
-    return Check("G2 baselines", not failed, figures, f"its IC is {said}".replace("_", " "))
+            failed.append(f"{_CALLED.get(name, name)} (by {gap.value:.4f}, lower bound {gap.lower:.4f})")
+    names = ", ".join(_CALLED.get(name, name) for name in baselines)
+    said = f"not surely above that of {', '.join(failed)}" if failed else f"above that of {names}"
+    return Check("G2 baselines", not failed, figures, f"its IC is {said}")
 
 
 def calibrated(walked: Walked, rules: Rules) -> Check:
