@@ -49,6 +49,8 @@ def score(
         with _going_on(f"{each} is not scored", failed):
             done = score_lake(opened, each, config=settings)
             note(f"{each}: {done.scored:,} outcomes added, {done.labelled:,} with a label, {done.waiting:,} wait")
+            for session in done.half_told:
+                note(f"warning: bars of {session} were built before its close, and some wait for it: `hosu lake bars`")
     for model in MODELS if update else ():
         with _going_on(f"{model} is not updated", failed):
             for step in update_model(opened, registry, model, config=settings):

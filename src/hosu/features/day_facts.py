@@ -44,9 +44,12 @@ split AS (
   SELECT date, concat_ws('|', 'split', symbol, split_ratio) AS fact
   FROM events WHERE split_ratio > 0 AND split_ratio <> 1
 ),
+told AS (SELECT * FROM ({told}) WHERE close > 0),
+-- Of its own day too: it is part of the state that is laid down behind it.
 closed AS (
-  SELECT days.date, concat_ws('|', 'closed', symbol, close) AS fact FROM ({told}) AS told
-  JOIN days ON days.before = told.date
+  SELECT days.date, concat_ws('|', 'closed', symbol, close) AS fact FROM told JOIN days ON days.before = told.date
+  UNION ALL
+  SELECT date, concat_ws('|', 'closes', symbol, close) FROM told
 )
 SELECT date, (bit_xor(md5_number_lower(fact)) & 4294967295)::BIGINT AS number
 FROM (FROM listed UNION ALL FROM halts UNION ALL FROM polled UNION ALL FROM split UNION ALL FROM closed)
@@ -82,7 +85,7 @@ def fact_numbers(
     names = {"daily": DAILY}
     beside = {role: TABLES[names.get(role, role)].schema.empty_table() for role in chosen if role not in files}
     beside["days"] = pa.table({"date": pa.array(days, pa.string()), "before": pa.array(earlier, pa.string())})
-    beside["hours"] = closing_hours(each for each in earlier if each)
+    beside["hours"] = closing_hours(each for each in (*days, *earlier) if each)
     sql = _NUMBERS.format(scope=scope, events=EVENTS.format(scope=scope), told=TOLD)
     found = combine(lake.storage, sql, files=files, beside=beside, config=config or SqlConfig())
     return dict(zip(found.column("date").to_pylist(), found.column("number").to_pylist(), strict=True))

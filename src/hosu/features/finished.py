@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from hosu.errors import InputError
 from hosu.features.dated_rules import day_of, hours
 from hosu.lake.bar_sources import DAY_BARS, BarSources, built_mark
 from hosu.market.bars import DAILY
@@ -38,13 +39,32 @@ def unfinished(lake: Lake, sessions: Iterable[int], now_us: int) -> set[int]:
     return found
 
 
-def newest_finished(lake: Lake, now_us: int) -> str | None:
-    """The last date of day bars that is over; None where that is the last one there is, or there are none."""
+def last_whole(lake: Lake, now_us: int, until: str | None = None) -> str | None:
+    """The last date of day bars up to which every session is over and has all of its bars.
+
+    Args:
+        lake: whose bars.
+        now_us: UTC microseconds.
+        until: no later than this date; None: than the newest.
+
+    Returns:
+        ``until`` where it and what lies before are whole; else the last date before the first that is not.
+
+    Raises:
+        InputError: there is no such date.
+        TableCorruptError: a table cannot be read.
+    """
     tables = [table for table in (lake.find(DAY_BARS), lake.find(DAILY)) if table is not None]
-    dates = sorted({date for table in tables for date in table.dates()})[-_NEWEST:]
+    known = sorted({date for table in tables for date in table.dates() if until is None or date <= until})
+    dates = known[-_NEWEST:]
     open_ = {_text(each) for each in unfinished(lake, [int(date.replace("-", "")) for date in dates], now_us)}
-    finished = [date for date in dates if date not in open_]
-    return finished[-1] if finished and finished[-1] != dates[-1] else None
+    if not open_:
+        return until
+    before = [date for date in known if date < min(open_)]
+    if not before:
+        again = "once it is over, build it with `hosu lake bars`"
+        raise InputError(f"the day bars of {min(open_)}", "do not reach its end, and none lie before", again)
+    return before[-1]
 
 
 def _text(number: int) -> str:

@@ -3,8 +3,8 @@
 A base is KRX's close, or what an event made of it. Beside the last price that happens to be in the lake it tells of
 nothing: a collector that stopped at two o'clock has a last price too. The close of a symbol's day is known where
 
-1. its last bar is the whole day's: the ledger says that no trade is missing (certified, assumed), it lies in the
-   closing auction, or it is a day's bar of the broker, of a file, or of polls that reach beyond the close;
+1. its last bar is the whole day's: it is certified, it lies in the closing auction, or it is a day's bar of the broker
+   or of a file. What the ledger has come to say since the bar was built says nothing of the bar;
 2. a poll came after the closing auction had ended: its price;
 3. the broker's daily bar at original prices says it, or a file's, made when the day was over.
 
@@ -34,7 +34,7 @@ TOLD: Final = """
 """
 """Closes that daily bars from outside tell; part of other queries. Grain: date, symbol."""
 
-_WHOLE_DAYS: Final = ", ".join(f"'{each}'" for each in (TRADES_CLOSED, BarSource.REST, BarSource.IMPORT, POLL))
+_WHOLE_DAYS: Final = ", ".join(f"'{each}'" for each in (TRADES_CLOSED, BarSource.REST, BarSource.IMPORT))
 _WHOLE: Final = {
     "day": f"source IN ({_WHOLE_DAYS})",
     # A poll in the auction's minute may have come before the auction had traded.
@@ -45,14 +45,9 @@ last_bar AS (
   SELECT date, symbol, max(ts) AS ts, arg_max(close, ts) AS close, arg_max(source, ts) AS source
   FROM bars {wanted} WHERE scope = 'KRX' AND session_set = 'regular' AND volume > 0 GROUP BY date, symbol
 ),
-judged AS (
-  SELECT date, symbol, state FROM coverage WHERE scope = 'KRX'
-  QUALIFY row_number() OVER (PARTITION BY date, symbol ORDER BY revision DESC, built_at DESC) = 1
-),
 closes AS (
   SELECT 1 AS place, date, symbol, last_bar.close
-  FROM last_bar JOIN hours USING (date) LEFT JOIN judged USING (date, symbol)
-  WHERE state IN ('certified', 'assumed') OR {whole}
+  FROM last_bar JOIN hours USING (date) WHERE source = '{certified}' OR {whole}
   UNION ALL
   SELECT 2, date, symbol, arg_max(price, ts_recv) FROM snapshots JOIN hours USING (date)
   WHERE scope = 'KRX' AND price > 0 AND epoch_us(ts_recv) >= hours.ended_us AND epoch_us(ts_recv) < hours.midnight_us
@@ -69,9 +64,16 @@ official AS (
 def official(interval: str, wanted: str) -> str:
     """The part of a query that gives ``official``: date, symbol, price.
 
-    It reads ``bars`` of the interval, ``coverage``, ``snapshots``, ``daily`` and ``hours``. ``wanted`` chooses bars.
+    It reads ``bars`` of the interval, ``snapshots``, ``daily`` and ``hours``. ``wanted`` chooses bars.
     """
-    return _CLOSES.format(wanted=wanted, whole=_WHOLE[interval], told=TOLD, least=LEAST_PRICE, most=f"{MOST_PRICE:f}")
+    return _CLOSES.format(
+        wanted=wanted,
+        certified=BarSource.CERTIFIED,
+        whole=_WHOLE[interval],
+        told=TOLD,
+        least=LEAST_PRICE,
+        most=f"{MOST_PRICE:f}",
+    )
 
 
 def closing_hours(dates: Iterable[str]) -> pa.Table:

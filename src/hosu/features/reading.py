@@ -57,6 +57,8 @@ def reading_date(table: Table, whole: ds.Dataset, date: str) -> Iterator[None]:
     """
     try:
         yield
+    except MemoryError:  # pyarrow's is an ArrowException too
+        raise
     except (OSError, pa.ArrowException) as error:
         raise _fault(table, whole, date, error) from error
 
@@ -78,6 +80,8 @@ def _unreadable(whole: ds.Dataset, date: str) -> tuple[str, OSError | pa.ArrowEx
     for part in whole.get_fragments(filter=ds.field("date") == date):
         try:
             part.to_table()
+        except MemoryError:
+            raise
         except (OSError, pa.ArrowException) as error:
             return part.path.lstrip("/"), error
     return None

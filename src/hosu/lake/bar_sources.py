@@ -27,8 +27,13 @@ SOURCES: Final[dict[str, tuple[str, ...]]] = {
 """What each table of bars is made of, by the names of tables; one that this lake does not know is passed over."""
 
 
+_RULES: Final = {DAY_BARS: "/2"}
+"""Of tables whose bars are made by other rules than before: they are all built again. 2: ``trades:closed``."""
+
+
 def built_mark(date: str) -> str:
-    """The application id under which a table of bars keeps when a date was built, UTC microseconds."""
+    """The application id under which a table of bars keeps when what a date was built from was looked up, UTC
+    microseconds."""
     return f"hosu:built:{date}"
 
 
@@ -65,7 +70,8 @@ class BarSources:
     def marks(self, name: str, date: str) -> dict[str, int]:
         """Under which application ids the bars of a date keep how many rows of each source they were made from."""
         counts = {source: sum(file.rows for file in self.files(source, date)) for source in SOURCES[name]}
-        return {f"hosu:{source}:{date}": count for source, count in counts.items() if count}
+        rules = _RULES.get(name, "")
+        return {f"hosu:{source}{rules}:{date}": count for source, count in counts.items() if count}
 
     def stale(self, *, seconds: bool) -> dict[str, list[str]]:
         """The dates of which a source has changed since the bars were made, and which tables of bars that touches.

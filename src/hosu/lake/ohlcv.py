@@ -97,12 +97,14 @@ def build(
         LockedError: somebody else is building now.
         TableCorruptError: a data file cannot be read.
     """
+    clock = clock or SystemClock()
+    opened_us = clock.now_us()
     sources = BarSources.open(lake)
     if dates is None:
         chosen = sources.stale(seconds=seconds)
     else:
         chosen = {date: sources.touched(date, seconds=seconds) for date in sorted(set(dates))}
-    job = _Job(lake, sources, sort or SqlConfig(), clock or SystemClock())
+    job = _Job(lake, sources, opened_us, sort or SqlConfig(), clock)
     built = []
     for date, names in chosen.items():
         if progress is not None:
@@ -115,8 +117,9 @@ def build(
 class _Job:
     """Builds date after date; ``finish`` notes those that came out without a bar, all in one commit."""
 
-    def __init__(self, lake: Lake, sources: BarSources, sort: SqlConfig, clock: Clock) -> None:
+    def __init__(self, lake: Lake, sources: BarSources, opened_us: int, sort: SqlConfig, clock: Clock) -> None:
         self._lake, self._sources, self._sort, self._clock = lake, sources, sort, clock
+        self._opened_us = opened_us
         self._empty: dict[str, dict[str, int]] = {}
 
     def run(self, date: str, names: Sequence[str]) -> BarsBuilt:
@@ -153,7 +156,7 @@ class _Job:
         sources, marks = self._sources, self._sources.marks(name, date)
         rows = best_bars(self._lake, name, date, ours, sources=sources, revision=revision, config=self._sort)
         if rows.num_rows or sources.files(name, date):
-            built = {built_mark(date): self._clock.now_us()}
+            built = {built_mark(date): self._opened_us}
             replace_date(self._lake, name, date, rows, clock=self._clock, covers=marks | built)
         else:
             self._empty.setdefault(name, {}).update(marks)

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from hosu.clock import SystemClock
-from hosu.errors import HosuError, InputError
+from hosu.errors import HosuError, InputError, LakeUnreachableError
 from hosu.features.dated_rules import hours
 from hosu.features.finished import unfinished
 from hosu.lake.bar_sources import COVERAGE, DAY_BARS
@@ -21,6 +21,7 @@ from hosu.market.day_plan import Scope
 from hosu.models.journal import TABLE, add_new, answered_before
 from hosu.models.predictor import SCHEMA, BarFacts, feature_hash, predict
 from hosu.models.registry import HORIZONS, PRIOR, Registry
+from hosu.models.registry import TABLE as MODEL_EVENTS
 from hosu.models.seats import Seats, models_of
 from hosu.models.servable import SERVED
 
@@ -95,6 +96,8 @@ def predict_day(
     Raises:
         InputError: no features of that date or set, or an unknown model.
         TableCorruptError, QueryError, LakeFullError, CommitConflictError: the lake cannot be read or written.
+        LakeUnreachableError: whoever should answer cannot be looked up or loaded now; nothing was journaled, since a
+            bar has one champion, and whoever stands in would be that for good.
     """
     timer, asked = clock or SystemClock(), _asked(models)
     chosen = date or newest(lake)
@@ -103,6 +106,8 @@ def predict_day(
     notes: list[str] = []
     seats = Seats(lake, Registry(lake, timer), asked, features, tell=notes.append)
     seats.refresh()
+    if seats.may_come_right and journal:
+        raise LakeUnreachableError(MODEL_EVENTS, f"nothing was journaled: {'; '.join(notes)}")
     tables, ask = [], partial(predict, feature_set=features.version, names=features.features, hashes=feature_hash(made))
     for seat in seats.now:
         try:

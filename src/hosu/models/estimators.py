@@ -82,6 +82,9 @@ PRICE: Final[Mapping[Kind, Callable[..., PriceModel]]] = {
     Kind.RF: trees.BaggedPrice,
     Kind.FOREST: trees.ForestPrice,
 }
+_DEFAULTS: Final = {Kind.RF: 2}
+"""Of kinds whose parameters have other defaults than before, so that the same words stand for another model. 2: thirty
+rounds."""
 _TREES: Final = frozenset({Kind.GBDT, Kind.RF, Kind.FOREST})
 
 
@@ -110,6 +113,7 @@ class Configuration:
             "params": dict(self.params),
             "seed": self.seed,
             "feature_set": self.feature_set,
+            **({"defaults": _DEFAULTS[self.kind]} if self.kind in _DEFAULTS else {}),
         }
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
 

@@ -59,12 +59,15 @@ class Scored:
         scored: outcomes added, with a label or with the reason why there is none.
         labelled: of these, with a label.
         waiting: predictions whose time has not come.
+        half_told: sessions (yyyymmdd) that are over, and whose bars were built before: nothing is scored by them until
+            they are built again.
     """
 
     interval: str
     scored: int
     labelled: int
     waiting: int
+    half_told: tuple[int, ...] = ()
 
 
 def score(lake: Lake, interval: str = "day", *, clock: Clock | None = None, config: SqlConfig | None = None) -> Scored:
@@ -90,19 +93,23 @@ def score(lake: Lake, interval: str = "day", *, clock: Clock | None = None, conf
     waiting = unscored(lake, interval, settings)
     if not waiting.num_rows:
         return Scored(interval, 0, 0, 0)
+    half_told: set[int] = set()
     made, labelled = [], LabelsOfLake(lake, interval, remember=True, config=settings)
     for horizon in sorted(set(waiting.column("horizon").to_pylist())):
         mine = waiting.filter(pc.equal(waiting.column("horizon"), horizon))
         labels = labelled.rows(horizon, start=_start(mine, interval), since=pc.min(mine.column("date")).as_py())
-        made += [_outcomes(lake, mine, labels, now)] if labels is not None else []
+        if labels is not None:
+            told, half = _outcomes(lake, mine, labels, now)
+            made.append(told)
+            half_told |= half
     rows = pa.concat_tables([PREDICTION_SCHEMAS[OUTCOMES].empty_table(), *made])
     by_date = {
         str(day): rows.filter(pc.equal(rows.column("date"), day)).drop_columns(["date"]).cast(SCHEMA)
         for day in pc.unique(rows.column("date")).to_pylist()
     }
     added = add_new(lake, OUTCOMES, by_date)
-    told = rows.num_rows - rows.column("direction").null_count
-    return Scored(interval, added, told, waiting.num_rows - rows.num_rows)
+    count = rows.num_rows - rows.column("direction").null_count
+    return Scored(interval, added, count, waiting.num_rows - rows.num_rows, tuple(sorted(half_told)))
 
 
 def unscored(lake: Lake, interval: str, config: SqlConfig) -> pa.Table:
@@ -120,21 +127,23 @@ def _start(waiting: pa.Table, interval: str) -> str:
     return (first - timedelta(WARM_UP_DAYS[interval])).isoformat()
 
 
-def _outcomes(lake: Lake, waiting: pa.Table, labels: LabelledRows, now_us: int) -> pa.Table:
-    """Outcomes, with ``date``, of those that have matured, and of those whose bar will not come any more."""
+def _outcomes(lake: Lake, waiting: pa.Table, labels: LabelledRows, now_us: int) -> tuple[pa.Table, set[int]]:
+    """Outcomes, with ``date``, of those that have matured, and of those whose bar will not come any more; and the
+    sessions that some wait for, although they are over."""
     place = _places(waiting, labels)
     matured, over = (place >= 0) & (labels.reason[place] != Reason.NOT_MATURED), _over(waiting, labels)
+    half_told: set[int] = set()
     if waiting.column("interval")[0].as_py() == "day":
-        ended = _ended(lake, waiting, labels, now_us)
+        ended, half_told = _ended(lake, waiting, labels, now_us)
         matured, over = matured & ended, over & ended
     gone = waiting.filter(pa.array((place < 0) & over))
-    return pa.concat_tables(
-        [_labelled(waiting.filter(pa.array(matured)), labels, place[matured], now_us), _barless(gone, now_us)]
-    )
+    told = [_labelled(waiting.filter(pa.array(matured)), labels, place[matured], now_us), _barless(gone, now_us)]
+    return pa.concat_tables(told), half_told
 
 
-def _ended(lake: Lake, waiting: pa.Table, labels: LabelledRows, now_us: int) -> Flags:
-    """(n,) of days, whether the session of exit is over, with all of its bars; False where it is not among these."""
+def _ended(lake: Lake, waiting: pa.Table, labels: LabelledRows, now_us: int) -> tuple[Flags, set[int]]:
+    """(n,) of days, whether the session of exit is over, with all of its bars; False where it is not among these. And
+    those that are over without having all."""
     horizon = waiting.column("horizon").to_numpy()
     dates, place = np.unique(np.array(waiting.column("date").to_pylist(), str), return_inverse=True)
     leave = np.searchsorted(labels.sessions, dates)[place] + horizon
@@ -142,7 +151,7 @@ def _ended(lake: Lake, waiting: pa.Table, labels: LabelledRows, now_us: int) -> 
     known: Flags = leave < len(sessions)
     open_ = unfinished(lake, sessions[leave[known]].tolist(), now_us)
     known[known] = ~np.isin(sessions[leave[known]], list(open_))
-    return known
+    return known, {each for each in open_ if hours([each]).close[0] <= now_us}
 
 
 def _over(waiting: pa.Table, labels: LabelledRows) -> Flags:

@@ -78,12 +78,17 @@ class Seats:
         except HosuError as error:
             goes_on = any(seat.version != PRIOR for seat in self.now)
             who = "whoever serves goes on" if goes_on else "the prior answers"
-            self._tell(f"the registry cannot be read; {who}: {error}")
+            self._missed(error, f"the registry cannot be read; {who}: {error}")
             return False
         changed = held != self._held
         self._held, self._seen = held, -2 if self._again else version
         self.now = tuple(seat for each in held.values() for seat in each)
         return changed
+
+    @property
+    def may_come_right(self) -> bool:
+        """Whether somebody else than the history says answers for a reason that may be over the next time."""
+        return self._again
 
     def _version(self) -> int:
         if self._table is None:

@@ -11,7 +11,7 @@ from hosu.clock import SystemClock
 from hosu.errors import InputError, UnusableRowsError
 from hosu.features import dataset
 from hosu.features.dataset_definition import Definition
-from hosu.features.finished import newest_finished
+from hosu.features.finished import last_whole
 from hosu.features.source import KernelSource
 from hosu.models.checks import Rules
 from hosu.models.estimators import Configuration, Kind
@@ -109,7 +109,8 @@ def evaluate(
     clock: Clock | None = None,
     progress: Progress = lambda *_: None,
 ) -> Evaluated:
-    """Makes the dataset, walks it, and judges. Counts as a trial. A session that is not over yet teaches nothing.
+    """Makes the dataset, walks it, and judges. Counts as a trial. What lies from a session on that is not over, or
+    was built before it was, teaches nothing.
 
     Args:
         lake: where the bars are.
@@ -129,8 +130,8 @@ def evaluate(
     """
     request.configuration.check()
     progress("dataset", 0, 1)
-    if request.end is None and request.definition.interval == "day":
-        request = replace(request, end=newest_finished(lake, (clock or SystemClock()).now_us()))
+    if request.definition.interval == "day":
+        request = replace(request, end=last_whole(lake, (clock or SystemClock()).now_us(), request.end))
     made = dataset.build(
         lake, KernelSource(request.features, request.definition.interval), request.definition, config=config
     )

@@ -311,7 +311,7 @@ def test_a_polled_base_counts_where_no_list_is_and_another_poll_of_the_same_chan
     assert build(lake, "day", SETS).dates == 0
 
 
-def test_a_state_remembers_the_official_close_and_one_that_comes_later_has_the_day_behind_it_built_again(tmp_path):
+def test_a_state_remembers_the_official_close_and_one_that_comes_later_has_its_day_built_again(tmp_path):
     lake = Lake.open(str(tmp_path / "lake"))
     put_minutes(lake, DAYS[0], {"000660": 10_000, "005930": 50_000}, minutes=391)
     put_minutes(lake, DAYS[1], {"000660": 10_000, "005930": 50_000})
@@ -330,8 +330,12 @@ def test_a_state_remembers_the_official_close_and_one_that_comes_later_has_the_d
     row = {"scope": "KRX", "symbol": "005930", "adjusted": False, "source": "kis:FHKST03010100", "close": 50_000.0}
     told = pa.Table.from_pylist([{name: row.get(name) for name in schema.names}], schema=schema)
     replace_date(lake, "bars_daily_external", DAYS[1], told)
-    assert build(lake, "minute", [SCALE_FREE_V1]).first == DAYS[2]
+    assert build(lake, "minute", [SCALE_FREE_V1]).first == DAYS[1]
     assert change() == 0.0
+    with Session(lake) as session:
+        sql = f"SELECT ints FROM feature_state WHERE symbol = '005930' AND date = '{DAYS[1]}' ORDER BY revision DESC"
+        kept = session.query(sql).to_pylist()
+    assert [row["ints"][-1] for row in kept] == [5_000_000, 0]
 
 
 def test_a_split_ratio_that_the_broker_tells_later_has_the_minutes_of_its_day_built_again(tmp_path):

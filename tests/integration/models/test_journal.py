@@ -32,7 +32,7 @@ def rows(symbols=("A", "B"), model="day-1", version=0, price=1_000.0, role=Role.
         uncertified=none,
     )
     seat = Seat(prior, version, role)
-    return predict(seat, bars, np.zeros((count, 2)), feature_set="s/1", names=NAMES, made_at=2)
+    return predict(seat, bars, np.zeros((count, 2)), feature_set="s/1", names=NAMES, made_at=lambda: 2)
 
 
 def kept(lake, what="symbol, model, model_version, price"):
