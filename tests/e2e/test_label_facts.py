@@ -10,6 +10,7 @@ from program import Collector, hosu, rows_of, simulator
 from hosu.features.dataset import build
 from hosu.features.dataset_definition import Definition
 from hosu.features.definitions import SCALE_FREE_V1
+from hosu.features.label_parts import LATENCY_US
 from hosu.features.labels import Reason
 from hosu.features.labels_of_lake import LabelsOfLake
 from hosu.features.panel import LabelledRows
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 DAYS = ("2026-09-15", "2026-09-16")
 SYMBOLS = "005930,000660,035420"
-MINUTE, SECOND = 60_000_000, 1_000_000
+MINUTE = 60_000_000
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def test_entry_and_exit_are_the_first_trades_after_the_latency(lake: Path, rows:
     for at in np.flatnonzero(rows.labelled).tolist():
         mine, t = trades[rows.symbols[rows.symbol[at]]], int(rows.t[at])
         (t0, paid), (t1, got) = (
-            next(each for each in mine if each[0] >= when + SECOND) for when in (t, t + 10 * MINUTE)
+            next(each for each in mine if each[0] >= when + LATENCY_US) for when in (t, t + 10 * MINUTE)
         )
         assert (int(rows.t0[at]), int(rows.t1[at]), rows.ret_ex[at]) == (t0, t1, got / paid - 1)
         checked += 1
