@@ -92,7 +92,10 @@ class Proof:
 
         if self.name == "parity":
             differing = total("replay_differs") + total("batch_differs")
-            return f"{len(self.rows)} days, {total('values'):,} values served, {differing:,} rows differ"
+            aside = (
+                f"{total('repaired'):,} of {total('rows'):,} lie behind a repair or a late action and are not compared"
+            )
+            return f"{len(self.rows)} days, {total('values'):,} values served, {differing:,} rows differ, {aside}"
         if self.name.startswith("lookahead"):
             return (
                 f"{total('compared'):,} values compared across {self.rows[0]['cuts']} cuts, {total('differing')} differ"

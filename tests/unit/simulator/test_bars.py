@@ -110,6 +110,19 @@ def test_only_the_symbols_asked_for_are_played(tmp_path: Path) -> None:
     assert list(bars.instruments) == ["000010", "000030"]
 
 
+def test_the_base_price_is_the_last_close_that_the_file_has_of_days_before(tmp_path: Path) -> None:
+    rows = [
+        ("000010", 90000, 100, 100, 100, 100, 1, 100),
+        ("000010", 153000, 110, 110, 110, 110, 1, 110),
+        ("000010", 90000, 120, 120, 120, 120, 1, 120),  # today's, and the first of the other
+        ("000020", 90000, 200, 200, 200, 200, 1, 200),
+        ("000010", 90000, 900, 900, 900, 900, 1, 900),  # tomorrow's
+    ]
+    days = [date(2025, 9, 12), date(2025, 9, 12), DAY, DAY, date(2025, 9, 16)]
+    bars = Bars(BarsConfig(write(tmp_path, rows, date=pa.array(days, pa.date32())), DAY))
+    assert {code: each.base_price for code, each in bars.instruments.items()} == {"000010": 110, "000020": 200}
+
+
 def test_books_are_played_around_the_trades_where_asked_for(tmp_path: Path) -> None:
     bars = Bars(BarsConfig(write(tmp_path, POSSIBLE[1:3]), DAY, books=True))
     records = {"trades": 0, "quotes": 0}

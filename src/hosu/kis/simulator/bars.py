@@ -17,14 +17,14 @@ from hosu.kis.codec import encode
 from hosu.kis.layouts import layout_on
 from hosu.kis.registrations import Registration
 from hosu.kis.simulator import bars_kernels, market_kernels
-from hosu.kis.simulator.bars_file import read_bars
+from hosu.kis.simulator.bars_file import closes_before, read_bars
 from hosu.kis.simulator.ground import Ground, codes_of, columns_of, lay_ground
 from hosu.kis.simulator.tape import KeyTable, Part, merge
 from hosu.market.calendar import instant_us
 from hosu.market.instruments import Instrument, InstrumentType, Market
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from datetime import date
     from pathlib import Path
 
@@ -74,7 +74,7 @@ class Bars:
         codes, self._bars = read_bars(config.path, config.day, config.symbols)
         self._layouts = {feed: layout_on(tr_id, config.layouts or config.day) for feed, tr_id in _TR_IDS.items()}
         self.keys = KeyTable()
-        self.instruments = _instruments(codes, self._bars)
+        self.instruments = _instruments(codes, self._bars, closes_before(config.path, config.day, codes))
         self._ground: Ground = lay_ground(tuple(self.instruments.values()), config.day, limits=False)
         feeds = ("trades", "quotes") if config.books else ("trades",)
         self._numbers = {
@@ -189,8 +189,9 @@ def _seconds(time: int) -> int:
     return time // 10000 * 3600 + time // 100 % 100 * 60 + time % 100
 
 
-def _instruments(codes: list[str], bars: dict[str, Ints]) -> dict[str, Instrument]:
-    """What can be known of the symbols from their bars: the first open stands for the previous close."""
+def _instruments(codes: list[str], bars: dict[str, Ints], before: Mapping[str, int]) -> dict[str, Instrument]:
+    """What can be known of the symbols from their bars and the closes before; without one the first open stands for
+    it."""
     first = np.full(len(codes), 0, np.int64)
     backwards = slice(None, None, -1)
     first[bars["symbol"][backwards]] = bars["open"][backwards]
@@ -203,7 +204,7 @@ def _instruments(codes: list[str], bars: dict[str, Ints]) -> dict[str, Instrumen
             market=Market.KOSPI,
             type=InstrumentType.STOCK,
             group="ST",
-            base_price=int(first[i]),
+            base_price=before.get(code, int(first[i])),
             previous_volume=int(volume[i]),
             listed_shares=max(1, int(volume[i])) * 100,
         )

@@ -44,6 +44,21 @@ def read_bars(path: Path, day: date, symbols: Sequence[str] | None) -> tuple[lis
     return codes.to_pylist(), bars
 
 
+def closes_before(path: Path, day: date, codes: Sequence[str]) -> dict[str, int]:
+    """The last close of each of these codes that the file has of days before; without those of which it has none.
+
+    The file's days before are not checked: what is no price there is passed over.
+    """
+    columns = ["date", "code", "time", "close"]
+    before = pc.field("date") < pa.scalar(day).cast(pq.read_schema(path).field("date").type)
+    rows = pq.read_table(path, columns=columns, filters=before & (pc.field("close") > 0))
+    rows = rows.set_column(1, "code", rows["code"].cast(pa.string()))
+    rows = rows.filter(pc.and_(pc.is_in(rows["code"], pa.array(codes)), pc.less_equal(rows["close"], _HIGHEST)))
+    ordered = rows.sort_by([(name, "ascending") for name in ("code", "date", "time")])
+    last = ordered.group_by("code", use_threads=False).aggregate([("close", "last")])
+    return dict(zip(last["code"].to_pylist(), last["close_last"].cast(pa.int64()).to_pylist(), strict=True))
+
+
 def _rows(path: Path, day: date, symbols: Sequence[str] | None) -> pa.Table:
     try:
         schema = pq.read_schema(path)
