@@ -154,8 +154,8 @@ class _Job:
         official close.
 
         What a price is worth after a corporate action is told beside the last one, which may be long ago: of days all
-        are read, of minutes the state knows it. A few dates before are read all the same, for bars that somebody else
-        adjusted stand in only before a symbol's first own one.
+        are read, of minutes the state knows it. A few dates before are read all the same, since an official close may
+        have come after the state behind them was laid down.
         """
         at = known.index(dates[0])
         start = None if self._interval == "day" else known[max(0, at - _LOOK_BACK)]
