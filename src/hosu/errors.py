@@ -122,11 +122,8 @@ class ShardsFailedError(HosuError):
     def __init__(self, causes: dict[int, str], status: dict[str, Any]) -> None:
         self.causes, self.status = causes, status
         told = "; ".join(f"[{number}] {cause}" for number, cause in causes.items())
-        count = f"{len(causes)} of {len(status['shards'])} shards"
-        super().__init__(
-            f"{count} failed again and again: {told}; what they received is in their logs, start again once the cause "
-            "is mended"
-        )
+        failed = f"{len(causes)} of {len(status['shards'])} shards failed again and again: {told}"
+        super().__init__(f"{failed}; what they received is in their logs, start again once the cause is mended")
 
 
 class NotInstalledError(HosuError):
@@ -262,16 +259,10 @@ class LogGapError(LogError):
         last_missing: int,
         next_step: str = "replay them from the archive first: hosu replay <lake>/raw/frames --lake <lake>",
     ) -> None:
-        self.wal_id, self.first_missing, self.last_missing, self.next_step = (
-            wal_id,
-            first_missing,
-            last_missing,
-            next_step,
-        )
-        super().__init__(
-            f"records {first_missing} to {last_missing} of log {wal_id} are missing, and nothing behind them was "
-            f"stored; {next_step}"
-        )
+        self.wal_id, self.next_step = wal_id, next_step
+        self.first_missing, self.last_missing = first_missing, last_missing
+        missing = f"records {first_missing} to {last_missing} of log {wal_id} are missing"
+        super().__init__(f"{missing}, and nothing behind them was stored; {next_step}")
 
 
 class LogWriteError(LogError):
@@ -363,10 +354,8 @@ class VersionGoneError(LakeError):
 
     def __init__(self, table: str, version: int, cause: str) -> None:
         self.table, self.version, self.cause = table, version, cause
-        super().__init__(
-            f"version {version} of table {table} cannot be read ({cause}); what was made of it exists only where it "
-            "was saved, else make it anew from the table as it is now"
-        )
+        kept = "what was made of it exists only where it was saved, else make it anew from the table as it is now"
+        super().__init__(f"version {version} of table {table} cannot be read ({cause}); {kept}")
 
 
 class DatasetCorruptError(LakeError):
@@ -374,10 +363,8 @@ class DatasetCorruptError(LakeError):
 
     def __init__(self, dataset_id: str, path: str, fault: str) -> None:
         self.dataset_id, self.path, self.fault = dataset_id, path, fault
-        super().__init__(
-            f"dataset {dataset_id} is damaged at {path} ({fault}); restore the file from a copy, or remove the folder "
-            "and build the dataset again"
-        )
+        again = "restore the file from a copy, or remove the folder and build the dataset again"
+        super().__init__(f"dataset {dataset_id} is damaged at {path} ({fault}); {again}")
 
 
 class QueryError(LakeError):
@@ -415,10 +402,8 @@ class FeatureSetError(ModelError):
 
     def __init__(self, learned: tuple[str, ...], given: tuple[str, ...]) -> None:
         self.learned, self.given = learned, given
-        super().__init__(
-            f"the model learned from {', '.join(learned)} and is given {', '.join(given)}; serve the feature set it "
-            "was trained on, or train it again"
-        )
+        fault = f"the model learned from {', '.join(learned)} and is given {', '.join(given)}"
+        super().__init__(f"{fault}; serve the feature set it was trained on, or train it again")
 
 
 class ModelDamagedError(ModelError):
@@ -443,10 +428,8 @@ class PromotionRefusedError(ModelError):
 
     def __init__(self, model: str, version: int, verdict: str) -> None:
         self.model, self.version, self.verdict = model, version, verdict
-        super().__init__(
-            f"version {version} of {model} is not promoted: its verdict is {verdict!r}; only 'edge' serves, or "
-            "--override REASON, which is recorded"
-        )
+        rule = "only 'edge' serves, or --override REASON, which is recorded"
+        super().__init__(f"version {version} of {model} is not promoted: its verdict is {verdict!r}; {rule}")
 
 
 class NotServableError(ModelError):
@@ -462,10 +445,8 @@ class ChallengerRunsError(ModelError):
 
     def __init__(self, model: str, running: int) -> None:
         self.model, self.running = model, running
-        super().__init__(
-            f"model {model} has version {running} as its challenger; let that one end first, or end it with "
-            f"`hosu models drop {model}`"
-        )
+        end = f"let that one end first, or end it with `hosu models drop {model}`"
+        super().__init__(f"model {model} has version {running} as its challenger; {end}")
 
 
 class HistoryMovedError(ModelError):
@@ -475,10 +456,8 @@ class HistoryMovedError(ModelError):
 
     def __init__(self, model: str, cause: str) -> None:
         self.model, self.cause = model, cause
-        super().__init__(
-            f"model {model} was changed by somebody else meanwhile ({cause}); look at `hosu models show {model}` and "
-            "decide again"
-        )
+        again = f"look at `hosu models show {model}` and decide again"
+        super().__init__(f"model {model} was changed by somebody else meanwhile ({cause}); {again}")
 
 
 class MirrorError(ModelError):

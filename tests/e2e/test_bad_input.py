@@ -355,6 +355,7 @@ def frames() -> list[bytes]:
     return [b"0|H0UNKNOWN|001|005930^%d" % number for number in range(400)]
 
 
+@pytest.mark.slow
 def test_damaged_last_segment_stops_the_start_and_is_left_alone(home: Path, frames: list[bytes]):
     (segment,) = write_log(home / "state" / "wal", frames)
     damaged = flip(segment, segment.stat().st_size // 2)
@@ -364,6 +365,7 @@ def test_damaged_last_segment_stops_the_start_and_is_left_alone(home: Path, fram
     assert segment.read_bytes() == damaged
 
 
+@pytest.mark.slow
 def test_damaged_earlier_segment_stops_the_collector_and_is_left_alone(home: Path, frames: list[bytes]):
     segments = write_log(home / "state" / "wal", frames, segment_bytes=4_000)
     assert len(segments) > 2
@@ -374,6 +376,7 @@ def test_damaged_earlier_segment_stops_the_collector_and_is_left_alone(home: Pat
     assert all(segment.exists() for segment in segments)
 
 
+@pytest.mark.slow
 def test_second_collector_of_a_log_is_told_who_has_it(home: Path, frames: list[bytes]):
     log = Log.open(home / "state" / "wal", SystemClock())
     try:

@@ -116,6 +116,7 @@ def predicted_once_from_what_was_served(lake: Path, behind: int = -1):
     assert sum(row["feature_hash"] is not None for row in told) > 100
 
 
+@pytest.mark.slow
 def test_without_features_none_are_served(tmp_path: Path):
     market = ("--synthetic", "--date", DAY, "--symbols", SYMBOLS, "--records", 2_000, "--speed", "max", "--expect", 3)
     with simulator(tmp_path, *market) as broker:

@@ -71,9 +71,17 @@ def test_a_master_file_zipped_in_another_way_is_read_or_refused(method, data):
         parse_master(data.draw(mutated(buffer.getvalue())), Market.KOSPI)
 
 
-@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-@pytest.mark.parametrize("filling", [b"\n", b"A\n", b"\0"])
-def test_a_zip_that_unpacks_to_a_hundred_times_a_master_file_is_refused_in_bounded_memory(method, filling):
+@pytest.mark.parametrize(
+    ("filling", "method"),
+    [
+        (b"\n", zipfile.ZIP_DEFLATED),
+        (b"\n", zipfile.ZIP_BZIP2),
+        (b"\n", zipfile.ZIP_LZMA),
+        (b"A\n", zipfile.ZIP_DEFLATED),
+        (b"\0", zipfile.ZIP_DEFLATED),
+    ],
+)
+def test_a_zip_that_unpacks_to_a_hundred_times_a_master_file_is_refused_in_bounded_memory(filling, method):
     data = zipped(filling * ((128 << 20) // len(filling)), method)
     with memory_within(90), pytest.raises(InputError):
         parse_master(data, Market.KOSPI)

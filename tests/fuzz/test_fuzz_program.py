@@ -169,6 +169,7 @@ def test_a_status_is_shown_or_refused(capsys, name, value, drop, format_):
 PARTS = ("_delta_log/*.json", "date=*/*.parquet", "../../_hosu/lake.json")
 
 
+@pytest.mark.slow
 @examples(100)
 @given(st.sampled_from(PARTS), st.data())
 def test_a_lake_with_a_damaged_file_is_read_or_refused_and_never_panics(tmp_path, stored, data_of_part, data):

@@ -68,6 +68,7 @@ def _start(what: str, folder: Path) -> "subprocess.Popen[str]":
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", list(LOCKS))
 def test_a_second_process_is_told_the_holder_and_what_it_does_and_has_its_turn_once_that_is_killed(
     what: str, tmp_path: Path

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -208,6 +209,7 @@ def mutated_encodings(draw):
     return [*frames[:place], bytes(raw), *frames[place + 1 :]]
 
 
+@pytest.mark.slow
 @given(mutated_encodings())
 @examples(150)
 def test_both_parsers_agree_on_damaged_frames_of_every_layout(frames):

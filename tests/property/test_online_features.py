@@ -118,6 +118,7 @@ def test_a_day_is_served_as_batch_makes_it(day: Day):
     assert served(day, MemoryFeatureStore()) == in_batch(day.trades)
 
 
+@pytest.mark.slow
 @given(days(), days())
 def test_a_day_that_goes_on_from_a_state_is_served_as_batch_makes_it(before: Day, day: Day):
     sink = FeatureSink(MemoryFeatureStore(), polled_of=POLLED)
@@ -128,6 +129,7 @@ def test_a_day_that_goes_on_from_a_state_is_served_as_batch_makes_it(before: Day
     assert served(day, store) == in_batch(day.trades, states)
 
 
+@pytest.mark.slow
 @given(days())
 def test_rows_that_were_committed_before_the_state_was_lost_are_not_added_twice(day: Day):
     store = MemoryFeatureStore()

@@ -66,6 +66,7 @@ ACTS = st.lists(
 )
 
 
+@pytest.mark.slow
 @examples(60)
 @given(LOG, ACTS)
 def test_every_row_is_stored_once_whatever_is_repeated_flushed_or_lost_in_between(tmp_path, log, acts):

@@ -16,6 +16,10 @@ from hosu.cli.output import Format, emit_json, stderr, stdout
 from hosu.cli.status import block
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hosu.cli.collecting import Work
+    from hosu.cli.operation import Operation
     from hosu.kis.rest import Scope
 
 
@@ -91,26 +95,19 @@ def collect(
     from hosu.cli.coverage import emit_plan
     from hosu.cli.daily import end_on_signals
     from hosu.cli.keys import keys_of
-    from hosu.cli.operation import Operation, operate, require_instruments
+    from hosu.cli.operation import Operation, require_instruments
     from hosu.cli.options import lake_root
     from hosu.cli.station import host_of
     from hosu.cli.universe import symbols_of
-    from hosu.errors import ShardsFailedError
     from hosu.settings import CollectSettings, KisSettings, load
 
-    if scope not in ("KRX", "NXT", "UN"):
-        raise typer.BadParameter("--scope is KRX, NXT or UN")
-    if predict:
-        _require_features(scope, features)
-    if durable_fd is not None and not _is_open(durable_fd):
-        raise typer.BadParameter(f"--durable-fd {durable_fd} is not open in this process")
+    _require_features(scope, features, predict)
     if daily and until_idle is not None:
         raise typer.BadParameter("--until-idle ends the work, --daily goes on with it: choose one")
     end_on_signals()
     manners = load(KisSettings)
     host, credentials = host_of(kis, rest, ws), keys_of(kis, manners, keys)
-    if durable_fd is not None and len(credentials) > 1:
-        raise typer.BadParameter("--durable-fd needs a single key: each has a log of its own")
+    _require_descriptor(durable_fd, len(credentials))
     settings = load(CollectSettings, {"state": state})
     opened = None if plan else open_lake(lake, create=True)
     folder = state_folder(lake_root(lake), settings)
@@ -142,20 +139,38 @@ def collect(
         emit_plan(work.plan, wish.poll_every_s, format_)
         return
     operation = Operation(opened, folder, settings, manners, lead if daily else None, health_port, bars=bars)
+    _operate(operation, work, lambda: planned(replace(wish, symbols=chosen()), folder, manners), format_)
+
+
+def _operate(operation: Operation, work: Work, today: Callable[[], Work], format_: Format) -> None:
+    from hosu.cli.operation import operate
+    from hosu.errors import ShardsFailedError
+
     try:
-        last = operate(operation, work, lambda: planned(replace(wish, symbols=chosen()), folder, manners))
+        last = operate(operation, work, today)
     except ShardsFailedError as error:  # the others have ended in order
         _show(error.status, format_)
         raise
     _show(last, format_)
 
 
-def _require_features(scope: str, features: bool) -> None:
-    if not features:
+def _require_features(scope: str, features: bool, predict: bool) -> None:
+    if scope not in ("KRX", "NXT", "UN"):
+        raise typer.BadParameter("--scope is KRX, NXT or UN")
+    if predict and not features:
         raise typer.BadParameter("--predict answers on features, and --no-features makes none: leave out one of them")
-    if scope != "KRX":
+    if predict and scope != "KRX":
         fault = f"--predict answers on features, which are made of KRX alone, and --scope is {scope}"
         raise typer.BadParameter(f"{fault}: leave out --predict, or collect KRX in a process of its own")
+
+
+def _require_descriptor(descriptor: int | None, keys: int) -> None:
+    if descriptor is None:
+        return
+    if not _is_open(descriptor):
+        raise typer.BadParameter(f"--durable-fd {descriptor} is not open in this process")
+    if keys > 1:
+        raise typer.BadParameter("--durable-fd needs a single key: each has a log of its own")
 
 
 def _show(last: dict[str, Any], format_: Format) -> None:

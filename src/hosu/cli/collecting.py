@@ -69,7 +69,8 @@ def planned(wish: Wish, state: Path, manners: KisSettings) -> Work:
     Raises:
         InputError: a feed is unknown.
     """
-    from hosu.cli.station import Plan, pace_of, registrations_of
+    from hosu.cli.broker_station import pace_of
+    from hosu.cli.station import Plan, registrations_of
     from hosu.clock import SystemClock
     from hosu.collect.subscriptions import Key, make_plan
     from hosu.market.calendar import business_day

@@ -74,7 +74,7 @@ def repairer_of(means: Means, recorder: Recorder, http: Http, clock: Clock, note
     """A repairer with a client of its own. The governor's file is the one that all of this key share."""
     from random import Random
 
-    from hosu.cli.station import pace_of
+    from hosu.cli.broker_station import pace_of
     from hosu.collect.repair import RepairConfig, Repairer
     from hosu.kis.auth import Auth
     from hosu.kis.limits import Governor
@@ -270,7 +270,7 @@ def refuse_beside_a_collector(state: Path) -> None:
 
 def calls_a_second(means_host: Host, kis: KisSettings, clock: Clock) -> float:
     """How fast repair may ask: three quarters of our pace."""
-    from hosu.cli.station import pace_of
+    from hosu.cli.broker_station import pace_of
     from hosu.market.calendar import business_day
 
     pace = pace_of(business_day(clock.now_us())[0], means_host, kis)

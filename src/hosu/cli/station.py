@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
-import shutil
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from hosu.errors import InputError
-from hosu.market.agenda import AFTER_CLOSE_S
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-    from hosu.collect.collector import Collector, Outside
-    from hosu.collect.coverage import Coverage
+    from hosu.clock import Clock
+    from hosu.collect.collector import Collector, CollectorConfig, Outside
+    from hosu.collect.ledger import LedgerSink
     from hosu.collect.recorder import Recorder
     from hosu.collect.sinks import Sink
-    from hosu.collect.subscriptions import Share
+    from hosu.collect.wal import Log
+    from hosu.features.sink import FeatureSink
     from hosu.kis.hosts import Credentials, Host
-    from hosu.kis.limits import Governor, Pace
+    from hosu.kis.http import Http
     from hosu.kis.registrations import Registration
     from hosu.kis.rest import Scope
     from hosu.lake.lake import Lake
@@ -124,25 +123,14 @@ async def station(
         LockedError: another process collects with this log.
         LogError, LakeError: what is there cannot be used.
     """
-    from hosu.cli.feature_station import bar_clock_of, feature_sink_of
-    from hosu.cli.prediction_station import live_of
-    from hosu.cli.repair_station import Means, watch_of
     from hosu.clock import SystemClock
-    from hosu.collect.collector import Collector, CollectorConfig, Source
-    from hosu.collect.fanout import Fanout
     from hosu.collect.leaving import close_within
-    from hosu.collect.ledger import LedgerSink
     from hosu.collect.recorder import Recorder
     from hosu.collect.status import durable_lines
     from hosu.collect.wal import Log
     from hosu.kis.http import Http, HttpConfig
-    from hosu.lake.archive import FramesArchive
-    from hosu.lake.ledger_begin import begin_ledger
-    from hosu.lake.ledger_store import LakeLedgerStore
-    from hosu.lake.writer import LakeSink, WriterConfig
 
     clock = SystemClock()
-    reserve = settings.disk_reserve_mb << 20
     state.mkdir(parents=True, exist_ok=True)
     log = Log.open(state / "wal", clock)
     try:
@@ -150,208 +138,97 @@ async def station(
             log.on_durable(durable_lines(plan.durable_fd))
         recorder = Recorder(log, clock)
         async with Http(HttpConfig(user_agent=kis.user_agent)) as http, AsyncExitStack() as ending:
-            ledger = LakeLedgerStore(lake, reserve_bytes=reserve)
-            begin_ledger(lake, ledger, log)
-            feed, outside, desired = _towards_the_broker(plan, recorder, http, clock, settings, kis, state)
-            ledger_sink = LedgerSink(ledger, clock=clock)
-            sinks: list[Sink] = [LakeSink(lake, WriterConfig(reserve_bytes=reserve), clock), ledger_sink]
-            if plan.features and plan.scope == "KRX":  # they are of that venue's sessions
-                features = feature_sink_of(plan, lake, state, log, clock, reserve)
-                outside = replace(outside, bar_clock=bar_clock_of(plan, recorder, features, clock))
-                sinks.append(features)
-                if plan.predict:
-                    live = live_of(plan, lake, features, ledger_sink, clock)
-                    live.start()
-                    ending.push_async_callback(asyncio.to_thread, live.stop)  # predicts what is handed over, then ends
-            if plan.repair:
-                means = Means(plan.host, plan.credentials, lake, state, settings, kis)
-                outside = replace(outside, repair=watch_of(means, recorder, http, clock, ledger_sink, plan.part).run)
-            yield Collector(
-                CollectorConfig(
-                    status_path=state / "status.json",
-                    poll_s=settings.poll_seconds,
-                    until_idle_s=plan.until_idle_s,
-                    sink_reserve_bytes=reserve,
-                    log_reserve_bytes=reserve // 4,
-                    last_poll_s=_LAST_POLL_S,
-                    handle_signals=handle_signals,
-                ),
-                log,
-                recorder,
-                [Source(feed, desired)],
-                sinks=[Fanout(sinks)],
-                archive=FramesArchive(lake, reserve_bytes=reserve),
-                clock=clock,
-                outside=outside,
-            )
+            room = _Room(plan, lake, state, settings, kis, clock, log, recorder, http)
+            yield _wired(room, ending, handle_signals=handle_signals)
     finally:
         close_within(log, _LOG_CLOSE_S)
 
 
-def _towards_the_broker(
-    plan: Plan, recorder: Recorder, http: Any, clock: Any, settings: CollectSettings, kis: KisSettings, state: Path
-) -> tuple[Any, Outside, Sequence[Registration]]:
-    from random import Random
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """What everything in the process shares."""
 
-    from hosu.collect.collector import Outside
-    from hosu.kis.auth import Auth
-    from hosu.kis.feed import Feed, FeedConfig
-    from hosu.kis.limits import Governor
-    from hosu.kis.rest import RestClient
-    from hosu.market.calendar import business_day
+    plan: Plan
+    lake: Lake
+    state: Path
+    settings: CollectSettings
+    kis: KisSettings
+    clock: Clock
+    log: Log
+    recorder: Recorder
+    http: Http
 
-    today, _ = business_day(clock.now_us())
-    simulated = plan.host.name == "simulator"
-    # A session at a simulator is nobody's account, and several may run on one machine: nothing of it is shared.
-    cache = state / "cache" if simulated else settings.cache
-    governor = Governor(
-        cache / f"calls-{plan.host.name}-{plan.credentials.fingerprint}", pace_of(today, plan.host, kis), clock
+    @property
+    def reserve_bytes(self) -> int:
+        return self.settings.disk_reserve_mb << 20
+
+
+def _wired(room: _Room, ending: AsyncExitStack, *, handle_signals: bool) -> Collector:
+    from hosu.cli.broker_station import towards_the_broker
+    from hosu.collect.collector import Collector, Source
+    from hosu.collect.fanout import Fanout
+    from hosu.collect.ledger import LedgerSink
+    from hosu.lake.archive import FramesArchive
+    from hosu.lake.ledger_begin import begin_ledger
+    from hosu.lake.ledger_store import LakeLedgerStore
+    from hosu.lake.writer import LakeSink, WriterConfig
+
+    plan, reserve = room.plan, room.reserve_bytes
+    store = LakeLedgerStore(room.lake, reserve_bytes=reserve)
+    begin_ledger(room.lake, store, room.log)
+    feed, outside, desired = towards_the_broker(
+        plan, room.recorder, room.http, room.clock, room.settings, room.kis, room.state
     )
-    auth = Auth(plan.host, plan.credentials, http, governor, cache_dir=cache, clock=clock)
-    rest = RestClient(
-        plan.host, plan.credentials, auth, governor, http, clock=clock, random=Random(), on_reply=recorder.reply
-    )
-    feed = Feed(
-        FeedConfig(
-            cache,
-            slots=plan.slots,
-            stop_on_close=simulated,
-            register_interval_s=0.0 if simulated else 0.05,  # the broker looks askance at who registers too fast
-        ),
-        plan.host,
-        auth,
-        clock,
-        recorder,
-        expects_data=(lambda _: True) if simulated else _market_open(plan.scope),
-        random=Random(),
-    )
-    coverage = _coverage(plan, feed, rest, governor, recorder, clock, settings, state)
-    return (
-        feed,
-        Outside(
-            poll=coverage.sweep if plan.poll else None,
-            polling=coverage.run,
-            coverage=coverage.status,
-            session_over=None if simulated else _day_over(today, plan.scope),
-            free_bytes=lambda: shutil.disk_usage(state).free,
-            clock_offset_us=clock.offset_us,
-        ),
-        coverage.desired,
+    ledger = LedgerSink(store, clock=room.clock)
+    sinks: list[Sink] = [LakeSink(room.lake, WriterConfig(reserve_bytes=reserve), room.clock), ledger]
+    if plan.features and plan.scope == "KRX":  # they are of that venue's sessions
+        features, outside = _with_features(room, outside, ledger, ending)
+        sinks.append(features)
+    if plan.repair:
+        outside = _with_repair(room, outside, ledger)
+    return Collector(
+        _config(room, handle_signals=handle_signals),
+        room.log,
+        room.recorder,
+        [Source(feed, desired)],
+        sinks=[Fanout(sinks)],
+        archive=FramesArchive(room.lake, reserve_bytes=reserve),
+        clock=room.clock,
+        outside=outside,
     )
 
 
-def pace_of(today: dt.date, host: Host, kis: KisSettings) -> Pace:
-    """Our pace with one key: HOSU_CALLS_PER_SECOND, else the broker's dated limit less some headroom."""
-    from hosu.kis.limits import Pace, pace_on
+def _with_features(
+    room: _Room, outside: Outside, ledger: LedgerSink, ending: AsyncExitStack
+) -> tuple[FeatureSink, Outside]:
+    from hosu.cli.feature_station import bar_clock_of, feature_sink_of
+    from hosu.cli.prediction_station import live_of
 
-    wanted = kis.calls_per_second
-    if wanted is None:
-        return pace_on(today, host.name)
-    return Pace(max(1, int(wanted)), window_s=max(1.0, 1 / wanted), gap_s=0.5 / wanted)
+    features = feature_sink_of(room.plan, room.lake, room.state, room.log, room.clock, room.reserve_bytes)
+    if room.plan.predict:
+        live = live_of(room.plan, room.lake, features, ledger, room.clock)
+        live.start()
+        ending.push_async_callback(asyncio.to_thread, live.stop)  # predicts what is handed over, then ends
+    return features, replace(outside, bar_clock=bar_clock_of(room.plan, room.recorder, features, room.clock))
 
 
-def _coverage(
-    plan: Plan,
-    feed: Any,
-    rest: Any,
-    governor: Governor,
-    recorder: Recorder,
-    clock: Any,
-    settings: CollectSettings,
-    state: Path,
-) -> Coverage:
-    from hosu.collect.coverage import Coverage, CoverageConfig
-    from hosu.collect.polling import Poller, Rotation
-    from hosu.collect.status import StatusFile
-    from hosu.collect.subscriptions import ExchangeConfig
+def _with_repair(room: _Room, outside: Outside, ledger: LedgerSink) -> Outside:
+    from hosu.cli.repair_station import Means, watch_of
 
-    share = _share_of(plan)
-    poller = None
-    if plan.poll and share.symbols:
-        rotation = Rotation(share.symbols, clock.monotonic(), plan.poll_every_s)
-        parallel = max(1, governor.pace.calls // 2)
-        poller = Poller(rest, rotation, plan.scope, clock, calls_per_s=governor.calls_per_s, parallel=parallel)
-    coverage = Coverage(
-        CoverageConfig(
-            poll_every_s=plan.poll_every_s,
-            witness_every_s=max(settings.poll_seconds, plan.poll_every_s),
-            stream_first=plan.host.name == "simulator",
-            exchange=ExchangeConfig(plan.exchanges),
-        ),
-        share,
-        feed,
-        poller,
-        clock,
-        calls_per_s=governor.calls_per_s,
-        connected=lambda: bool(recorder.connections),
-        active=(lambda _: True) if plan.host.name == "simulator" else _in_session(plan.scope),
-        write=StatusFile(state / "coverage.json").write,
+    plan = room.plan
+    means = Means(plan.host, plan.credentials, room.lake, room.state, room.settings, room.kis)
+    return replace(outside, repair=watch_of(means, room.recorder, room.http, room.clock, ledger, plan.part).run)
+
+
+def _config(room: _Room, *, handle_signals: bool) -> CollectorConfig:
+    from hosu.collect.collector import CollectorConfig
+
+    return CollectorConfig(
+        status_path=room.state / "status.json",
+        poll_s=room.settings.poll_seconds,
+        until_idle_s=room.plan.until_idle_s,
+        sink_reserve_bytes=room.reserve_bytes,
+        log_reserve_bytes=room.reserve_bytes // 4,
+        last_poll_s=_LAST_POLL_S,
+        handle_signals=handle_signals,
     )
-    if poller is not None:
-        poller.on_prices = coverage.take_prices
-    return coverage
-
-
-def _share_of(plan: Plan) -> Share:
-    """What the plan says, in the words of coverage."""
-    from hosu.collect.subscriptions import Key, Share
-
-    streamed = tuple(dict.fromkeys(each.key for each in plan.registrations))
-    tr_ids = tuple(dict.fromkeys(each.tr_id for each in plan.registrations))
-    among = set(streamed)
-    polled = tuple(symbol for symbol in plan.symbols if symbol not in among)
-    key = Key(plan.credentials.fingerprint, plan.slots)
-    return Share(key, tr_ids, tuple(plan.registrations), tuple(plan.reserve), streamed, polled)
-
-
-def _in_session(scope: str) -> Callable[[int], bool]:
-    """Whether any phase of the day runs; a date that the calendar does not know counts as one."""
-    from hosu.errors import CalendarRangeError
-    from hosu.market.calendar import phase_at
-    from hosu.market.day_plan import Scope
-
-    venue = Scope(scope)
-
-    def in_session(now_us: int) -> bool:
-        try:
-            return phase_at(now_us, venue) is not None
-        except CalendarRangeError:
-            return True
-
-    return in_session
-
-
-def _market_open(scope: str) -> Callable[[int], bool]:
-    from hosu.errors import CalendarRangeError
-    from hosu.market.calendar import phase_at
-    from hosu.market.day_plan import CONTINUOUS, Scope
-
-    venue = Scope(scope)
-
-    def is_open(now_us: int) -> bool:
-        try:
-            phase = phase_at(now_us, venue)
-        except CalendarRangeError:  # an old hosu goes on collecting; silence then counts at any time of day
-            return True
-        return phase is not None and phase in CONTINUOUS
-
-    return is_open
-
-
-def _day_over(today: dt.date, scope: str) -> Callable[[int], bool]:
-    """Whether the day's last phase is over; a date that the calendar does not know ends at midnight.
-
-    Raises:
-        NoSessionError: the venue does not trade today.
-    """
-    from hosu.cli.output import note
-    from hosu.errors import CalendarRangeError
-    from hosu.market.calendar import instant_us, sessions_on
-
-    try:
-        end_s = float(sessions_on(today, scope).end_s)
-    except CalendarRangeError as error:
-        note(f"hosu: {error}")
-        end_s = 86_400.0 - AFTER_CLOSE_S
-    ends_us = instant_us(today, end_s) + AFTER_CLOSE_S * 1_000_000
-    return lambda now_us: now_us >= ends_us

@@ -248,6 +248,7 @@ def test_without_quotes_there_is_nothing_to_build_and_it_says_so(lake, feed):
             run_(lake, [BOOK_V1])
 
 
+@pytest.mark.slow
 def test_nothing_looks_ahead_and_what_would_is_found(lake, feed):
     minute(feed)
     minute(feed, symbol="000660")

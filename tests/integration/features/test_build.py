@@ -244,11 +244,13 @@ def after_a_halt(tmp_path, *, halted: bool, one_by_one: bool) -> list[float]:
     return [row["price_change"] for row in rows[:2]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("one_by_one", [True, False])
 def test_a_split_behind_a_long_halt_is_told_beside_the_close_that_the_state_remembers(tmp_path, one_by_one):
     assert after_a_halt(tmp_path, halted=True, one_by_one=one_by_one) == [0.0, 0.0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("one_by_one", [True, False])
 def test_beside_an_old_close_without_a_halt_the_base_explains_nothing_and_the_state_is_begun_anew(tmp_path, one_by_one):
     assert after_a_halt(tmp_path, halted=False, one_by_one=one_by_one) == [None, 0.0]

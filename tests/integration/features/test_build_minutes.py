@@ -57,6 +57,7 @@ def test_one_that_was_followed_and_did_not_trade_has_empty_minutes(lake: Lake) -
     assert bars_of_a(lake) == {DAYS[0]: 381, DAYS[1]: 381, DAYS[3]: 381}
 
 
+@pytest.mark.slow
 def test_a_ledger_that_comes_after_the_build_has_the_date_built_again(lake: Lake) -> None:
     build(lake, "minute", [SCALE_FREE_V1])
     coverage(lake, DAYS[1], ("A", "open", 1))
@@ -66,6 +67,7 @@ def test_a_ledger_that_comes_after_the_build_has_the_date_built_again(lake: Lake
     assert bars_of_a(lake)[DAYS[1]] == 381
 
 
+@pytest.mark.slow
 def test_adjusted_minutes_stand_in_before_a_symbols_first_own_bar_however_long_ago_that_was(tmp_path: Path) -> None:
     lake = Lake.open(str(tmp_path / "lake"))
     for place, day in enumerate(DAYS[:7]):

@@ -85,6 +85,7 @@ def test_each_date_takes_the_newest_that_was_over_before_it(lake):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_day_that_comes_later_changes_neither_a_scaler_nor_a_row(tmp_path, lake):
     short = Lake.open(str(tmp_path / "short"))
     put(short, closes(), DAYS[:66])

@@ -180,6 +180,7 @@ def test_a_date_that_the_lake_does_not_have_is_refused(lake: Lake) -> None:
         certify(lake, "2025-09-16")
 
 
+@pytest.mark.slow
 def test_the_tables_stand_compaction_and_verification(lake: Lake) -> None:
     sink = both(lake)
     for number, part in enumerate(HOLED):

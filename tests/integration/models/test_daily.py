@@ -274,6 +274,7 @@ def test_figures_of_days_have_intervals_once_there_are_two_sessions(lake, evenin
     assert [ic.tolist() for ic in settled.ic.values()] == [[0.0, 0.0]]
 
 
+@pytest.mark.slow
 def test_of_a_horizon_of_five_sessions_blocks_do_not_share_an_outcome(lake, evening):
     for day in DAYS[60:64]:
         at = int(hours([int(day.replace("-", ""))]).close[0]) + 3_600_000_000

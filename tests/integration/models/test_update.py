@@ -216,6 +216,7 @@ def test_a_challenger_whose_files_are_damaged_is_dropped_and_the_champion_serves
     assert "is not what was registered" in steps[0].reason
 
 
+@pytest.mark.slow
 def test_a_signal_that_turns_a_challenger_that_wins_and_a_champion_that_is_rolled_back(registry, clock):
     """Version 1 serves with an IC of 0.03; version 2 has 0.09 and takes over; then the signal turns."""
     chance = np.random.default_rng(11)

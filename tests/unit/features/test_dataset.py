@@ -155,16 +155,19 @@ def empty(tmp_path: Path) -> Lake:
     return Lake.open(str(tmp_path / "other"))
 
 
+@pytest.mark.slow
 def test_a_label_across_a_day_that_was_recorded_in_part_is_none(empty: Lake) -> None:
     ret, reason = across(empty, last=10_000.0)
 
     assert (np.isnan(ret), reason) == (True, Reason.BEYOND_LIMIT)
 
 
+@pytest.mark.slow
 def test_a_label_across_an_open_day_that_ends_at_the_next_base_is_one(empty: Lake) -> None:
     assert across(empty, last=10_300.0) == (pytest.approx(0.03), Reason.LABELLED)
 
 
+@pytest.mark.slow
 def test_a_label_across_a_day_of_which_the_broker_tells_the_close_is_one(empty: Lake) -> None:
     told = {"adjusted": False, "source": "kis:FHKST03010100"}
     external(empty, DAYS[24], ("A", 10_300.0, 10, told))

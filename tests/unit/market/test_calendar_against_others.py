@@ -28,6 +28,7 @@ LATE_BUT_NOT_LISTED = {
 }
 
 
+@pytest.mark.slow
 def test_days_and_hours_agree_with_exchange_calendars_but_for_those_listed() -> None:
     peer = pytest.importorskip("exchange_calendars", reason="dependency group calendar is not installed")
     with warnings.catch_warnings():
