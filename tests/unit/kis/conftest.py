@@ -1,9 +1,11 @@
-"""A real HTTP server that answers as the test tells it, for tests of the client's REST side."""
+"""Real servers that answer as the test tells them: of HTTP for the client's REST side, of WebSocket for its feed."""
 
 import asyncio
 import contextlib
 import json
 import socket
+import sys
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -17,7 +19,9 @@ from hosu.kis.http import Http, HttpConfig
 from hosu.kis.limits import Governor, Pace
 from hosu.kis.rest import RestClient
 
-START_US = 1_757_894_400_000_000  # 2025-09-15T09:00:00+09:00
+sys.path.insert(0, str(Path(__file__).parent))
+
+from feed_stage import START_US, Server, Stage
 
 
 class Broker:
@@ -115,6 +119,23 @@ def client_and_broker(tmp_path):
 
         with asyncio.Runner(loop_factory=new_uvloop if uvloop else None) as runner:
             return runner.run(main())
+
+    return run
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def stage(request, client_and_broker, tmp_path):
+    """Runs ``scenario(stage)`` on both event loops."""
+
+    def run(scenario):
+        async def with_server(client, broker):
+            async with Server().serving() as server:
+                result = await scenario(Stage(client, broker, server, tmp_path / "cache"))
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            assert not [task for task in others if task.get_name().startswith("kis-")]
+            return result
+
+        return client_and_broker(with_server, uvloop=request.param == "uvloop")
 
     return run
 
