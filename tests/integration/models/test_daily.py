@@ -77,7 +77,21 @@ def lake(tmp_path) -> Lake:
 @pytest.fixture
 def evening():
     """An hour after the close of ``DAY``."""
-    return SimulatedClock(start_us=int(hours([int(DAY.replace("-", ""))]).close[0]) + 3_600_000_000)
+    return SimulatedClock(start_us=evening_of(DAY))
+
+
+def evening_of(day):
+    """UTC microseconds an hour after the close of that day."""
+    return int(hours([int(day.replace("-", ""))]).close[0]) + 3_600_000_000
+
+
+def predict_each_evening(lake, clock, days, model):
+    """Predictions of each day in its evening; then the bars of the next session, and their features."""
+    for day in days:
+        asyncio.run(clock.advance(max(evening_of(day) - clock.now_us(), 0) / 1e6))
+        predict_day(lake, day, models=[model], clock=clock)
+        put(lake, [DAYS[DAYS.index(day) + 1]])
+        build(lake, "day", [SCALE_FREE_V1])
 
 
 def asked(lake, sql):
@@ -276,24 +290,14 @@ def test_figures_of_days_have_intervals_once_there_are_two_sessions(lake, evenin
 
 @pytest.mark.slow
 def test_of_a_horizon_of_five_sessions_blocks_do_not_share_an_outcome(lake, evening):
-    for day in DAYS[60:64]:
-        at = int(hours([int(day.replace("-", ""))]).close[0]) + 3_600_000_000
-        asyncio.run(evening.advance(max(at - evening.now_us(), 0) / 1e6))
-        predict_day(lake, day, models=["day-5"], clock=evening)
-        put(lake, [DAYS[DAYS.index(day) + 1]])
-        build(lake, "day", [SCALE_FREE_V1])
+    predict_each_evening(lake, evening, DAYS[60:64], "day-5")
     put(lake, DAYS[65:])
     assert score(lake, clock=LATER).labelled == 12
     assert len(settled_blocks(lake, "day-5", min_symbols=3).t) == 1
 
 
 def test_figures_and_blocks_are_the_same_however_much_of_the_journal_is_read_at_once(lake, evening):
-    for day in DAYS[60:63]:
-        at = int(hours([int(day.replace("-", ""))]).close[0]) + 3_600_000_000
-        asyncio.run(evening.advance(max(at - evening.now_us(), 0) / 1e6))
-        predict_day(lake, day, models=["day-1"], clock=evening)
-        put(lake, [DAYS[DAYS.index(day) + 1]])
-        build(lake, "day", [SCALE_FREE_V1])
+    predict_each_evening(lake, evening, DAYS[60:63], "day-1")
     score(lake, clock=LATER)
     whole, parts = list(matured(lake, "day-1")), list(matured(lake, "day-1", together=4))
     assert (len(whole), len(parts)) == (1, 3)
