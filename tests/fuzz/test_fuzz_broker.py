@@ -12,13 +12,13 @@ import json
 from random import Random
 
 import pytest
-from hostile import PIECES, accepted_or_refused, mutated, mutated_json, nested
+from hostile import PIECES, accepted_or_refused, assert_readable, mutated, mutated_json, nested, patience
 from hypothesis import given
 from hypothesis import strategies as st
 
 from effort import examples
 from hosu.clock import SimulatedClock
-from hosu.errors import BrokerUnreachableError
+from hosu.errors import BrokerReplyError, BrokerUnreachableError
 from hosu.kis.auth import Auth
 from hosu.kis.feed import Feed, FeedConfig, Registration
 from hosu.kis.hosts import Credentials, Host
@@ -102,7 +102,7 @@ def sound(message):
 
 
 def asked(folder, answers, call, *, issue_token=True):
-    """Runs ``call(rest, auth, http, url)`` against a broker that gives these answers, after a sound token."""
+    """What ``call(rest, auth, http, url)`` returns against a broker that gives these answers, after a sound token."""
 
     async def main():
         broker = Broker(([sound(TOKEN)] if issue_token else []) + answers)
@@ -119,11 +119,11 @@ def asked(folder, answers, call, *, issue_token=True):
             rest = RestClient(
                 host, credentials, auth, governor, http, clock=clock, random=Random(1), config=RestConfig(tries=2)
             )  # fmt: skip
-            await call(rest, auth, http, url)
+            return await call(rest, auth, http, url)
 
     for old in folder.glob("auth-*.json"):
         old.unlink()
-    asyncio.run(main())
+    return asyncio.run(main())
 
 
 class Hurried(SimulatedClock):
@@ -149,23 +149,45 @@ def test_every_reply_of_every_call_is_read_or_refused(tmp_path, name, answers):
 
 
 @pytest.mark.parametrize("area", ["\ud800", "k" * 60_000, [[]], None, {"a": 1}])
-def test_a_page_mark_that_fits_no_address_ends_the_pages_with_a_sentence(tmp_path, area):
+def test_a_page_mark_that_fits_no_address_keeps_no_page_from_being_read(tmp_path, area):
     head = b"HTTP/1.1 200 OK\r\ntr_cont: M\r\n"
     answers = [response(head, json.dumps({**REPLY, "ctx_area_fk": area}).encode()), sound(REPLY)]
-    with accepted_or_refused():
-        asked(tmp_path, answers, lambda rest, *_: rest.holidays(DAY, pages=2))
+    days = asked(tmp_path, answers, lambda rest, *_: rest.holidays(DAY, pages=2))
+    assert [day.date for day in days] == ["20250915"] * 4  # two of each page
 
 
 def test_an_outcome_nested_as_deep_as_json_can_be_read_is_no_success(tmp_path):
     for depth in range(900, 1_000, 7):
         body = json.dumps(REPLY).replace('"rt_cd": "0"', f'"rt_cd": {nested(depth)}').encode()
-        with accepted_or_refused():
+        with patience(), pytest.raises((BrokerReplyError, BrokerUnreachableError)) as refused:
             asked(tmp_path, [response(b"HTTP/1.1 200 OK\r\n", body)], lambda rest, *_: rest.price("005930"))
+        assert_readable(str(refused.value))
+
+
+READ = {
+    "price": ("price", 71_900.0),
+    "asking_price": ("ask_prices", (72_000.0, *[None] * 9)),
+    "conclusions": ("cum_volume", 7),
+    "time_conclusions": ("cum_volume", 7),
+    "multi_price": ("cum_volume", 7),
+    "daily_price": ("volume", 7),
+    "daily_chart": ("volume", 7),
+    "minute_chart": ("close", 71_900.0),
+    "dated_minute_chart": ("close", 71_900.0),
+    "holidays": ("business", True),
+    "vi_status": ("vi_code", "N"),
+    "stock_info": ("name", "삼성전자"),
+    "volume_rank": ("rank", 1),
+}
+"""Of each call, one field of its first row and what ``REPLY`` says there."""
 
 
 @pytest.mark.parametrize("name", sorted(CALLS))
 def test_a_call_reads_a_sound_reply(tmp_path, name):
-    asked(tmp_path, [sound(REPLY)], lambda rest, *_: CALLS[name](rest))
+    told = asked(tmp_path, [sound(REPLY)], lambda rest, *_: CALLS[name](rest))
+    first = told[0] if isinstance(told, list) else told
+    field, value = READ[name]
+    assert getattr(first, field) == value
 
 
 @examples(150)
