@@ -39,18 +39,16 @@ def _free_pair() -> tuple[int, int]:
     raise AssertionError("no two neighbouring ports are free")
 
 
-def _run(command: list[str], folder: Path) -> None:
+def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "HOSU_CACHE": str(folder / "cache"),
         "LOG_LEVEL": "WARNING",
     }
-    done = subprocess.run(
+    return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
-    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
-    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow
@@ -64,8 +62,10 @@ def test_code_blocks_run_one_after_another_in_an_empty_folder(page: Path, tmp_pa
         "\n".join(_blocks(page, language)).replace("8800", str(rest)).replace("8801", str(ws))
         for language in ("sh", "python")
     )
-    _run(["bash", "-euo", "pipefail", "-c", shell], tmp_path)
-    _run([sys.executable, "-W", "error", "-c", python], tmp_path)
+    for command in (["bash", "-euo", "pipefail", "-c", shell], [sys.executable, "-W", "error", "-c", python]):
+        done = _run(command, tmp_path)
+        assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+        assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
