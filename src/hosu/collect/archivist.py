@@ -27,14 +27,18 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-_PASSED_OVER: Final = (LogCorruptError, LakeFullError, ArchiveConflictError)
+_PASSED_OVER: Final = (LogCorruptError, ArchiveConflictError)
+"""What is wrong with one segment alone: others go on."""
 
 STORED_SUFFIX: Final = ".stored"
 """Ends the name of the file that says in which archive, and as what, a segment's copy is kept."""
 
 
 class Archivist:
-    """Archives sealed segments in a thread of its own.
+    """Archives sealed segments in a thread of its own, in the order of the log.
+
+    Without room or an answer from the archive the next pass begins where this one ended, so that the archive has no
+    hole whose records only the log still holds; a segment that is damaged, or whose name is taken, is passed over.
 
     A segment leaves the disk when its copy is stored, synced and read back (the archive's promise), and every sink
     has committed and synced all records in it.
@@ -84,26 +88,29 @@ class Archivist:
 
     def work(self) -> None:
         """Archives what is sealed and deletes what may go. Not while the thread runs, but from it."""
-        troubles = []
+        troubles: list[HosuError] = []
         for extent in self._wal.sealed():
             if self._stopping.is_set() and not self._last_pass:
                 return
             trouble = self._unless_trouble(extent.path, self._store)
-            if trouble is not None:
-                troubles.append(trouble)
+            if trouble is None:
+                for pump in self._pumps:
+                    pump.sync_up_to(extent.last_lsn)
                 continue
-            for pump in self._pumps:
-                pump.sync_up_to(extent.last_lsn)
-        self.trouble = troubles[0] if troubles else None
+            troubles.append(trouble)
+            if not isinstance(trouble, _PASSED_OVER):
+                break
+        self.trouble = str(troubles[0]) if troubles else None
         self.retire()
 
     def retire(self) -> None:
         """Deletes the segments whose copy is in the archive and which every sink has synced."""
         for extent in self._wal.sealed():
             if all(pump.synced_lsn >= extent.last_lsn for pump in self._pumps):
-                self.trouble = self._unless_trouble(extent.path, self._retire) or self.trouble
+                trouble = self._unless_trouble(extent.path, self._retire)
+                self.trouble = self.trouble if trouble is None else str(trouble)
 
-    def _unless_trouble(self, path: Path, job: Callable[[Path], None]) -> str | None:
+    def _unless_trouble(self, path: Path, job: Callable[[Path], None]) -> HosuError | None:
         """None once a job with a segment is done; else what keeps it, if that is no reason to stop."""
         try:
             job(path)
@@ -112,11 +119,11 @@ class Archivist:
         except HosuError as error:
             # A segment that is damaged, has no room or no free name stays where it is: none of that is a reason to
             # stop receiving the market.
-            if not error.retryable and not isinstance(error, _PASSED_OVER):
+            if not error.retryable and not isinstance(error, (*_PASSED_OVER, LakeFullError)):
                 raise
             if str(error) != self.trouble:
                 _log.warning("segment not archived", segment=path.name, error=str(error))
-            return str(error)
+            return error
         return None
 
     def _store(self, path: Path) -> None:

@@ -79,8 +79,19 @@ class FolderSync:
             return []
         found = [path for path in sorted(set(text.splitlines())) if self._is_below(path)]
         for path in found:
-            _write_again(self._folder / path)
+            self._write_again(self._folder / path)
         return found
+
+    def _write_again(self, path: Path) -> None:
+        """The same content under the same name, in a file that the system has not given up yet.
+
+        It is synced before it takes the name: the one before may have been safe long ago, when it was synced first.
+        """
+        fresh = path.with_name(again(path.name))
+        fresh.unlink(missing_ok=True)  # its own sync may have failed before
+        fresh.write_bytes(path.read_bytes())
+        self._fsync(fresh)
+        fresh.replace(path)
 
     def _is_below(self, path: str) -> bool:
         file = self._folder / path
@@ -91,10 +102,3 @@ def again(path: str) -> str:
     """Where the content of a file is written anew, before it takes the file's name."""
     folder, _, name = path.rpartition("/")
     return f"{folder}{'/' * bool(folder)}.{name}.again"
-
-
-def _write_again(path: Path) -> None:
-    """The same content under the same name, in a file that the system has not given up yet."""
-    fresh = path.with_name(again(path.name))
-    fresh.write_bytes(path.read_bytes())
-    fresh.replace(path)

@@ -10,7 +10,7 @@ from hosu.collect.archivist import Archivist
 from hosu.collect.pump import Pump
 from hosu.collect.sinks import EventBatch
 from hosu.collect.wal import Log
-from hosu.errors import ArchiveConflictError, LakeUnreachableError
+from hosu.errors import ArchiveConflictError, LakeFullError, LakeUnreachableError
 
 T0_US = 1_742_000_400_000_000  # 2025-03-15 10:00 KST
 
@@ -22,11 +22,14 @@ class Shelf:
         self.identity = identity
         self.copies: dict[tuple[str, str], bytes] = {}
         self.taken: set[str] = set()
+        self.without_room: set[str] = set()
         self.unreachable = False
 
     def store(self, name: str, date: str, data: bytes) -> None:
         if name in self.taken:
             raise ArchiveConflictError(name)
+        if name in self.without_room:
+            raise LakeFullError(name)
         self.copies[name, date] = data
 
     def holds(self, name: str, date: str) -> bool:
@@ -114,6 +117,19 @@ def test_a_copy_that_cannot_be_stored_is_trouble_and_the_others_go_on(log: Log, 
     shelf.taken.clear()
     archivist.work()
     assert (archivist.trouble, log.sealed()) == (None, [])
+
+
+def test_without_room_for_one_those_behind_it_wait_lest_the_archive_get_a_hole(log: Log, pump: Pump) -> None:
+    shelf = Shelf("one")
+    shelf.without_room.add(names(log)[0])
+    archivist = Archivist(log, shelf, [pump])
+    archivist.work()
+    assert (list(shelf.copies), len(log.sealed())) == ([], 2)
+    assert (archivist.trouble or "").startswith(f"no space left for {names(log)[0]}")
+    shelf.without_room.clear()
+    archivist.work()
+    assert [name for name, _ in shelf.copies] == names(log)
+    assert archivist.trouble is None
 
 
 def test_an_archive_that_does_not_answer_is_asked_again(log: Log, pump: Pump) -> None:

@@ -56,7 +56,7 @@ def test_after_a_failed_sync_the_file_is_written_anew_before_it_is_synced_again(
     syncing.sync([])
     os.close(keeper)
     assert file.read_bytes() == b"rows"
-    assert [name for name, inode in disk.synced if inode != before][:1] == ["live-1.parquet"]
+    assert [name for name, inode in disk.synced if inode != before][:2] == [".live-1.parquet.again", "live-1.parquet"]
     assert not (tmp_path / DOUBTFUL).exists()
     assert sorted(path.name for path in file.parent.iterdir()) == ["live-1.parquet"]
 
@@ -71,6 +71,22 @@ def test_the_next_process_does_not_believe_it_either(tmp_path: Path):
     os.close(keeper)
     assert "live-1.parquet" in names(disk)
     assert file.stat().st_ino != before
+
+
+def test_what_is_written_anew_takes_the_name_only_once_it_is_safe(tmp_path: Path):
+    file = made(tmp_path)
+    before, disk = file.stat().st_ino, Disk("live-1.parquet", ".live-1.parquet.again")
+    keeper = os.open(file, os.O_RDONLY)
+    syncing = FolderSync(tmp_path, disk.fsync)
+    for _ in range(2):
+        with pytest.raises(OSError, match="Input/output error"):
+            syncing.sync(["date=2026-09-16/live-1.parquet"])
+        assert file.stat().st_ino == before
+    syncing.sync([])
+    os.close(keeper)
+    assert file.stat().st_ino != before
+    assert file.read_bytes() == b"rows"
+    assert [path.name for path in file.parent.iterdir()] == ["live-1.parquet"]
 
 
 @pytest.mark.parametrize("line", ["../../etc/passwd", "/etc/passwd", "\0", "a\x00b", ""])
