@@ -41,11 +41,6 @@ def kept(lake, what="symbol, model, model_version, price"):
     return [tuple(row.values()) for row in found]
 
 
-@pytest.fixture
-def lake(tmp_path) -> Lake:
-    return Lake.open(str(tmp_path / "lake"))
-
-
 def test_what_is_there_is_not_added_again_and_not_changed(lake):
     assert add_new(lake, "predictions", {DATE: rows()}) == 2
     assert add_new(lake, "predictions", {DATE: rows(("A", "B", "C"), price=9.0)}) == 1

@@ -12,7 +12,6 @@ from hosu.cli.output import Format
 from hosu.clock import SimulatedClock
 from hosu.errors import InputError
 from hosu.lake.derived import replace_dates
-from hosu.lake.lake import Lake
 from hosu.lake.tables import TABLES
 from hosu.market.calendar import instant_us, sessions_between
 from hosu.market.predictions import PREDICTION_SCHEMAS
@@ -28,11 +27,6 @@ pytest.importorskip("river")
 MODEL = "day-1"
 DAYS = [day.isoformat() for day in sessions_between(dt.date(2025, 6, 1), dt.date(2026, 1, 10))]
 SYMBOLS = [f"{number:06d}" for number in range(400)]
-
-
-@pytest.fixture
-def lake(tmp_path) -> Lake:
-    return Lake.open(str(tmp_path / "lake"))
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from hosu.features.definitions import FeatureSet
 from hosu.features.label_parts import LATENCY_US
 from hosu.features.served import Closed
 from hosu.lake.derived import replace_dates
-from hosu.lake.lake import Lake
 from hosu.lake.parquet import encode, sorted_name
 from hosu.lake.sql import Session
 from hosu.lake.tables import TABLES
@@ -79,11 +78,6 @@ def close_of(minute, wal_id="log", symbols=SYMBOLS):
         polled=np.zeros(2, bool),
         outputs=np.zeros((2, 13)),
     )
-
-
-@pytest.fixture
-def lake(tmp_path) -> Lake:
-    return Lake.open(str(tmp_path / "lake"))
 
 
 def predicted(lake, minute, wal_id="log", symbols=SYMBOLS, late=0):

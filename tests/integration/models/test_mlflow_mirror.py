@@ -49,11 +49,6 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture
-def lake(tmp_path) -> Lake:
-    return Lake.open(str(tmp_path / "lake"))
-
-
-@pytest.fixture
 def registry(lake) -> Registry:
     return Registry(lake, SimulatedClock(start_us=AT_MS * 1_000))
 

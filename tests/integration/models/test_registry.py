@@ -28,11 +28,6 @@ FILES = {"direction.onnx": b"\x08\x0a", "report.json": b"{}"}
 
 
 @pytest.fixture
-def lake(tmp_path) -> Lake:
-    return Lake.open(str(tmp_path / "lake"))
-
-
-@pytest.fixture
 def registry(lake) -> Registry:
     return Registry(lake, SimulatedClock())
 

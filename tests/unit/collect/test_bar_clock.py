@@ -1,14 +1,9 @@
 """When minutes are closed: by market time, inside the session, once."""
 
 import asyncio
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from ledger_parts import at
 
 from hosu.clock import SimulatedClock

@@ -1,13 +1,8 @@
 """What was asked for and until when a stream stood: what of it a day's state may rest on, and what not."""
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from ledger_parts import DAY, OPEN_US, MemoryLedgerStore, at, events, poll, trade
 
 from hosu.clock import SimulatedClock

@@ -1,13 +1,8 @@
 """From what was seen to what is known: the states, each with what it rests on."""
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from ledger_parts import DAY
 
 from hosu.collect.gaps import Gap

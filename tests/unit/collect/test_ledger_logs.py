@@ -1,14 +1,9 @@
 """One symbol's day in several logs: shards, a repair, a day judged before; each knows only its own records."""
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from ledger_parts import OPEN_US, MemoryLedgerStore, at, book, events, poll, trade
 from test_ledger_judge import said, seen
 

@@ -1,13 +1,8 @@
 """How much is told of a hole at the end: when it grows, when it is taken back, and before it has had its time."""
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from ledger_parts import OPEN_US, MemoryLedgerStore, at, book, events, poll, trade
 
 from hosu.clock import SimulatedClock

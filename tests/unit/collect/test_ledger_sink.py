@@ -1,13 +1,8 @@
 """The ledger as a sink: what it tells the tables, when, why, and after which crash."""
 
-import sys
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from ledger_parts import DAY, OPEN_US, MemoryLedgerStore, at, book, events, poll, trade
 
 from hosu.clock import SimulatedClock

@@ -1,14 +1,9 @@
 """Which shares trades cover: tables of trades, and the holes, repeats and contradictions they make."""
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from ledger_parts import DAY, PRICE, at, book, poll, rows, trade
 
 from hosu.collect import ledger_kernel as kernel

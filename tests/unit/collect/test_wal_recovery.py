@@ -3,14 +3,10 @@
 import errno
 import json
 import os
-import sys
 import threading
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from wal_parts import START_US, clock, expected, fill, read_all
 
 from hosu.collect.files import SystemFiles

@@ -1,15 +1,11 @@
 """The log as it is written and read: numbers, segments, its bounded queue, and what is durable when."""
 
 import os
-import sys
 import threading
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from wal_parts import START_US, clock, expected, fill, read_all
 
 from hosu.collect.files import SystemFiles

@@ -1,14 +1,9 @@
 """Adjustment factors, each number worked out by hand."""
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from panel_parts import Row, days_of, flat, panel_of, rules_of
 
 from hosu.features.adjust import Adjustment, Explained, Known, Traded, adjustment

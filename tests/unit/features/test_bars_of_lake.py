@@ -1,12 +1,8 @@
 """Panels from a lake of a few bars."""
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from lake_parts import DAYS, bars, clock, coverage, external, instruments, minute_bars, polls
 from panel_parts import midnight
 

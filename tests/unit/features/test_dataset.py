@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from lake_parts import DAYS, bars, calm_days, coverage, external, instruments, polls, repaired_trades
 
 from hosu.errors import DatasetCorruptError, InputError, VersionGoneError

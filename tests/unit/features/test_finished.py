@@ -1,11 +1,8 @@
 """Sessions that are over, with all of their bars, are told from those of which more may come."""
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from lake_parts import DAYS, clock, trades
 
 from hosu.clock import SimulatedClock

@@ -1,14 +1,10 @@
 """What labels take from trades, books and messages of a lake, on cases of which every number is known by hand."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from lake_parts import (
     DAYS,
     bars,

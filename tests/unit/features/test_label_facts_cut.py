@@ -1,16 +1,12 @@
 """Random days of trades, books and messages: labels are those of a plain search, and know nothing of what follows."""
 
 import random
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from lake_parts import DAYS, books, messages, trades
 
 from hosu.features.dated_rules import day_of

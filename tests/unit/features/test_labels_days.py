@@ -2,17 +2,12 @@
 
 import hashlib
 import random
-import sys
 from datetime import date
 from itertools import pairwise
-from pathlib import Path
 from statistics import stdev
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from panel_parts import Row, days_of, flat, midnight, no_features, row_of, sessions
 
 from hosu.errors import InputError

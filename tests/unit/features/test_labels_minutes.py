@@ -1,13 +1,7 @@
 """Labels of minutes on bars of which every number is known by hand."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from panel_parts import Row, flat, midnight, no_features, panel_of, row_of
 
 from hosu.features.label_parts import LATENCY_US

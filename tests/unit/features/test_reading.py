@@ -1,6 +1,5 @@
 """A file of the lake that cannot be read is told by table and file, and ends no day that is being served."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +8,6 @@ import pyarrow.dataset as ds
 import pytest
 import structlog
 from feature_parts import DAY, at, events, rows_of, trade
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from lake_parts import _rows, damaged, served
 
 from hosu.errors import LakeUnreachableError, TableCorruptError

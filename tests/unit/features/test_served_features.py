@@ -1,13 +1,9 @@
 """Datasets of minutes as they were served: the features are those that a model was given, whatever bars say now."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from lake_parts import DAYS, clock, minute_bars, served, trades
 
 from hosu.errors import InputError

@@ -1,12 +1,8 @@
 """What the lake says of a day when it begins, odd rows included."""
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from lake_parts import DAYS, instruments, minute_bars
 
 from hosu.features.bars_of_lake import panel
