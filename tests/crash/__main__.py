@@ -65,28 +65,29 @@ def done_in(progress: Path) -> list[dict[str, Any]]:
 
 def work(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Runs what is not done yet; every line that there is then."""
-    lines = done_in(options.progress)
-    have = {(line["kind"], line["seed"]) for line in lines}
-    runs = [options.seed + n for n in range(-(-options.simulated // CRASHES_A_RUN))]
-    rounds = [options.seed + n for n in range(-(-options.processes // KILLS_A_ROUND))]
-    with options.progress.open("a", encoding="utf-8") as kept:
+    lines = {(line["kind"], line["seed"]): line for line in done_in(options.progress)}
+    rounds = [("process", options.seed + n) for n in range(-(-options.processes // KILLS_A_ROUND))]
+    runs: list[tuple[str, int]] = []
+    with options.progress.open("a", encoding="utf-8") as kept, ProcessPoolExecutor(options.jobs) as pool:
 
         def keep(line: dict[str, Any]) -> None:
-            lines.append(line)
+            lines[line["kind"], line["seed"]] = line
             kept.write(json.dumps(line) + "\n")
             kept.flush()
 
-        for seed in rounds:
-            if ("process", seed) not in have:
+        for kind, seed in rounds:
+            if (kind, seed) not in lines:
                 keep(processes(seed))
-        with ProcessPoolExecutor(options.jobs) as pool:
-            left = [seed for seed in runs if ("simulated", seed) not in have]
+        # A run on a disk that lies may end before its last crash: then others follow.
+        while (missing := options.simulated - sum(lines[run]["crashes"] for run in runs)) > 0:
+            fresh = [("simulated", options.seed + len(runs) + n) for n in range(-(-missing // CRASHES_A_RUN))]
+            left = [seed for kind, seed in fresh if (kind, seed) not in lines]
             for number, line in enumerate(pool.map(simulated, left), 1):
                 keep(line)
                 if number % 25 == 0 or number == len(left):
                     print(f"  {number} of {len(left)} simulated runs, seed {line['seed']}", flush=True)
-    wanted = {("simulated", seed) for seed in runs} | {("process", seed) for seed in rounds}
-    return [line for line in lines if (line["kind"], line["seed"]) in wanted]
+            runs += fresh
+    return [lines[each] for each in (*runs, *rounds)]
 
 
 def report(lines: list[dict[str, Any]], seed: int) -> str:
