@@ -20,8 +20,9 @@ demo: $(VENV)/.base ## the whole way at once: simulator, collector, lake, SQL, f
 test: $(VENV)/.dev ## the tests, but for the slow ones: a few minutes (ARGS="-k name" picks some)
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" $(ARGS)
 
+# Three at a time on two cores: they wait for processes more than they compute.
 test-slow: $(VENV)/.dev ## the slow ones: the whole program killed, cut off and crashed, days played, docs run
-	@$(BIN)/python -m pytest -n 2 --dist worksteal -m slow $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist worksteal -m slow $(ARGS)
 
 mlflow: $(VENV)-mlflow/.done ## an MLflow server of its own in .venv-mlflow, for the tests of the mirror
 

@@ -13,6 +13,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 import effort  # noqa: F401  whoever uses Hypothesis runs under its profile
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes begins first, so that at the end nobody waits for it alone."""
+    items.sort(key=lambda item: item.get_closest_marker("lasts") is None)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real market data kept beside the checkout, or named by HOSU_SHARED.

@@ -78,6 +78,7 @@ def _days(home: Path, port: int) -> tuple[Finished, list[dict[str, Any]]]:
     return Finished(days.returncode, (home / "out").read_text(), (home / "err").read_text()), reports
 
 
+@pytest.mark.lasts
 def test_two_days_are_collected_by_one_process_with_bars_after_each_and_a_stop_while_it_waits(tmp_path: Path):
     ended, reports = _days(tmp_path, _free_pair())
     assert ended.code == 0, ended.err

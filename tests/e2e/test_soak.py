@@ -13,6 +13,7 @@ from benchmarks.soak_rule import chart, slope, trend
 
 
 @pytest.mark.slow
+@pytest.mark.lasts
 def test_two_minutes_at_a_moderate_rate_lose_nothing_and_grow_nothing(tmp_path: Path) -> None:
     soak = run(Plan(minutes=2.0, rate=1_000.0, sample_s=1.0, compact_s=30.0, cut_s=40.0, slack_mib=96.0), tmp_path)
     assert soak.stored == soak.expected > 100_000
