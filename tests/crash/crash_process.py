@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "e2e"))
 from program import (
     EVENT_TABLES,
     Collector,
+    Finished,
     Logged,
     Simulator,
     Started,
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 SYMBOLS = "005930,000660,035420"
 AT_THE_END = ("log.sealing", "log.sealed")
 """Places that a collector reaches when it is stopped."""
+COMPACTIONS = 10
+"""How often compaction is started, at most, until there is something for it to do."""
 
 
 @dataclass(frozen=True)
@@ -113,21 +116,28 @@ class Round:
         """Compaction dies beside a collector, which dies later and has not noticed."""
         running = self._collector(broker)
         try:
-            wanted = self.reported + 500
-            running.until(lambda: running.durable_lsn >= wanted, f"record {wanted} was durable")
-            words = ("lake", "compact", "--lake", self.lake)
-            compaction = Started(
-                self.home, f"compaction-{self._number}", *words, HOSU_FAILPOINT=f"{kill.place}:{kill.hits}"
-            )
-            try:
-                ended = compaction.finish()
-            finally:
-                compaction.kill()
+            ended = self._compact_until_killed(running, kill)
             assert ended.code == -signal.SIGKILL, f"{kill.name} was not reached: {ended.code} {ended.err[-2000:]}"
             assert running.running, running.err[-2000:]
         finally:
             running.kill()
             self.reported = max(self.reported, running.last_durable())
+
+    def _compact_until_killed(self, running: Collector, kill: Kill) -> Finished:
+        """What is durable need not be in the lake yet: where there was nothing to compact, more has to come first."""
+        words = ("lake", "compact", "--lake", self.lake)
+        for turn in range(1, COMPACTIONS + 1):
+            wanted = self.reported + 500 * turn
+            running.until(lambda wanted=wanted: running.durable_lsn >= wanted, f"record {wanted} was durable")
+            name = f"compaction-{self._number}-{turn}"
+            compaction = Started(self.home, name, *words, HOSU_FAILPOINT=f"{kill.place}:{kill.hits}")
+            try:
+                ended = compaction.finish()
+            finally:
+                compaction.kill()
+            if ended.code:
+                break
+        return ended
 
     def _finish(self, broker: Simulator) -> None:
         last = self._collector(broker)
