@@ -1,11 +1,11 @@
 """A running simulator with faults, clients for it, and a receiver that remembers."""
 
 import asyncio
-import contextlib
 import json
 from datetime import date
 from random import Random
 
+import feed_running
 from hosu.clock import SimulatedClock, SystemClock
 from hosu.kis.auth import Auth
 from hosu.kis.feed import Feed, FeedConfig, Registration
@@ -108,11 +108,13 @@ async def advance_until(clock, seconds, condition):
         await asyncio.sleep(0.002)
 
 
-@contextlib.asynccontextmanager
-async def running(feed, desired=TRADES):
-    task = asyncio.create_task(feed.run(desired))
-    try:
-        yield task
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+def running(feed, desired=TRADES):
+    return feed_running.running(feed, desired)
+
+
+async def until_settled(stage):
+    """A scenario: what our client recorded until its registrations were settled."""
+    recorder = Recorder()
+    async with running(stage.feed(recorder)):
+        await until(lambda: recorder.named("settled"))
+    return recorder

@@ -4,7 +4,7 @@ from datetime import time
 from itertools import pairwise
 
 import pytest
-from simulator_stage import EVENLY, REAL_TIME, Recorder, advance_until, play, running, until
+from simulator_stage import EVENLY, REAL_TIME, Recorder, advance_until, play, running, until, until_settled
 
 from hosu.clock import SimulatedClock
 from hosu.kis.codec import join, parse
@@ -97,13 +97,7 @@ def test_a_handshake_that_is_never_answered_times_out_and_is_tried_again(tmp_pat
 
 
 def test_a_refused_connection_is_tried_again(tmp_path):
-    async def scenario(stage):
-        recorder = Recorder()
-        async with running(stage.feed(recorder)):
-            await until(lambda: recorder.named("settled"))
-        return recorder
-
-    recorder = play(tmp_path, "noconnect@connect:1-2", scenario)
+    recorder = play(tmp_path, "noconnect@connect:1-2", until_settled)
     assert ["503" in event["cause"] for event in recorder.named("unreachable")] == [True, True]
     assert recorder.named("settled")[0]["registered"] == 3
 
@@ -185,20 +179,25 @@ def test_without_data_and_without_heartbeats_a_connection_counts_as_dead(tmp_pat
     assert left_out >= 6
 
 
-def test_a_heartbeat_may_tell_another_time(tmp_path):
+def pings_under(tmp_path, faults, count):
+    """So many heartbeats, ten seconds of the server's clock apart."""
     server_clock = SimulatedClock()
 
     async def scenario(stage):
         recorder = Recorder()
         async with running(stage.feed(recorder, silence_s=1e9)):
             await until(lambda: recorder.named("settled"))
-            for _ in range(3):
+            for _ in range(count):
                 seen = len(recorder.pings())
                 await server_clock.advance(10.0)
                 await until(lambda seen=seen: len(recorder.pings()) > seen)
         return recorder.pings()
 
-    pings = play(tmp_path, "clock@ping:2=-1h", scenario, play=REAL_TIME, server_clock=server_clock)
+    return play(tmp_path, faults, scenario, play=REAL_TIME, server_clock=server_clock)
+
+
+def test_a_heartbeat_may_tell_another_time(tmp_path):
+    pings = pings_under(tmp_path, "clock@ping:2=-1h", 3)
     assert [ping[:10] for ping in pings] == ["2025091508", "2025091507", "2025091508"]
 
 
@@ -244,19 +243,7 @@ def test_records_that_grow_wider_in_the_middle_of_the_day_are_still_understood(t
 
 
 def test_a_burst_makes_so_much_more_of_the_day_pass(tmp_path):
-    server_clock = SimulatedClock()
-
-    async def scenario(stage):
-        recorder = Recorder()
-        async with running(stage.feed(recorder, silence_s=1e9)):
-            await until(lambda: recorder.named("settled"))
-            for _ in range(7):
-                seen = len(recorder.pings())
-                await server_clock.advance(10.0)
-                await until(lambda seen=seen: len(recorder.pings()) > seen)
-        return recorder.pings()
-
-    pings = play(tmp_path, "burst@08:30:30+5m=10", scenario, play=REAL_TIME, server_clock=server_clock)
+    pings = pings_under(tmp_path, "burst@08:30:30+5m=10", 7)
     seconds = [int(ping[8:10]) * 3600 + int(ping[10:12]) * 60 + int(ping[12:]) for ping in pings]
     steps = [after - before for before, after in pairwise(seconds)]
     assert steps[:1] == [10]

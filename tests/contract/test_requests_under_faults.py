@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import pytest
-from simulator_stage import EVENLY, STILL, Recorder, advance_until, play, running, until
+from simulator_stage import EVENLY, STILL, Recorder, advance_until, play, running, until, until_settled
 
 from hosu.clock import SimulatedClock
 from hosu.errors import (
@@ -37,7 +37,8 @@ def test_an_acknowledgement_that_is_late_is_waited_for(tmp_path):
     }  # fmt: skip
 
 
-def test_an_acknowledgement_that_never_comes_is_asked_for_again(tmp_path):
+def without_an_answer(tmp_path, faults, *, also=lambda recorder: True, **options):
+    """What our client recorded until it had waited for an acknowledgement in vain, and ``also`` was true."""
     clock = SimulatedClock()
 
     async def scenario(stage):
@@ -45,26 +46,24 @@ def test_an_acknowledgement_that_never_comes_is_asked_for_again(tmp_path):
         async with running(stage.feed(recorder, ack_timeout_s=5.0)):
             await advance_until(clock, 0.01, lambda: len(recorder.named("registered")) == 2)
             await advance_until(clock, 0.5, lambda: recorder.named("settled"))
+            await until(lambda: also(recorder))
         return recorder
 
-    recorder = play(tmp_path, "noack@ack:1", scenario, play=STILL, clock=clock)
+    return play(tmp_path, faults, scenario, clock=clock, **options)
+
+
+def test_an_acknowledgement_that_never_comes_is_asked_for_again(tmp_path):
+    recorder = without_an_answer(tmp_path, "noack@ack:1", play=STILL)
     assert [(event["tr_id"], event["key"]) for event in recorder.named("unanswered")] == [("H0STCNT0", "005930")]
     assert recorder.named("registered")[-1]["code"] == "OPSP0002"  # it had been carried out
     assert recorder.named("settled")[0]["registered"] == 3
 
 
 def test_one_that_is_never_acknowledged_is_given_up_and_delivered_all_the_same(tmp_path):
-    clock = SimulatedClock()
+    def delivered(recorder):
+        return any(frame.split(b"|")[3].startswith(b"000660") for frame in recorder.data())
 
-    async def scenario(stage):
-        recorder = Recorder()
-        async with running(stage.feed(recorder, ack_timeout_s=5.0)):
-            await advance_until(clock, 0.01, lambda: len(recorder.named("registered")) == 2)
-            await advance_until(clock, 0.5, lambda: recorder.named("settled"))
-            await until(lambda: any(frame.split(b"|")[3].startswith(b"000660") for frame in recorder.data()))
-        return recorder
-
-    recorder = play(tmp_path, "noack[000660]", scenario, play=EVENLY, records=500_000, clock=clock)
+    recorder = without_an_answer(tmp_path, "noack[000660]", also=delivered, play=EVENLY, records=500_000)
     assert recorder.named("settled")[0]["unanswered"] == 1
 
 
@@ -118,13 +117,7 @@ def test_every_refusal_has_its_consequence(tmp_path, code, outcome):
 
 
 def test_a_connection_may_end_instead_of_an_acknowledgement(tmp_path):
-    async def scenario(stage):
-        recorder = Recorder()
-        async with running(stage.feed(recorder)):
-            await until(lambda: recorder.named("settled"))
-        return recorder
-
-    recorder = play(tmp_path, "close@ack:2", scenario, play=STILL)
+    recorder = play(tmp_path, "close@ack:2", until_settled, play=STILL)
     assert recorder.named("disconnected")[0]["code"] == 1006
     assert len(recorder.named("connected")) == 2
     assert recorder.named("settled")[0]["registered"] == 3

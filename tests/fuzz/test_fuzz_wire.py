@@ -113,7 +113,7 @@ def test_acknowledgements_of_any_kind_leave_the_registrations_consistent(payload
 def test_every_explanation_of_a_frame_can_be_printed_as_json(raw):
     with patience():
         for described in describe(raw):
-            json.loads(_json(described).encode("utf-8", "backslashreplace"))
+            assert json.loads(_json(described).encode("utf-8", "backslashreplace"))
 
 
 @pytest.mark.parametrize("day", ["00010101", "99991231", "19691231"])

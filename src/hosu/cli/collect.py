@@ -101,7 +101,9 @@ def collect(
     from hosu.cli.universe import symbols_of
     from hosu.settings import CollectSettings, KisSettings, load
 
-    _require_features(scope, features, predict)
+    _require_scope(scope)
+    if predict:
+        _require_features(scope, features)
     if daily and until_idle is not None:
         raise typer.BadParameter("--until-idle ends the work, --daily goes on with it: choose one")
     end_on_signals()
@@ -154,12 +156,15 @@ def _operate(operation: Operation, work: Work, today: Callable[[], Work], format
     _show(last, format_)
 
 
-def _require_features(scope: str, features: bool, predict: bool) -> None:
+def _require_scope(scope: str) -> None:
     if scope not in ("KRX", "NXT", "UN"):
         raise typer.BadParameter("--scope is KRX, NXT or UN")
-    if predict and not features:
+
+
+def _require_features(scope: str, features: bool) -> None:
+    if not features:
         raise typer.BadParameter("--predict answers on features, and --no-features makes none: leave out one of them")
-    if predict and scope != "KRX":
+    if scope != "KRX":
         fault = f"--predict answers on features, which are made of KRX alone, and --scope is {scope}"
         raise typer.BadParameter(f"{fault}: leave out --predict, or collect KRX in a process of its own")
 

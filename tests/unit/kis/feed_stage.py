@@ -8,6 +8,7 @@ from random import Random
 
 import picows
 
+import feed_running
 from hosu.clock import SystemClock
 from hosu.kis.feed import Feed, FeedConfig, Registration
 from hosu.kis.hosts import Host
@@ -145,11 +146,5 @@ class Stage:
             random=Random(1),
         )
 
-    @contextlib.asynccontextmanager
-    async def running(self, feed, *desired):
-        task = asyncio.create_task(feed.run(desired))
-        try:
-            yield task
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+    def running(self, feed, *desired):
+        return feed_running.running(feed, desired)
