@@ -1,28 +1,16 @@
-"""What the feature sink remembers of one log as bytes, and back: what a restart goes on from.
-
-Seven bytes of magic and one of format, version of the kernel, CRC-32 of what follows, length of a JSON object, the
-object, then the arrays it names, one behind the other, little-endian.
-"""
+"""What the feature sink remembers of one log, and as bytes: what a restart goes on from."""
 
 from __future__ import annotations
 
-import json
-import struct
-import zlib
 from dataclasses import dataclass, field
-from math import prod
 from typing import Final
 
-import numpy as np
-
-from hosu.errors import InputError, LogCorruptError
 from hosu.features import kernel
+from hosu.features.kept_bytes import UNREADABLE, KeptFormat, unreadable
 from hosu.features.online_bars import OnlineBars
 
 FORMAT: Final = 2
 _MAGIC: Final = b"HOSUFEA"
-_HEAD: Final = struct.Struct("<7sBIII")
-_NEXT: Final = "move it away to begin anew without it"
 
 
 @dataclass(slots=True)
@@ -54,7 +42,6 @@ class Kept:
 
 def pack(kept: Kept) -> bytes:
     """What is kept, as bytes."""
-    arrays = {name: np.ascontiguousarray(values) for name, values in kept.bars.arrays().items()}
     facts = {
         "wal_id": kept.wal_id,
         "lsn": kept.lsn,
@@ -65,11 +52,8 @@ def pack(kept: Kept) -> bytes:
         "streamed": sorted(kept.streamed),
         "date": kept.bars.date,
         "symbols": kept.bars.symbols,
-        "arrays": [[name, values.dtype.str, list(values.shape)] for name, values in arrays.items()],
     }
-    told = json.dumps(facts).encode()
-    body = b"".join([told, *(values.tobytes() for values in arrays.values())])
-    return _HEAD.pack(_MAGIC, FORMAT, kernel.VERSION, zlib.crc32(body), len(told)) + body
+    return _format().pack(facts, kept.bars.arrays())
 
 
 def unpack(content: bytes, source: object) -> Kept:
@@ -79,29 +63,14 @@ def unpack(content: bytes, source: object) -> Kept:
         LogCorruptError: it is none, or damaged.
         InputError: another version of the kernel or of this format wrote it.
     """
-    if len(content) < _HEAD.size or content[:7] != _MAGIC:
-        raise LogCorruptError(source, 0, "it does not begin as a state of features does", _NEXT)
-    _, version, formulas, crc, length = _HEAD.unpack_from(content)
-    body = content[_HEAD.size :]
-    if zlib.crc32(body) != crc:
-        raise LogCorruptError(source, _HEAD.size, "the state of features does not match its checksum", _NEXT)
-    if (version, formulas) != (FORMAT, kernel.VERSION):
-        found = f"a state of format {version} and kernel {formulas}, this is {FORMAT} and {kernel.VERSION}"
-        raise InputError(str(source), found, "let it be built anew")
+    facts, arrays = _format().unpack(content, source)
     try:
-        return _restored(body, length)
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
-        # The checksum is of the body alone: a length that is damaged takes the wrong part of it for the object.
-        raise LogCorruptError(source, _HEAD.size, f"the state of features cannot be read: {error}", _NEXT) from error
+        bars = OnlineBars.restored(facts["date"], facts["symbols"], arrays)
+        told = {name: facts[name] for name in ("wal_id", "lsn", "base", "since", "known", "market_us")}
+        return Kept(**told, streamed=set(facts["streamed"]), bars=bars)
+    except UNREADABLE as error:
+        raise unreadable(source, error) from error
 
 
-def _restored(body: bytes, length: int) -> Kept:
-    facts = json.loads(body[:length])
-    arrays, at = {}, length
-    for name, kind, shape in facts["arrays"]:
-        arrays[name] = np.frombuffer(body, kind, prod(shape), at).reshape(shape)
-        at += arrays[name].nbytes
-    bars = OnlineBars.restored(facts["date"], facts["symbols"], arrays)
-    streamed = set(facts["streamed"])
-    told = {name: facts[name] for name in ("wal_id", "lsn", "base", "since", "known", "market_us")}
-    return Kept(**told, streamed=streamed, bars=bars)
+def _format() -> KeptFormat:
+    return KeptFormat(_MAGIC, FORMAT, kernel.VERSION)

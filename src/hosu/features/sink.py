@@ -1,34 +1,30 @@
 """Features on the stream: a sink that builds minutes from trades and steps the kernel where the log closes them.
 
 Everything it serves depends on the records of the log and on what the day began with, so the same log read again
-gives the same bits. What it remembers is laid down after each flush, once the rows up to there would survive a power
-cut; a restart reads the log from there, and what is computed again and is in the table already is not added twice.
+gives the same bits.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import structlog
 
-from hosu.clock import SystemClock
 from hosu.collect.dates import day_text, number_of
-from hosu.errors import HosuError, InputError, LogCorruptError, LogGapError, MarketError
+from hosu.errors import HosuError, MarketError
 from hosu.features import bar_kernel
 from hosu.features.batch import States
 from hosu.features.checkpoint import Kept, pack, unpack
 from hosu.features.grid import window_of
+from hosu.features.kept_sink import FeatureConfig, KeptSink
 from hosu.features.market_rows import MarketRows
 from hosu.features.online_bars import chosen_states
 from hosu.features.openings import opening
 from hosu.features.served import SCOPE, Closed
 from hosu.features.store import Begin
-from hosu.lake.storage import disk_error
 from hosu.market.calendar import business_day
-from hosu.replacing import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -43,28 +39,17 @@ _T = TypeVar("_T")
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class FeatureConfig:
-    """When rows are committed; ``keep_every_s`` bounds how much log is read again after a crash."""
-
-    flush_after_s: float = 2.0
-    flush_rows: int = 200_000
-    keep_every_s: float = 30.0
-
-
-class FeatureSink:
+class FeatureSink(KeptSink[Kept, Closed]):
     """Implements ``collect.sinks.Sink``. For one thread at a time.
 
     Attributes:
         on_close: called with every ``Closed``, in the sink's thread, before it is written anywhere. After a restart
             some come again (``again``).
         on_day: called with (date, what it began with, states) when a day begins.
-        before_keep: called, in the sink's thread, each time the state is about to be laid down: what was closed so far
-            will not be closed again after a restart, so whoever was told of it returns once it needs no second telling,
-            or raises a ``LakeError`` that may pass; then nothing is laid down, and the next ``flush`` tries again.
         tells: figures of whoever listens, for ``facts``, by name; read from any thread.
         market_us: the latest time of a trade so far, UTC microseconds; 0 for none. May be read from any thread.
-        commits, rows, bytes_written: what was added to the table since the start.
+
+    The others are those of ``KeptSink``.
     """
 
     name = "features"
@@ -84,22 +69,16 @@ class FeatureSink:
 
         Args:
             store: where rows go, and where days begin.
-            keep: file for what is remembered; None remembers nothing over a restart.
-            floors: by log, the record behind which it begins on disk: what lies before cannot be read again.
+            keep, floors, config, clock: as of ``KeptSink``.
             symbols_of: the symbols that are followed on a date; None for all that trade.
             polled_of: those of them that have polls instead of trades; from its first trade of the day on a symbol has
                 trades. None for none.
-            config: when rows are committed.
-            clock: for the age of rows.
         """
-        self._store, self._path, self._floors, self._symbols_of = store, keep, floors or {}, symbols_of
-        self._polled_of = polled_of
-        self._config, self._clock = config or FeatureConfig(), clock or SystemClock()
+        super().__init__(store, keep=keep, floors=floors, config=config, clock=clock)
+        self._store, self._symbols_of, self._polled_of = store, symbols_of, polled_of
         self.on_close: list[Callable[[Closed], object]] = []
         self.on_day: list[Callable[[str, str, States], object]] = []
-        self.before_keep: list[Callable[[], object]] = []
         self.tells: dict[str, Callable[[], int]] = {}
-        self._kept = Kept("")
         self._names: tuple[str, ...] = ()
         self._allowed: frozenset[str] | None = None
         self._polled: frozenset[str] = frozenset()
@@ -107,34 +86,18 @@ class FeatureSink:
         self._flags = np.zeros(0, np.bool_)  # by number, whether the symbol is polled
         self._shut: set[str] = set()  # dates without a session
         self._late_told: set[str] = set()
-        self._saved_lsn = self._covered = -1
-        self._held: list[Closed] = []
-        self._held_since: float | None = None
-        self._kept_at = self._clock.monotonic()
-        self._in_doubt = self._owes_state = False
-        self.market_us = self.commits = self.rows = self.bytes_written = 0
+        self.market_us = 0
+
+    @property
+    def facts(self) -> dict[str, int]:
+        """For the status."""
+        told = {name: tell() for name, tell in self.tells.items()}
+        return {"late_trades": int(self._kept.bars.counts[bar_kernel.LATE]), **told}
 
     # --- as a sink ----------------------------------------------------------------------------------------------
 
-    def resume_after(self, wal_id: str) -> int:
-        """The record of that log up to which everything is laid down; -1 when there is none."""
-        self._turn_to(wal_id)
-        return self._saved_lsn
-
-    def write(self, batch: EventBatch) -> None:
-        """Takes trades into their minutes and closes those that the log closes; what was taken before is left out.
-
-        Raises:
-            LogGapError: records before the batch are missing.
-            LakeError: the lake cannot say now what a day begins with; what lies before in the batch is taken. What it
-                will never say is gone on without.
-        """
-        self._turn_to(batch.wal_id)
-        after = self._kept.lsn
-        if batch.after_lsn > after:
-            raise LogGapError(batch.wal_id, after + 1, batch.after_lsn)
-        if batch.last_lsn <= after:
-            return
+    def _take(self, batch: EventBatch, after: int) -> None:
+        """Takes trades into their minutes and closes those that the log closes."""
         trades = MarketRows.trades(batch.tables.get("trades"), after, SCOPE)
         polls = MarketRows.polls(batch.tables.get("snapshots"), after, SCOPE) if self._polled_of else None
         at = polled = 0
@@ -143,137 +106,24 @@ class FeatureSink:
             polled = self._take_up_to(polls, polled, lsn, self._take_polls)
             if until_us is not None:
                 self._close_minutes(lsn, until_us)
-        self._kept.lsn = batch.last_lsn
 
-    def due(self) -> bool:
-        """Whether rows are old or many enough to be committed, or the state is to be laid down."""
-        now = self._clock.monotonic()
-        if self._held_since is not None:
-            many = sum(map(len, self._held)) >= self._config.flush_rows
-            if many or now - self._held_since >= self._config.flush_after_s:
-                return True
-        if self._owes_state:
-            return True
-        return self._kept.lsn > self._saved_lsn and now - self._kept_at >= self._config.keep_every_s
+    # --- what is remembered -------------------------------------------------------------------------------------
 
-    def flush(self) -> int:
-        """Commits the rows held, and lays down the state if there were any or its time has come; returns the LSN up to
-        which it is laid down.
+    def _anew(self, wal_id: str, lsn: int) -> Kept:
+        return Kept(wal_id, lsn, "new" if lsn < 0 else f"new@{lsn}")
 
-        What cannot be committed stays in memory, and ``flush`` may be called again; so may it after a state could not
-        be laid down.
-        """
-        old = self._clock.monotonic() - self._kept_at >= self._config.keep_every_s
-        if self._held or old or self._owes_state:
-            self._lay_down()
-        return self._saved_lsn
-
-    def sync(self) -> None:
-        """Returns when all rows and the state would survive a power cut."""
-        self._lay_down()
-
-    def close(self) -> None:
-        """Commits the rows held and lays down the state."""
-        self._lay_down()
+    def _unpacked(self, content: bytes, source: Path) -> Kept:
+        return unpack(content, source)
 
     def remembered(self) -> bytes:
         """What a restart would go on from, as bytes."""
         self._kept.market_us = self.market_us
         return pack(self._kept)
 
-    @property
-    def facts(self) -> dict[str, int]:
-        """For the status."""
-        told = {name: tell() for name, tell in self.tells.items()}
-        return {"late_trades": int(self._kept.bars.counts[bar_kernel.LATE]), **told}
-
-    # --- what is remembered -------------------------------------------------------------------------------------
-
-    def _turn_to(self, wal_id: str) -> None:
-        if wal_id == self._kept.wal_id:
-            return
-        if self._kept.wal_id:
-            self._lay_down()
-        floor = self._floors.get(wal_id, -1)
-        self._covered = self._store.covered(wal_id)
-        kept = self._read(wal_id, floor)
-        self._kept = kept or Kept(wal_id, floor, "new" if floor < 0 else f"new@{floor}")
-        self._saved_lsn, self.market_us = self._kept.lsn, self._kept.market_us
+    def _turned(self) -> None:
+        self.market_us = self._kept.market_us
         self._shut, self._late_told, self._flags, self._names = set(), set(), np.zeros(0, np.bool_), ()
         self._follow(self._kept.bars.date)
-
-    def _read(self, wal_id: str, floor: int) -> Kept | None:
-        """What was laid down of that log and can be gone on with."""
-        if self._path is None:
-            return None
-        try:
-            kept = unpack(self._path.read_bytes(), self._path)
-        except FileNotFoundError:
-            return None
-        except (InputError, MarketError) as error:
-            _log.warning("features begin anew", error=str(error))
-            return None
-        except LogCorruptError as error:
-            self._set_aside(self._path, error.fault)
-            return None
-        except OSError as error:
-            self._set_aside(self._path, str(error))
-            return None
-        if kept.wal_id != wal_id or kept.lsn < floor:
-            _log.warning("features begin anew: theirs is another log, or lacks records", log=kept.wal_id, lsn=kept.lsn)
-            return None
-        return kept
-
-    @staticmethod
-    def _set_aside(path: Path, fault: str) -> None:
-        """Moves away what cannot be read, or the next state would be laid over it, or could not be laid down at all."""
-        aside = path.with_name(f"{path.name}.damaged")
-        try:
-            path.replace(aside)
-        except OSError as error:
-            _log.warning(
-                "features begin anew: what was remembered cannot be read, nor be set aside, and will be replaced",
-                path=str(path),
-                fault=fault,
-                error=str(error),
-            )
-            return
-        _log.warning(
-            "features begin anew: what was remembered cannot be read, and was set aside", path=str(aside), fault=fault
-        )
-
-    def _lay_down(self) -> None:
-        """Rows first, then the state: what is read again finds its rows, and what is not read again has them."""
-        self._commit()
-        self._owes_state = self._kept.lsn > self._saved_lsn
-        if self._owes_state:
-            self._store.sync()
-            for ready in self.before_keep:
-                ready()
-            self._keep_state()
-        self._owes_state, self._kept_at = False, self._clock.monotonic()
-
-    def _keep_state(self) -> None:
-        if self._path is not None:
-            try:
-                replace_file(self._path, self.remembered())
-            except OSError as error:
-                raise disk_error(str(self._path), str(error)) from error
-        self._saved_lsn = self._kept.lsn
-
-    def _commit(self) -> None:
-        wal_id = self._kept.wal_id
-        if self._in_doubt:
-            self._covered = self._store.covered(wal_id)
-            self._held = [each for each in self._held if each.lsn > self._covered]
-        if self._held:
-            self._in_doubt = True
-            self.bytes_written += self._store.add(self._held, wal_id, self._kept.lsn)
-            self._covered = self._kept.lsn
-            self.commits += 1
-            self.rows += sum(map(len, self._held))
-        self._in_doubt = False
-        self._held, self._held_since = [], None
 
     # --- trades and closes --------------------------------------------------------------------------------------
 
@@ -376,8 +226,7 @@ class FeatureSink:
             self._clock.now_us(),
         )
         if not closed.again:
-            self._held.append(closed)
-            self._held_since = self._clock.monotonic() if self._held_since is None else self._held_since
+            self._hold(closed)
         for listener in self.on_close:
             listener(closed)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import groupby
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
@@ -11,23 +10,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import structlog
 
-from hosu.errors import LakeFullError, VersionGoneError
+from hosu.errors import VersionGoneError
 from hosu.features import kernel
 from hosu.features.batch import States
 from hosu.features.dated_rules import day_of, previous_sessions, told_listings
+from hosu.features.kept_sink import ServedRows
 from hosu.features.openings import Morning
 from hosu.features.reading import rows_of_date
-from hosu.features.served import SCOPE, TABLE, rows_of
+from hosu.features.served import SCOPE, TABLE, Closed, rows_of
+from hosu.features.served_table import ServedTable
 from hosu.features.states import NEW, states_of
 from hosu.features.states import TABLE as STATES
 from hosu.lake.delta import Table
-from hosu.lake.parquet import encode, live_name
 from hosu.lake.sql import SqlConfig, combine
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection
 
-    from hosu.features.served import Closed
     from hosu.lake.lake import Lake
 
 MINUTE: Final = "minute"
@@ -50,17 +49,8 @@ class Begin:
     states: States
 
 
-class FeatureStore(Protocol):
+class FeatureStore(ServedRows[Closed], Protocol):
     """What the feature sink asks of a lake."""
-
-    def covered(self, wal_id: str) -> int:
-        """The highest LSN of that log up to which rows are committed; -1 for none."""
-
-    def add(self, closed: Sequence[Closed], wal_id: str, lsn: int) -> int:
-        """Adds rows in one commit that covers the log up to ``lsn``; returns the bytes of their files."""
-
-    def sync(self) -> None:
-        """Returns when all of it would survive a power cut."""
 
     def latest(self, *, before: str, since: str) -> Begin | None:
         """The newest state of a day ``since <= day < before`` that this kernel can go on with; None for none."""
@@ -75,45 +65,11 @@ class FeatureStore(Protocol):
         """What the rows of that log and date say they began with; None where there are none."""
 
 
-class LakeFeatureStore:
-    """Implements ``FeatureStore`` on a lake. For one thread at a time.
-
-    ``reserve_bytes`` is room on a folder's disk below which nothing is added.
-    """
+class LakeFeatureStore(ServedTable[Closed]):
+    """Implements ``FeatureStore`` on a lake. For one thread at a time."""
 
     def __init__(self, lake: Lake, *, reserve_bytes: int = 0) -> None:
-        self._lake, self._reserve_bytes = lake, reserve_bytes
-        self._table: Table | None = None
-
-    def covered(self, wal_id: str) -> int:
-        """The highest LSN of that log up to which rows are committed; -1 for none."""
-        table = self._served()
-        return -1 if table is None else table.covered(wal_id)
-
-    def add(self, closed: Sequence[Closed], wal_id: str, lsn: int) -> int:
-        """Adds rows in one commit that covers the log up to ``lsn``; returns the bytes of their files.
-
-        Raises:
-            LakeFullError: less room than the reserve.
-            CommitConflictError: somebody else covered the same log meanwhile; ask ``covered`` again.
-        """
-        free = self._lake.storage.free_bytes()
-        if free is not None and free < self._reserve_bytes:
-            raise LakeFullError(self._lake.root)
-        if self._table is None:
-            self._table = self._lake.table(TABLE)
-        table = self._table
-        files = [
-            table.store(date, live_name(), encode(table.spec, rows_of(list(part))))
-            for date, part in groupby(closed, lambda each: each.date)
-        ]
-        table.append(files, {wal_id: lsn})
-        return sum(file.size for file in files)
-
-    def sync(self) -> None:
-        """Returns when all of it would survive a power cut."""
-        if self._table is not None:
-            self._table.sync()
+        super().__init__(lake, TABLE, rows_of, reserve_bytes=reserve_bytes)
 
     def latest(self, *, before: str, since: str) -> Begin | None:
         """The newest state of a day ``since <= day < before`` that this kernel can go on with; None for none."""
@@ -165,18 +121,11 @@ class LakeFeatureStore:
 
     def began(self, date: str, wal_id: str) -> str | None:
         """What the rows of that log and date say they began with; None where there are none."""
-        table = self._served()
+        table = self.table()
         if table is None:
             return None
         found = rows_of_date(table, date, pc.field("wal_id") == wal_id, ("wal_id", "lsn", "began"))
         return None if not found.num_rows else str(found.sort_by("lsn").column("began")[0].as_py())
-
-    def _served(self) -> Table | None:
-        if self._table is None:
-            self._table = self._lake.find(TABLE)
-        else:
-            self._table.refresh()
-        return self._table
 
     def _state(self, date: str, revision: int | None) -> Begin | None:
         table = self._lake.find(STATES)

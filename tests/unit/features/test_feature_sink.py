@@ -11,7 +11,8 @@ from hosu.clock import SimulatedClock
 from hosu.collect.sinks import EventBatch
 from hosu.errors import LakeFullError, LakeUnreachableError, LogGapError
 from hosu.features.batch import States
-from hosu.features.sink import FeatureConfig, FeatureSink
+from hosu.features.kept_sink import FeatureConfig
+from hosu.features.sink import FeatureSink
 
 
 def test_records_missing_before_a_batch_are_refused():
@@ -173,7 +174,7 @@ def test_a_state_that_the_disk_refuses_is_laid_down_later(tmp_path: Path, monkey
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("hosu.features.sink.replace_file", full)
+        patch.setattr("hosu.features.kept_sink.replace_file", full)
         with pytest.raises(LakeFullError):
             sink.sync()
     sink.sync()
