@@ -100,7 +100,7 @@ class Day:
     def _taken(self, rows: np.ndarray, out: np.ndarray) -> float:
         states = np.zeros((1, kernel.STATE), np.int64)
         began = time.perf_counter()
-        self.made = kernel.step_events(states, self.events, rows, out)
+        self.made = kernel.step_events(states, self.events, rows, out, np.empty(len(self.events), np.int64))
         self.made += kernel.close_all(states, rows[self.made :], out[self.made :])
         return time.perf_counter() - began
 

@@ -28,28 +28,35 @@ def run(events, states=None, close=True):
     held = np.zeros((series, kernel.STATE), np.int64) if states is None else states
     room = len(array) + len(held)
     rows, out = np.zeros((room, kernel.ROW), np.int64), np.empty((room, kernel.OUTPUTS))
-    made = kernel.step_events(held, array, rows, out)
+    made = kernel.step_events(held, array, rows, out, np.zeros(len(array), np.int64))
     if close:
         made += kernel.close_all(held, rows[made:], out[made:])
     return rows[:made], out[:made]
 
 
 def oracle(events):
-    """[(second, bid, ask, quotes, trades, features or None each)] of one series' events; slow, and sees no window but
-    as a list of all that ever happened."""
+    """[(second, bid, ask, quotes, trades, open, high, low, close, volume, features or None each)] of one series' events;
+    slow, and sees no window but as a list of all that ever happened."""
     seconds = list(accumulate((event[kernel.SECOND] for event in events), max))
     told = []
     moment = {"book": None, "auction": False, "since": seconds[0] if seconds else 0, "cum": 0, "last": None, "move": 0}
     happened = []  # (second, net, volume, order flow, both sizes, books)
     for at, (second, event) in enumerate(zip(seconds, events, strict=True)):
         counted = _taken(moment, second, event, happened)
-        told.append((second, event[kernel.KIND], counted))
+        told.append((second, event, counted))
         if at + 1 == len(events) or seconds[at + 1] > second:
-            mine = [kind for when, kind, known in told if when == second and known]
+            mine = [each for when, each, known in told if when == second and known]
             if mine:
                 bid, ask = moment["book"][:2] if moment["book"] else (0, 0)
-                count = (mine.count(kernel.QUOTE), mine.count(kernel.TRADE))
-                yield (second, bid, ask, *count, _features(moment, second, happened))
+                trades = [each for each in mine if each[kernel.KIND] == kernel.TRADE]
+                count = (len(mine) - len(trades), len(trades))
+                yield (second, bid, ask, *count, *_bar(trades), _features(moment, second, happened))
+
+
+def _bar(trades):
+    in_market = [each for each in trades if each[kernel.MODE] != kernel.BESIDE]
+    prices, sizes = ([each[at] for each in in_market] for at in (kernel.PRICE, kernel.SIZE))
+    return (prices[0], max(prices), min(prices), prices[-1], sum(sizes)) if prices else (0, 0, 0, 0, 0)
 
 
 def _taken(moment, second, event, happened):

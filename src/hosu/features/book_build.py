@@ -58,7 +58,8 @@ class Seconds:
         if series > len(self.states):
             fresh = np.zeros((max(series, 2 * len(self.states)) - len(self.states), kernel.STATE), np.int64)
             self.states = np.concatenate([self.states, fresh])
-        self._keep(*_room(len(events)), lambda rows, out: kernel.step_events(self.states, events, rows, out))
+        closers = np.empty(len(events), np.int64)
+        self._keep(*_room(len(events)), lambda rows, out: kernel.step_events(self.states, events, rows, out, closers))
 
     def done(self) -> tuple[Ints, Floats]:
         """Closes the last second of every series; all rows, sorted by series and second."""

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numba import njit
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of formulas and state."""
 
 # The columns of an event.
@@ -42,7 +42,8 @@ TRADE: Final = 1
 CONTINUOUS: Final = 0
 AUCTION: Final = 1
 BESIDE: Final = 2
-"""Modes: a trade ``BESIDE`` the book, as a block, counts in the cumulative volume only."""
+"""Modes: a trade ``BESIDE`` the book, as a block, counts in the cumulative volume only; one of an ``AUCTION`` in the
+second's bar, not in the flow."""
 
 # The columns of a row beside its features.
 ROW_SERIES: Final = 0
@@ -51,7 +52,12 @@ ROW_BID: Final = 2  # 0 where the book has not two sides
 ROW_ASK: Final = 3
 ROW_QUOTES: Final = 4  # events of this second
 ROW_TRADES: Final = 5
-ROW: Final = 6
+ROW_OPEN: Final = 6  # the bar of its trades but those beside the book; all 0 where there was none
+ROW_HIGH: Final = 7
+ROW_LOW: Final = 8
+ROW_CLOSE: Final = 9
+ROW_VOLUME: Final = 10
+ROW: Final = 11
 
 # The outputs, by place.
 SPREAD_BP: Final = 0
@@ -79,7 +85,12 @@ _BOOK_BID_5: Final = 10
 _BOOK_ASK_5: Final = 11
 _QUOTES: Final = 12
 _TRADES: Final = 13
-_RING: Final = 14
+_BAR_OPEN: Final = 14
+_BAR_HIGH: Final = 15
+_BAR_LOW: Final = 16
+_BAR_CLOSE: Final = 17
+_BAR_VOLUME: Final = 18
+_RING: Final = 19
 _LONG: Final = 60  # seconds
 _SHORT: Final = 10
 _NET: Final = 0  # of each second: shares bought less sold; traded; order flow imbalance; both best sizes; books
@@ -148,6 +159,7 @@ def _write(state, series, row, out):  # type: ignore[no-untyped-def]
     row[ROW_ASK] = state[_BOOK_ASK] if two_sided else 0
     row[ROW_QUOTES] = state[_QUOTES]
     row[ROW_TRADES] = state[_TRADES]
+    row[ROW_OPEN : ROW_VOLUME + 1] = state[_BAR_OPEN : _BAR_VOLUME + 1]
     _features(state, out)
     return 1
 
@@ -161,8 +173,7 @@ def _open(state, second):  # type: ignore[no-untyped-def]
     if state[_OPEN] == 0:
         state[_SINCE] = second
     state[_OPEN] = second
-    state[_QUOTES] = 0
-    state[_TRADES] = 0
+    state[_QUOTES : _BAR_VOLUME + 1] = 0
 
 
 @njit
@@ -212,6 +223,16 @@ def _side(state, price):  # type: ignore[no-untyped-def]
 
 
 @njit
+def _bar(state, price, size):  # type: ignore[no-untyped-def]
+    if state[_BAR_VOLUME] == 0:
+        state[_BAR_OPEN : _BAR_CLOSE + 1] = price
+    state[_BAR_HIGH] = max(state[_BAR_HIGH], price)
+    state[_BAR_LOW] = min(state[_BAR_LOW], price)
+    state[_BAR_CLOSE] = price
+    state[_BAR_VOLUME] += size
+
+
+@njit
 def _trade(state, event):  # type: ignore[no-untyped-def]
     cum, price, size = event[CUM_VOLUME], event[PRICE], event[SIZE]
     if cum > 0:
@@ -223,6 +244,7 @@ def _trade(state, event):  # type: ignore[no-untyped-def]
     state[_TRADES] += 1
     if event[MODE] == BESIDE:
         return
+    _bar(state, price, size)
     if event[MODE] == AUCTION:
         state[_SINCE] = state[_OPEN]
     else:
@@ -235,8 +257,8 @@ def _trade(state, event):  # type: ignore[no-untyped-def]
     state[_LAST] = price
 
 
-@njit("int64(int64[:,::1], int64[:,::1], int64[:,::1], float64[:,::1])", cache=True, nogil=True)
-def step_events(states, events, rows, out):  # type: ignore[no-untyped-def]
+@njit("int64(int64[:,::1], int64[:,::1], int64[:,::1], float64[:,::1], int64[::1])", cache=True, nogil=True)
+def step_events(states, events, rows, out, closers):  # type: ignore[no-untyped-def]
     """Takes events into their series' states, and writes the seconds that they close; how many.
 
     Args:
@@ -244,12 +266,14 @@ def step_events(states, events, rows, out):  # type: ignore[no-untyped-def]
         events: (n, EVENT), of each series in the order of the log.
         rows: (n, ROW); the first so many are written.
         out: (n, OUTPUTS) their features, NaN is null.
+        closers: (n,) places of the events that closed them.
     """
     made = 0
     for at in range(len(events)):
         event = events[at]
         state = states[event[SERIES]]
         if event[SECOND] > state[_OPEN]:
+            closers[made] = at
             made += _write(state, event[SERIES], rows[made], out[made])
             _open(state, event[SECOND])
         if event[KIND] == QUOTE:

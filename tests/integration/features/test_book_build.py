@@ -102,7 +102,7 @@ def test_the_table_has_what_the_kernel_makes_of_the_log_bit_for_bit(lake, feed):
     assert [row["mid"] for row in found] == ((rows[:, kernel.ROW_BID] + rows[:, kernel.ROW_ASK]) / 200).tolist()
     assert {(row["quotes"], row["trades"]) for row in found} == {(1, 1)}
     fixed = {(row["symbol"], row["scope"], row["session_set"], row["feature_set"]) for row in found}
-    assert fixed == {("005930", "KRX", "regular", "book_v1/1")}
+    assert fixed == {("005930", "KRX", "regular", "book_v1/2")}
     assert (done.dates, done.symbols, done.rows, done.first, done.last) == (1, 1, 70, DAY, DAY)
     assert sum(row["features"] is not None for row in found) == 40
 
@@ -216,9 +216,9 @@ def test_formulas_of_another_version_make_every_date_anew(lake, feed, monkeypatc
     minute(feed)
     feed.flush()
     build(lake, [BOOK_V1])
-    monkeypatch.setattr(kernel, "VERSION", 2)
+    monkeypatch.setattr(kernel, "VERSION", 9)
     assert build(lake, [BOOK_V1]).dates == 1
-    assert {row["feature_set"] for row in stored(lake)} == {"book_v1/2"}
+    assert {row["feature_set"] for row in stored(lake)} == {"book_v1/9"}
 
 
 def test_a_damaged_file_is_named_and_the_features_stay_as_they_were(lake, feed):
