@@ -35,8 +35,8 @@ def run(events, states=None, close=True):
 
 
 def oracle(events):
-    """[(second, bid, ask, quotes, trades, open, high, low, close, volume, features or None each)] of one series' events;
-    slow, and sees no window but as a list of all that ever happened."""
+    """[(second, bid, ask, quotes, trades, open, high, low, close, volume, features or None each)] of the events of one
+    series; slow, and sees no window but as a list of all that ever happened."""
     seconds = list(accumulate((event[kernel.SECOND] for event in events), max))
     told = []
     moment = {"book": None, "auction": False, "since": seconds[0] if seconds else 0, "cum": 0, "last": None, "move": 0}

@@ -59,7 +59,7 @@ def test_killed_while_the_journal_is_damaged_it_predicts_all_that_it_has_not_sai
 @pytest.mark.parametrize("seed", [1, 2])
 def test_killed_in_the_middle_it_serves_the_bits_of_replay_and_batch(tmp_path: Path, seed: int):
     market = ("--synthetic", "--date", DAY, "--symbols", SYMBOLS, "--records", 30_000, "--rate", 3_000, "--seed", seed)
-    options = ("--symbols", SYMBOLS, "--feeds", "trades,quotes", "--lake", tmp_path / "lake", "--predict")
+    options = ("--symbols", SYMBOLS, "--feeds", "trades,quotes", "--lake", tmp_path / "lake", "--predict", "--seconds")
     chance = random.Random(seed)
     with simulator(tmp_path, *market, "--expect", 6, "--away", "hold", "--token-interval", 0) as broker:
         reached = 0
@@ -86,6 +86,11 @@ def test_killed_in_the_middle_it_serves_the_bits_of_replay_and_batch(tmp_path: P
     closes = "SELECT count(DISTINCT lsn) AS n FROM features_served_1m"
     assert rows_of(tmp_path / "lake", closes)[0]["n"] > 50
     predicted_once_from_what_was_served(tmp_path / "lake")
+    (seconds,) = hosu(tmp_path, "check", "parity", "--interval", "second", "--lake", "lake", "--format", "json").json()
+    assert (seconds["passes"], seconds["repaired"], seconds["symbols"]) == (True, 0, 3), seconds
+    once = "SELECT count(*) AS n, count(DISTINCT (symbol, ts)) AS keys FROM features_served_1s"
+    assert rows_of(tmp_path / "lake", once) == [{"n": seconds["rows"], "keys": seconds["rows"]}]
+    assert seconds["rows"] > 3 * 300
 
 
 def predicted_once_from_what_was_served(lake: Path, behind: int = -1):

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _NEVER_SERVED: Final = "no features were served of it"
 
+ServedOption = Annotated[str, typer.Option("--interval", metavar="minute|second", help="Which features were served.")]
+
 app = typer.Typer(help="Proofs about features.", no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -94,27 +96,31 @@ def parity(
     date: Annotated[
         list[str] | None, typer.Option("--date", metavar="YYYY-MM-DD", help="Only this date; may be repeated.")
     ] = None,
+    interval: ServedOption = "minute",
     lake: LakeOption = None,
     format_: FormatOption = Format.table,
 ) -> None:
     """Compares features as served with their replay from the log and with batch over the lake's bars, bit for bit.
 
+    Those of seconds (`hosu collect --seconds`) with batch over its quotes and trades.
+
     A date of which what it began with, or a part of its log, is gone or damaged does not pass, and its row says why;
     nor does one of which nothing was served.
     """
     from hosu.errors import InputError
-    from hosu.features.served import TABLE
 
+    served, compare = _served(interval)
     opened = open_lake(lake)
-    table = opened.find(TABLE)
+    table = opened.find(served)
     dates = [day_of(text).isoformat() for text in date] if date else [] if table is None else table.dates()
     if not dates:
-        raise InputError("features", "were never served in this lake", "collect a day with `hosu collect`")
+        how = "hosu collect --seconds" if interval == "second" else "hosu collect"
+        raise InputError(f"features of a {interval}", "were never served in this lake", f"collect a day with `{how}`")
     with counting("parity") as tell:
         found = []
         for day in dates:
             tell(day)
-            found.append(_compared(opened, day))
+            found.append(_compared(opened, day, compare))
     rows = [_told(report) for report in found]
     emit_rows(rows, format_, columns=[name for name in rows[0] if name != "why" or any(row["why"] for row in rows)])
     for report in found:
@@ -130,15 +136,27 @@ def parity(
     _leave(passes=all(_passes(report) for report in found))
 
 
-def _compared(lake: Lake, day: str) -> ParityReport:
+def _served(interval: str) -> tuple[str, Callable[[Lake, str], ParityReport]]:
+    """The table of what was served, and what compares a date of it."""
+    from hosu.features import book_parity, served_seconds
+    from hosu.features import parity as minute_parity
+    from hosu.features import served as served_minutes
+
+    if interval == "second":
+        return served_seconds.TABLE, lambda lake, day: book_parity.parity(lake, day, config=sql_config())
+    if interval != "minute":
+        raise typer.BadParameter(f"--interval {interval}: features are served of a minute and of a second; choose one")
+    return served_minutes.TABLE, minute_parity.parity
+
+
+def _compared(lake: Lake, day: str, compare: Callable[[Lake, str], ParityReport]) -> ParityReport:
     """What a comparison of a day found; without rows and with the reason where it cannot be made, so that other days
     are told all the same."""
     from hosu.errors import InputError, LakeError, LogError, MarketError
     from hosu.features.parity import ParityReport
-    from hosu.features.parity import parity as run
 
     try:
-        return run(lake, day)
+        return compare(lake, day)
     except (InputError, LogError, LakeError, MarketError) as error:
         return ParityReport(day, fault=str(error))
 

@@ -63,6 +63,9 @@ def collect(
     features: Annotated[
         bool, typer.Option("--features/--no-features", help="Serve features at each minute's close.")
     ] = True,
+    seconds: Annotated[
+        bool, typer.Option("--seconds/--no-seconds", help="Serve the order book's features of each second too.")
+    ] = False,
     predict: Annotated[
         bool, typer.Option("--predict/--no-predict", help="Let whoever serves predict at each minute's close.")
     ] = False,
@@ -102,8 +105,9 @@ def collect(
     from hosu.settings import CollectSettings, KisSettings, load
 
     _require_scope(scope)
-    if predict:
-        _require_features(scope, features)
+    for wanted, option in ((predict, "--predict answers on"), (seconds, "--seconds serves")):
+        if wanted:
+            _require_features(option, scope, features)
     if daily and until_idle is not None:
         raise typer.BadParameter("--until-idle ends the work, --daily goes on with it: choose one")
     end_on_signals()
@@ -134,6 +138,7 @@ def collect(
         durable_fd=durable_fd,
         repair=repair,
         features=features,
+        seconds=seconds,
         predict=predict,
     )
     work = planned(wish, folder, manners)
@@ -161,12 +166,13 @@ def _require_scope(scope: str) -> None:
         raise typer.BadParameter("--scope is KRX, NXT or UN")
 
 
-def _require_features(scope: str, features: bool) -> None:
+def _require_features(option: str, scope: str, features: bool) -> None:
+    name = option.partition(" ")[0]
     if not features:
-        raise typer.BadParameter("--predict answers on features, and --no-features makes none: leave out one of them")
+        raise typer.BadParameter(f"{option} features, and --no-features makes none: leave out one of them")
     if scope != "KRX":
-        fault = f"--predict answers on features, which are made of KRX alone, and --scope is {scope}"
-        raise typer.BadParameter(f"{fault}: leave out --predict, or collect KRX in a process of its own")
+        fault = f"{option} features, which are made of KRX alone, and --scope is {scope}"
+        raise typer.BadParameter(f"{fault}: leave out {name}, or collect KRX in a process of its own")
 
 
 def _require_descriptor(descriptor: int | None, keys: int) -> None:

@@ -41,6 +41,7 @@ class Wish:
     durable_fd: int | None = None
     repair: bool = True
     features: bool = True
+    seconds: bool = False
     predict: bool = False
 
 
@@ -96,6 +97,7 @@ def planned(wish: Wish, state: Path, manners: KisSettings) -> Work:
             reserve=share.reserve,
             repair=wish.repair,
             features=wish.features,
+            seconds=wish.seconds,
             predict=wish.predict,
             part=(number, len(keys)),
         )

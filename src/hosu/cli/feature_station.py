@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from hosu.collect.bar_clock import BarClock
     from hosu.collect.recorder import Recorder
     from hosu.collect.wal import Log
+    from hosu.features.book_sink import BookSink
     from hosu.features.sink import FeatureSink
     from hosu.lake.lake import Lake
 
 STATE_FILE: Final = "features.state"
+BOOKS_FILE: Final = "books.state"
 
 
 def feature_sink_of(plan: Plan, lake: Lake, state: Path, log: Log, clock: Clock, reserve_bytes: int) -> FeatureSink:
@@ -25,16 +27,30 @@ def feature_sink_of(plan: Plan, lake: Lake, state: Path, log: Log, clock: Clock,
 
     streamed = {each.key for each in (*plan.registrations, *plan.reserve)}
     polled = set(plan.symbols) - streamed if plan.poll else set()
-    extent = log.extent_behind(-1)
-    floor = (extent.first_lsn if extent is not None else log.next_lsn) - 1
     return FeatureSink(
         LakeFeatureStore(lake, reserve_bytes=reserve_bytes),
         keep=state / STATE_FILE,
-        floors={log.wal_id: floor},
+        floors=_floors(log),
         symbols_of=lambda _: streamed | polled,
         polled_of=lambda _: polled,
         clock=clock,
     )
+
+
+def book_sink_of(lake: Lake, state: Path, log: Log, clock: Clock, reserve_bytes: int) -> BookSink:
+    """The sink of order books by the second; what it remembers lies beside the log."""
+    from hosu.features.book_sink import BookSink
+    from hosu.features.served_seconds import TABLE, rows_of
+    from hosu.features.served_table import ServedTable
+
+    served = ServedTable(lake, TABLE, rows_of, reserve_bytes=reserve_bytes)
+    return BookSink(served, keep=state / BOOKS_FILE, floors=_floors(log), clock=clock)
+
+
+def _floors(log: Log) -> dict[str, int]:
+    """The record behind which the log begins on disk."""
+    extent = log.extent_behind(-1)
+    return {log.wal_id: (extent.first_lsn if extent is not None else log.next_lsn) - 1}
 
 
 def bar_clock_of(plan: Plan, recorder: Recorder, features: FeatureSink, clock: Clock) -> BarClock:

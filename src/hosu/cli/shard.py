@@ -46,6 +46,7 @@ class Job:
     state: str
     part: tuple[int, int] = (0, 1)
     features: bool = True
+    seconds: bool = False
     predict: bool = False
 
     @classmethod
@@ -72,6 +73,7 @@ class Job:
             str(state),
             plan.part,
             plan.features,
+            plan.seconds,
             plan.predict,
         )
 
@@ -108,6 +110,7 @@ class Job:
             reserve=[Registration(tr_id, symbol) for tr_id, symbol in self.reserve],
             repair=self.repair,
             features=self.features,
+            seconds=self.seconds,
             predict=self.predict,
             part=(self.part[0], self.part[1]),
         )

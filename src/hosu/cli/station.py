@@ -41,8 +41,8 @@ class Plan:
     ones. ``symbols`` are all that this key covers: what is not streamed of them is polled every ``poll_every_s``,
     what is streamed now and then. ``exchanges`` is how many streamed symbols an hour may give their slots to ones
     that trade more. ``part`` is (number from 0, count) of this key among all: they share out by symbol what there is
-    to repair. ``features`` are built and served from the stream unless switched off; with ``predict`` models answer to
-    them.
+    to repair. ``features`` are built and served from the stream unless switched off; with ``seconds`` those of the
+    order book too, with ``predict`` models answer to them.
     """
 
     host: Host
@@ -60,6 +60,7 @@ class Plan:
     repair: bool = False
     part: tuple[int, int] = (0, 1)
     features: bool = True
+    seconds: bool = False
     predict: bool = False
 
 
@@ -165,6 +166,7 @@ class _Room:
 
 def _wired(room: _Room, ending: AsyncExitStack, *, handle_signals: bool) -> Collector:
     from hosu.cli.broker_station import towards_the_broker
+    from hosu.cli.feature_station import book_sink_of
     from hosu.collect.collector import Collector, Source
     from hosu.collect.fanout import Fanout
     from hosu.collect.ledger import LedgerSink
@@ -184,6 +186,8 @@ def _wired(room: _Room, ending: AsyncExitStack, *, handle_signals: bool) -> Coll
     if plan.features and plan.scope == "KRX":  # they are of that venue's sessions
         features, outside = _with_features(room, outside, ledger, ending)
         sinks.append(features)
+        if plan.seconds:
+            sinks.append(book_sink_of(room.lake, room.state, room.log, room.clock, reserve))
     if plan.repair:
         outside = _with_repair(room, outside, ledger)
     return Collector(

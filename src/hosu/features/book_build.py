@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from hosu.errors import InputError
 from hosu.features import book_kernel as kernel
-from hosu.features.book_events import SOURCES, Series, events_of
+from hosu.features.book_events import SOURCES, LogPart, Series, events_of
 from hosu.features.build import FeaturesBuilt
 from hosu.features.definitions import SECOND
 from hosu.features.rows import vectors
@@ -79,14 +79,19 @@ def _room(count: int) -> tuple[Ints, Floats]:
 
 
 def seconds_of(
-    lake: Lake, date: str, *, until_us: int | None = None, config: SqlConfig | None = None
+    lake: Lake,
+    date: str,
+    *,
+    until_us: int | None = None,
+    log: LogPart | None = None,
+    config: SqlConfig | None = None,
 ) -> tuple[list[tuple[str, str]], Ints, Floats]:
     """``(names, rows, outputs)``: (symbol, scope) of each series, and the day's seconds as ``Seconds.done`` has them.
 
     Memory: the seconds of the date. Arguments and errors: as ``book_events.events_of``.
     """
     series, seconds = Series(), Seconds()
-    for events in events_of(lake, date, series, until_us=until_us, config=config):
+    for events in events_of(lake, date, series, until_us=until_us, log=log, config=config):
         seconds.add(events, len(series))
     rows, outputs = seconds.done()
     return series.names, rows, outputs

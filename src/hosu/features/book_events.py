@@ -5,6 +5,7 @@ What was received live alone: a trade that was asked for later has no place amon
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date as Date  # noqa: N812 - `date` is the partition's name everywhere here
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ from hosu.features import book_kernel as kernel
 from hosu.features.facts_sql import BESIDE_THE_MARKET
 from hosu.lake.sql import SqlConfig, combined_batches
 from hosu.lake.tables import TABLES
+from hosu.market.bars import MOST_PRICE
 from hosu.market.calendar import instant_us, sessions_on
 from hosu.market.day_plan import Phase, Scope
 
@@ -32,7 +34,8 @@ if TYPE_CHECKING:
 SOURCES: Final = ("quotes", "trades")
 """The tables that ``book_v1`` is made of."""
 
-_LEVELS: Final = 5
+LEVELS: Final = 5
+"""Levels a side of which ``book_v1`` knows the shares."""
 _HOURS: Final = pa.schema([("scope", pa.string()), ("open_s", pa.int64()), ("close_s", pa.int64())])
 _COLUMNS: Final = ("second", "kind", "mode", "a", "b", "c", "d", "e", "f")
 
@@ -40,7 +43,8 @@ _COLUMNS: Final = ("second", "kind", "mode", "a", "b", "c", "d", "e", "f")
 def _hundredths(price: str) -> str:
     # What is no number, or too large a one, is no price. Not TRY_CAST: where a file says that a column has no null,
     # what the cast cannot take comes out as one all the same, and no coalesce is left to catch it.
-    return f"CASE WHEN isfinite({price}) AND {price} BETWEEN 0 AND 1e12 THEN round({price} * 100)::BIGINT ELSE 0 END"
+    good = f"isfinite({price}) AND {price} BETWEEN 0 AND {MOST_PRICE}"
+    return f"CASE WHEN {good} THEN round({price} * 100)::BIGINT ELSE 0 END"
 
 
 def _shares(size: str) -> str:
@@ -48,11 +52,11 @@ def _shares(size: str) -> str:
 
 
 def _levels(side: str) -> str:
-    sizes = (
-        f"CASE WHEN {side}_prices[{n}] > 0 THEN {_shares(f'{side}_sizes[{n}]')} ELSE 0 END"
-        for n in range(1, _LEVELS + 1)
-    )
-    return " + ".join(sizes)
+    return " + ".join(_level(f"{side}_prices[{n}]", f"{side}_sizes[{n}]") for n in range(1, LEVELS + 1))
+
+
+def _level(price: str, size: str) -> str:
+    return f"CASE WHEN isfinite({price}) AND {price} > 0 THEN {_shares(size)} ELSE 0 END"
 
 
 _EVENTS: Final = f"""
@@ -85,6 +89,15 @@ SELECT symbol, scope, {", ".join(f"{name}::BIGINT AS {name}" for name in _COLUMN
 FROM continuous WHERE symbol IS NOT NULL AND scope IS NOT NULL AND {{wanted}}
 ORDER BY symbol, scope, received, wal_id, lsn, record_no
 """  # noqa: S608 - our own words
+
+
+@dataclass(frozen=True, slots=True)
+class LogPart:
+    """The records ``after < lsn <= until`` of one log."""
+
+    wal_id: str
+    after: int
+    until: int
 
 
 class Series:
@@ -121,6 +134,7 @@ def events_of(
     series: Series,
     *,
     until_us: int | None = None,
+    log: LogPart | None = None,
     config: SqlConfig | None = None,
 ) -> Iterator[Ints]:
     """(n, kernel.EVENT) events of a date, part after part; those of one series lie together, in order.
@@ -132,6 +146,7 @@ def events_of(
         date: the business date.
         series: gets a number for each series that comes.
         until_us: only what was received before; None: all.
+        log: only what came in these records; None: all.
         config: what DuckDB may take.
 
     Raises:
@@ -145,21 +160,30 @@ def events_of(
             beside[name] = TABLES[name].schema.empty_table()
         else:
             files[name] = (table, table.files(date))
-    sql = _EVENTS.format(wanted="true" if until_us is None else f"epoch_us(received) < {until_us}")
+    wanted = "true" if until_us is None else f"epoch_us(received) < {until_us}"
+    if log is not None:
+        beside["part"] = pa.table({"log": [log.wal_id], "after": [log.after], "until": [log.until]})
+        wanted += " AND EXISTS (FROM part WHERE part.log = wal_id AND lsn > part.after AND lsn <= part.until)"
+    sql = _EVENTS.format(wanted=wanted)
     for batch in combined_batches(lake.storage, sql, files=files, beside=beside, config=config or SqlConfig()):
         columns = [series.of(batch), *(np.asarray(batch.column(name).to_numpy()) for name in _COLUMNS)]
         yield np.ascontiguousarray(np.stack(columns, axis=1))
 
 
+def hours_of(date: str, scope: Scope) -> tuple[int, int] | None:
+    """When a scope trades continuously in its regular session, seconds since 1970, half-open; None where it does not,
+    or the calendar does not know the day."""
+    day = Date.fromisoformat(date)
+    try:
+        span = sessions_on(day, scope).span(Phase.REGULAR)
+    except MarketError:
+        return None
+    assert span is not None, "every plan has a regular phase"
+    open_s, close_s = (instant_us(day, second) // 1_000_000 for second in (span.start_s, span.end_s))
+    return open_s, close_s
+
+
 def _hours(date: str) -> pa.Table:
-    """When each scope trades continuously in its regular session, seconds since 1970; nothing where it does not."""
-    day, hours = Date.fromisoformat(date), []
-    for scope in Scope:
-        try:
-            span = sessions_on(day, scope).span(Phase.REGULAR)
-        except MarketError:
-            continue
-        assert span is not None, "every plan has a regular phase"
-        open_s, close_s = (instant_us(day, second) // 1_000_000 for second in (span.start_s, span.end_s))
-        hours.append({"scope": scope.value, "open_s": open_s, "close_s": close_s})
-    return pa.Table.from_pylist(hours, schema=_HOURS)
+    hours = [(scope, hours_of(date, scope)) for scope in Scope]
+    told = [{"scope": str(scope), "open_s": each[0], "close_s": each[1]} for scope, each in hours if each is not None]
+    return pa.Table.from_pylist(told, schema=_HOURS)

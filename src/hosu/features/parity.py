@@ -175,7 +175,7 @@ class _Pairs:
         """Which pairs differ, by name of the value."""
         was, other, at, there = self.was, self.other, self.at, self.there
         found = {"close": was.close[at] != other.close[there], "volume": was.volume[at] != other.volume[there]}
-        values = ~_same(was.outputs[at], other.outputs[there])
+        values = ~same_bits(was.outputs[at], other.outputs[there])
         return found | {name: values[:, column] for column, name in enumerate(INDICATORS)}
 
     def told(self, against: str, pair: int, name: str) -> Mismatch:
@@ -270,7 +270,8 @@ def _keys(rows: Rows) -> npt.NDArray[np.str_]:
     return np.char.add(np.char.add(rows.symbol, ":"), rows.ts.astype(np.str_)) if len(rows) else np.zeros(0, np.str_)
 
 
-def _same(one: npt.NDArray[np.float64], two: npt.NDArray[np.float64]) -> Flags:
+def same_bits(one: npt.NDArray[np.float64], two: npt.NDArray[np.float64]) -> Flags:
+    """Where the values have the same bits; NaN is NaN, whatever its bits."""
     bits = np.ascontiguousarray(one).view(np.int64) == np.ascontiguousarray(two).view(np.int64)
     same: Flags = bits | (np.isnan(one) & np.isnan(two))
     return same

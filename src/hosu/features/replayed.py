@@ -76,9 +76,9 @@ class Again:
     opening: Opening
 
 
-def logs_of(lake: Lake, date: str) -> list[str]:
-    """The logs of which rows of that date were served."""
-    table = lake.find(TABLE)
+def logs_of(lake: Lake, date: str, name: str = TABLE) -> list[str]:
+    """The logs of which rows of that date were served into that table."""
+    table = lake.find(name)
     if table is None:
         return []
     found = rows_of_date(table, date, columns=("wal_id",))
@@ -137,7 +137,7 @@ def served_again(lake: Lake, date: str, wal_id: str) -> Again:
 
 def _replay(lake: Lake, wal_id: str, date: str, since: str, begin: Begin) -> Again:
     frames = Frames(lake, check=False)
-    after = _first_behind(frames.segments(wal_id), begin.label, since)
+    after = first_behind(frames.segments(wal_id), begin.label, since)
     taken, nowhere = _Taken(date), _Nowhere(lake, wal_id, date, since, begin)
     sink = FeatureSink(
         nowhere,
@@ -171,7 +171,7 @@ def _known(lake: Lake, date: str, wal_id: str) -> Morning | None:
     return facts
 
 
-def _first_behind(segments: Sequence[Segment], label: str, since: str) -> int:
+def first_behind(segments: Sequence[Segment], label: str, since: str) -> int:
     """The record behind which to read: that named by the label, or the begin of the segment in which the day since
     which it was carried on may begin."""
     if "@" in label:

@@ -202,6 +202,7 @@ _SPECS: Final = (
         1825,
         ("symbol", "scope", "ts", "lsn"),
     ),
+    _features("features_served_1s", "ml/features_served_1s", 365, ("symbol", "scope", "ts", "lsn")),
     _features("scalers", "ml/scalers", None, ("feature_set", "interval", "version")),
     _journal("predictions", 1825, ("symbol", "scope", "ts", "model", "model_version")),
     _journal("outcomes", 1825, ("symbol", "scope", "ts", "model", "model_version")),

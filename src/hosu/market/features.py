@@ -90,6 +90,25 @@ _SERVED: Final = pa.schema(
         pa.field("served_at", TIMESTAMP),  # when the bar was closed here
     ]
 )
+_SERVED_SECONDS: Final = pa.schema(
+    [
+        *_KEY,  # ts: start of the second; its values are known at its end
+        pa.field("wal_id", pa.string()),
+        pa.field("lsn", pa.int64()),  # of the log record that closed the second
+        pa.field("open", pa.float64()),  # won; null in a second without a trade
+        pa.field("high", pa.float64()),
+        pa.field("low", pa.float64()),
+        pa.field("close", pa.float64()),
+        pa.field("volume", pa.int64()),  # shares
+        pa.field("mid", pa.float64()),  # won, half of best bid + best ask; null unless the book has two sides
+        pa.field("quotes", pa.int64()),  # events of this second
+        pa.field("trades", pa.int64()),
+        *(pa.field(name, pa.float64()) for name in BOOK_FEATURES),
+        pa.field("kernel", pa.int32()),  # version of the formulas
+        pa.field("began", pa.string()),  # what the day began with: new, new@LSN
+        pa.field("served_at", TIMESTAMP),  # when the second was closed here
+    ]
+)
 _STATES: Final = pa.schema(
     [
         pa.field("date", pa.string()),  # after the close of which
@@ -125,6 +144,7 @@ FEATURE_SCHEMAS: Final[dict[str, pa.Schema]] = {
     "ml_features_1m": _FEATURE_ROWS,
     "ml_features_1s": _BOOK_ROWS,
     "features_served_1m": _SERVED,
+    "features_served_1s": _SERVED_SECONDS,
     "feature_state": _STATES,
     "scalers": _SCALERS,
 }

@@ -151,6 +151,31 @@ def test_a_scaler_is_of_bars_and_a_set_of_seconds_is_refused_with_what_it_is_mad
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (("--no-features",), "--seconds serves features, and --no-features makes none: leave out one of them"),
+        (("--scope", "UN"), "made of KRX alone, and --scope is UN: leave out --seconds, or collect KRX in a process"),
+    ],
+)
+def test_who_cannot_serve_seconds_is_told_so_before_anything_begins(words, said, tmp_path):
+    ran = CliRunner().invoke(app, ["collect", "--seconds", *words, "--lake", str(tmp_path / "lake")])
+    assert ran.exit_code == 2
+    assert said in " ".join(re.sub("[│╭╮╰╯─]", " ", ran.output).split())
+    assert not (tmp_path / "lake").exists()
+
+
+def test_parity_is_of_minutes_or_seconds_and_says_how_they_come_to_be_served(tmp_path):
+    lake = tmp_path / "lake"
+    Lake.open(str(lake))
+    refused = asked("check", "parity", "--interval", "day", "--lake", str(lake))
+    assert refused.returncode == 2
+    assert "features are served of a minute and of a second" in " ".join(refused.stderr.split())
+    none = asked("check", "parity", "--interval", "second", "--lake", str(lake))
+    assert none.returncode == 1
+    assert "collect a day with `hosu collect --seconds`" in " ".join(none.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
         (("--no-features",), "--predict answers on features, and --no-features makes none: leave out one of them"),
         (("--scope", "UN"), "made of KRX alone, and --scope is UN: leave out --predict, or collect KRX in a process"),
         (("--scope", "NXT"), "made of KRX alone, and --scope is NXT: leave out --predict, or collect KRX in a process"),
