@@ -3,7 +3,8 @@
 The simulator and the collector are processes of their own, joined by loopback, as a user would run them; both share
 this machine's cores. Records are trades, one a frame, which is the dearest way to send them; the highest rates also
 with up to 19 a frame, most one and few many, as the broker packs what was filled at once. Latency runs from the read of
-the socket to the return of the sync that made the record durable.
+the socket to the return of the sync that made the record durable, and to when ledger, features and the lake's sink
+have all taken it.
 
 ``BENCH_SECONDS`` says how long each rate is held. The burst is ten times a mean for up to a minute of it, as at the
 open, where the simulator can be told to hasten. The peers (``path_peers``) do the same work on the same simulator; what
@@ -70,6 +71,8 @@ def _rows_of(target: str, arrived: str, found: dict[str, float]) -> list[dict[st
         _row(f"{target}: lost", found["lost"], "records"),
         _row(f"{target}: socket to durable, median", found["p50_ms"], "ms"),
         _row(f"{target}: socket to durable, 99th percentile", found["p99_ms"], "ms"),
+        _row(f"{target}: socket to sinks, median", found["sink_p50_ms"], "ms"),
+        _row(f"{target}: socket to sinks, 99th percentile", found["sink_p99_ms"], "ms"),
         _row(f"{target}: peak memory of the collector", found["peak_mib"], "MiB"),
         _row(f"{target}: CPU of the collector", found["cpu_us"], "µs a record"),
     ]
@@ -159,6 +162,8 @@ def measure(
         "lost": sent["records"] - rows,
         "p50_ms": status["latency_us"]["p50"] / 1000,
         "p99_ms": status["latency_us"]["p99"] / 1000,
+        "sink_p50_ms": status["sink_latency_us"]["p50"] / 1000,
+        "sink_p99_ms": status["sink_latency_us"]["p99"] / 1000,
         "peak_mib": peak_kib / 1024,
         "cpu_us": (usage.ru_utime + usage.ru_stime) / sent["records"] * 1e6,
     }

@@ -29,7 +29,7 @@ _COVERAGE_SUMS: Final = ("streamed", "polled", "not_covered", "slots", "limit", 
 def merged(shards: Sequence[Mapping[str, Any]], now_us: int, started_us: int) -> dict[str, Any]:
     """One status of the form of a single collector's, with each shard's own under ``shards``.
 
-    ``durable_lsn`` is the sum over the logs, ``latency_us`` the worst shard's; ``wal_id`` is null, for there are
+    ``durable_lsn`` is the sum over the logs, latencies the worst shard's; ``wal_id`` is null, for there are
     several. Counts of a shard that was started again begin anew.
     """
     found = [each["status"] for each in shards if each["status"]]
@@ -46,7 +46,10 @@ def merged(shards: Sequence[Mapping[str, Any]], now_us: int, started_us: int) ->
         "runtime_s": round((now_us - started_us) / 1e6, 3),
         **sums,
         "success_rate": sums["filed"] / judged if judged else None,
-        "latency_us": {name: _most(found, "latency_us", name) for name in ("p50", "p99", "max")},
+        **{
+            kind: {name: _most(found, kind, name) for name in ("p50", "p99", "max")}
+            for kind in ("latency_us", "sink_latency_us")
+        },
         "buffers": {
             "log_queue_bytes": sum(status["buffers"]["log_queue_bytes"] for status in found),
             "lag_records": _sum_by_name(status["buffers"]["lag_records"] for status in found),

@@ -101,16 +101,21 @@ def _block(found: dict[str, Any]) -> RenderableType:
     return Panel(facts, title=title, subtitle=fault or None, border_style="red" if fault else "cyan", expand=False)
 
 
+def _latency(found: dict[str, Any], kind: str) -> str:
+    told = found.get(kind) or {}
+    return " / ".join(_ms(told.get(name)) for name in ("p50", "p99", "max"))
+
+
 def _left(found: dict[str, Any]) -> list[tuple[str, str]]:
     rate = found.get("success_rate")
-    latency = found.get("latency_us", {})
     return [
         ("run time", _duration(found["runtime_s"])),
         ("records", f"{found['records']:,}"),
         ("records/s", f"{found['records_per_s']:,.0f}"),
         ("success", "-" if rate is None else f"{rate:.4%}"),
         ("quarantined", f"{found['quarantined']:,}"),
-        ("socket to durable", " / ".join(_ms(latency.get(name)) for name in ("p50", "p99", "max"))),
+        ("socket to durable", _latency(found, "latency_us")),
+        ("socket to sinks", _latency(found, "sink_latency_us")),
         ("business date", _date(found)),
         ("streamed / polled / not", _covered(found)),
         ("wal id", str(found.get("wal_id") or "-")),

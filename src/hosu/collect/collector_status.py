@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from hosu.clock import Clock
     from hosu.collect.archivist import Archivist
+    from hosu.collect.latency import Histogram
     from hosu.collect.pump import Pump
     from hosu.collect.recorder import Recorder
     from hosu.collect.sinks import Sink
@@ -42,9 +43,9 @@ class StatusReport:
 
     Times are in seconds unless the name says otherwise; counts are since the start; market records are those of the
     first sink. ``success_rate`` is the share of filed among filed and quarantined records, ``latency_us`` runs from
-    the read of the socket to the sync of the log, ``buffers`` says how much waits at each stage, ``sinks`` what each
-    sink that counts has committed (``commits`` and ``bytes_written`` are the log's own). None stands for what is not
-    known yet.
+    the read of the socket to the sync of the log, ``sink_latency_us`` to when the first sink has taken the record,
+    ``buffers`` says how much waits at each stage, ``sinks`` what each sink that counts has committed (``commits`` and
+    ``bytes_written`` are the log's own). None stands for what is not known yet.
     """
 
     def __init__(
@@ -85,7 +86,8 @@ class StatusReport:
             "quarantined": quarantined,
             "unfiled": unfiled,
             "success_rate": (judged - quarantined) / judged if judged else None,
-            "latency_us": _latencies(log),
+            "latency_us": _latencies(log.latency),
+            "sink_latency_us": _latencies(first.latency) if first is not None else None,
             "durable_lsn": log.durable_lsn,
             "log_records": stats.records,
             "commits": stats.commits,
@@ -119,8 +121,7 @@ class StatusReport:
         return {name: text for name, text in found.items() if text is not None}
 
 
-def _latencies(log: Log) -> dict[str, float | None]:
-    latency = log.latency
+def _latencies(latency: Histogram) -> dict[str, float | None]:
     return {"p50": latency.quantile_us(0.5), "p99": latency.quantile_us(0.99), "max": latency.max_us or None}
 
 

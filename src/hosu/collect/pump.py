@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import structlog
 
 from hosu.collect.decode import Decoder
+from hosu.collect.latency import Histogram
 from hosu.collect.numbering import Numbering
 from hosu.errors import HosuError, LakeFullError
 
@@ -68,6 +69,7 @@ class Pump:
         read_lsn: the last log number that was decoded.
         covered_lsn: the highest number that the sink's commits cover, as far as it has said.
         synced_lsn: the highest number that would survive a power cut in the sink.
+        latency: from the read of the socket to when the sink has taken the record, of what came since the pump began.
         beats: grows while the thread moves, whether it has work, waits for some or tries again; who hangs does not.
         trouble: a fault that is being retried; None while all is well.
         error: what ended the pump, if it did not end as asked.
@@ -87,9 +89,10 @@ class Pump:
         self.name = sink.name
         self.records = self.unfiled = self.quarantined = self.beats = 0
         self.read_lsn = self.covered_lsn = self.synced_lsn = -1
+        self.latency = Histogram()
         self.trouble: str | None = None
         self.error: BaseException | None = None
-        self._began_after = -1
+        self._began_after, self._began_us = -1, clock.now_us()
         self._sync_wanted = -1
         self._commit_tried_s = -_COMMIT_EVERY_S
         self._drain_to: int | None = None
@@ -175,6 +178,8 @@ class Pump:
             if batch is not None:
                 self._write(reading.numbering.placed(batch))
         self.read_lsn = max(self.read_lsn, reading.reader.after_lsn)
+        live = block.ts_recv_us[block.ts_recv_us >= self._began_us]
+        self.latency.observe(self._clock.now_us() - live)
 
     def _resume(self) -> int:
         """The number after which to read, so that the decoder begins with a segment.

@@ -28,6 +28,7 @@ def test_everything_received_is_filed_archived_and_leaves_the_log(setting: Setti
     assert status["buffers"]["lag_records"] == {"memory": 0}
     assert status["buffers"]["uncommitted_records"] == {"memory": 0}
     assert status["latency_us"]["p50"] > 0
+    assert status["sink_latency_us"]["max"] > status["latency_us"]["p50"]  # nothing is taken before it is durable
     assert sink.closed == 1
     ((name, (date, _)),) = setting.archive.copies.items()
     assert date == "2025-03-14"

@@ -115,6 +115,7 @@ def status(**facts: object) -> dict:
         "quarantined": 1,
         "durable_lsn": 100,
         "latency_us": {"p50": 1.0, "p99": None, "max": 7.0},
+        "sink_latency_us": {"p50": 4.0, "p99": 5.0, "max": 6.0},
         "buffers": {"log_queue_bytes": 1, "lag_records": {"lake": 2}, "uncommitted_records": {"lake": 3}},
         "sinks": {"lake": {"commits": 4, "rows": 5, "bytes": 6}},
         "connections": {"1": {"registered": 41}},
@@ -134,6 +135,7 @@ def test_counts_are_summed_and_the_worst_stands_for_what_cannot_be() -> None:
     one = merged([shard(1, "running", status()), shard(2, "waiting", second)], now_us=2_000_000, started_us=0)
     assert (one["state"], one["records"], one["durable_lsn"], one["runtime_s"]) == ("running", 15, 200, 2.0)
     assert one["latency_us"] == {"p50": 3.0, "p99": 2.0, "max": 7.0}
+    assert one["sink_latency_us"] == {"p50": 4.0, "p99": 5.0, "max": 6.0}
     assert one["success_rate"] == 0.9
     assert one["sinks"] == {"lake": {"commits": 8, "rows": 10, "bytes": 12}}
     assert one["buffers"]["lag_records"] == {"lake": 4}
