@@ -77,8 +77,8 @@ def ask(options: AskOptions, lake_name: str | None, state: Path | None, format_:
         options.scope,
         options.adjusted,
     )
-    with Progress(folder / f"done-{_name(lake.identity)}.jsonl") as done:
-        todo = _planned(wanted, lake, done)
+    with Progress(progress_file(folder, lake)) as done:
+        todo = planned(wanted, lake, done)
         _tell(todo, broker)
         if options.only_plan:
             emit_rows([_summary(todo)], format_)
@@ -101,13 +101,15 @@ def _today(now_us: int, scope: str) -> tuple[dt.date, bool]:
         return today, False
 
 
-def _name(identity: str) -> str:
+def progress_file(folder: Path, lake: Lake) -> Path:
+    """Where is noted what the broker has answered for that lake."""
     from hashlib import sha256
 
-    return sha256(identity.encode()).hexdigest()[:12]
+    return folder / f"done-{sha256(lake.identity.encode()).hexdigest()[:12]}.jsonl"
 
 
-def _planned(wanted: Wanted, lake: Lake, done: Progress) -> Plan:
+def planned(wanted: Wanted, lake: Lake, done: Progress) -> Plan:
+    """What there is to ask for: neither what the lake has nor what has been answered."""
     from hosu.collect.backfill_plan import hours
     from hosu.collect.backfill_plan import plan as plan_of
     from hosu.lake.bars_external import days_fetched

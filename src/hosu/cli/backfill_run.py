@@ -48,9 +48,9 @@ def broker_of(kis: str, rest: str | None, keys: KisSettings, *, cache: Path, sta
         InputError: the name is unknown, or a simulator's address is missing or malformed.
         SettingsError: a key is not set.
     """
+    from hosu.cli.broker_station import pace_of
     from hosu.cli.station import credentials_of, host_of
     from hosu.kis.hosts import Host
-    from hosu.kis.limits import Pace, pace_on
     from hosu.market.calendar import business_day
 
     if kis == "simulator":
@@ -59,10 +59,7 @@ def broker_of(kis: str, rest: str | None, keys: KisSettings, *, cache: Path, sta
         host, cache = Host("simulator", rest, "ws://127.0.0.1:1"), state / "cache"  # nothing is streamed
     else:
         host = host_of(kis, None, None)
-    pace = pace_on(business_day(clock.now_us())[0], host.name)
-    if keys.calls_per_second is not None:
-        wanted = keys.calls_per_second
-        pace = Pace(max(1, int(wanted)), window_s=max(1.0, 1 / wanted), gap_s=0.5 / wanted)
+    pace = pace_of(business_day(clock.now_us())[0], host, keys)
     return Broker(host, credentials_of(kis, keys), pace, cache, keys.user_agent)
 
 
@@ -75,15 +72,19 @@ async def run(
     clock: Clock,
     *,
     on_task: Callable[[Task], None],
+    within_s: float | None = None,
 ) -> BackfillReport:
     """Works off the tasks into the lake, and brings in what a run that was killed left in the log.
 
-    SIGINT and SIGTERM end it once the calls at hand are answered and everything is in the lake.
+    SIGINT and SIGTERM end it once the calls at hand are answered and everything is in the lake; so does the time, where
+    it is to end ``within_s`` seconds.
 
     Raises:
         LockedError: another backfill runs with this folder.
         LogError, LakeError: what was received is safe in the log, and the next run goes on from it.
     """
+    import asyncio
+
     from hosu.collect.backfill import Backfill
     from hosu.collect.recorder import Recorder
 
@@ -91,6 +92,8 @@ async def run(
         recorder = Recorder(log, clock)
         async with _client(broker, recorder, clock) as client:
             backfill = Backfill(client, log, progress)
+            if within_s is not None:
+                asyncio.get_running_loop().call_later(within_s, backfill.stop, "its time is over")
             with _stopped_by_signals(backfill):
                 watch = _stopping_on(pump, backfill, on_task)
                 report = await backfill.run(tasks, watch)

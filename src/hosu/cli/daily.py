@@ -20,7 +20,7 @@ from hosu.market.agenda import next_turn
 from hosu.market.calendar import KST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import date
 
     from hosu.cli.attended import Attendant
@@ -44,7 +44,8 @@ class Days:
     """Collects day by day until a signal comes; ``run`` once, from the main thread and outside of an event loop.
 
     Args:
-        prepare: before a day, such as fetching its instruments; what it fails with is told, and the day collected.
+        prepare: by name what is done before a day, such as fetching its instruments; what it fails with is told, and
+            the day collected.
         collect: collects a day, and returns the last status.
         finish: after a day, such as building bars; not after a signal.
         run_loop: runs a coroutine to its end.
@@ -57,7 +58,7 @@ class Days:
         attendant: Attendant,
         *,
         lead_s: float,
-        prepare: Callable[[Turn], None],
+        prepare: Sequence[tuple[str, Callable[[Turn], None]]],
         collect: Callable[[Turn], dict[str, Any]],
         finish: Callable[[Turn], None],
         run_loop: Callable[[Any], Any],
@@ -83,7 +84,8 @@ class Days:
                 _log.info("collector stops", reason=self._stopped_by)
                 return last
             end_on_signals()
-            self._try("fetching the instruments", self._prepare, turn)
+            for name, job in self._prepare:
+                self._try(name, job, turn)
             try:
                 last = self._collect(turn)
             except HosuError as error:
@@ -163,6 +165,8 @@ class Days:
         except (HosuError, OSError) as error:
             _log.warning("failed, going on without", what=name, day=str(turn.day), error=str(error))
             note(f"hosu: {name} failed: {error}; going on without")
+        finally:
+            end_on_signals()
 
 
 def end_on_signals() -> None:
@@ -171,6 +175,14 @@ def end_on_signals() -> None:
     The first process of a container has no default for it: without this, it would not hear it at all.
     """
     signal.signal(signal.SIGTERM, _leave)
+
+
+def leave_where_asked(reason: str | None) -> None:
+    """Ends the program where what it did was stopped by a signal of that name, as the signal would have."""
+    if reason == signal.SIGTERM.name:
+        _leave()
+    if reason == signal.SIGINT.name:
+        raise KeyboardInterrupt
 
 
 def _leave(*_: object) -> None:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from hosu.cli.attended import Attendant
     from hosu.cli.collecting import Work
+    from hosu.cli.repair_station import Means
     from hosu.lake.lake import Lake
+    from hosu.market.agenda import Turn
     from hosu.settings import CollectSettings, KisSettings
 
 
@@ -90,13 +92,10 @@ def _finish(operation: Operation, work: Work, day: str | None, began_us: int | N
     """What is done when a day is over: its gaps are asked for once more, then its bars are built. ``began_us`` is when
     its collection began; None where it is not known."""
     from hosu.cli.ledger_repair import repair_after_the_close
-    from hosu.cli.repair_station import Means
 
     if work.wish.repair and day is not None:
         attendant.enter("repairing")
-        key = work.keys[0]
-        means = Means(key.host, key.credentials, operation.lake, operation.state, operation.settings, operation.manners)
-        repair_after_the_close(means, day, began_us or 0)
+        repair_after_the_close(_means(operation, work), day, began_us or 0)
     if operation.bars:
         attendant.enter("building bars")
         build_bars(operation.lake)
@@ -121,13 +120,38 @@ def _daily(
         WallClock(),
         attendant,
         lead_s=operation.lead_min * 60,
-        prepare=lambda turn: fetch_instruments(
-            operation.lake, host.rest if host.name == "simulator" else None, turn.day
-        ),
+        prepare=[
+            (
+                "fetching the instruments",
+                lambda turn: fetch_instruments(
+                    operation.lake, host.rest if host.name == "simulator" else None, turn.day
+                ),
+            ),
+            ("replacing polled minutes", lambda turn: _replace_polled_minutes(operation, work, turn)),
+        ],
         collect=lambda _: collect(today()),
         finish=lambda turn: _finish(operation, work, turn.day.isoformat(), None, attendant),
         run_loop=run_loop,
     ).run()
+
+
+def _replace_polled_minutes(operation: Operation, work: Work, turn: Turn) -> None:
+    from hosu.cli.daily import leave_where_asked
+    from hosu.cli.morning import replace_polled_minutes
+    from hosu.clock import WallClock
+
+    if work.wish.poll and work.wish.repair:
+        within_s = (turn.open_us - WallClock().now_us()) / 1e6
+        report = replace_polled_minutes(_means(operation, work), turn.day, within_s)
+        leave_where_asked(None if report is None else report.stopped)
+
+
+def _means(operation: Operation, work: Work) -> Means:
+    """The first key's, for what is asked for when no collecting goes on."""
+    from hosu.cli.repair_station import Means
+
+    key = work.keys[0]
+    return Means(key.host, key.credentials, operation.lake, operation.state, operation.settings, operation.manners)
 
 
 @contextmanager

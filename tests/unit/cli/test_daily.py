@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hosu.cli.attended import Attendant
-from hosu.cli.daily import Days
+from hosu.cli.daily import Days, leave_where_asked
 from hosu.cli.notify import Notifier
 from hosu.clock import SimulatedClock
 from hosu.errors import BrokerUnreachableError, LogWriteError
@@ -67,6 +67,10 @@ class Diary:
     def prepare(self, turn: Turn) -> None:
         self._note("prepare", turn)
 
+    def ask(self, turn: Turn) -> None:
+        if "ask" in self.faults:
+            self._note("ask", turn)
+
     def collect(self, turn: Turn) -> dict[str, Any]:
         self.work.append(self._now())
         self._note("collect", turn)
@@ -94,7 +98,7 @@ def days(clock: Fast, diary: Diary, scope: Scope = Scope.KRX, path: Path | None 
         clock,
         Attendant(path, Notifier(), clock),  # type: ignore[arg-type]
         lead_s=1_800,
-        prepare=diary.prepare,
+        prepare=[("fetching the instruments", diary.prepare), ("asking", diary.ask)],
         collect=diary.collect,
         finish=diary.finish,
         run_loop=asyncio.run,
@@ -179,9 +183,11 @@ def test_without_instruments_or_bars_it_goes_on_and_says_so(capsys: pytest.Captu
     clock = Fast("2025-03-12 06:00", "2025-03-14 03:00")
     diary = Diary(clock)
     diary.faults["prepare"] = BrokerUnreachableError("new.real.download.dws.co.kr", "no network")
+    diary.faults["ask"] = diary.faults["prepare"]
     diary.faults["finish"] = OSError("no room")
     days(clock, diary).run()
     assert diary.work == ["2025-03-12 08:00", "2025-03-13 08:00"]
+    assert diary.all[:3] == ["prepare 2025-03-12", "ask 2025-03-12", "collect 2025-03-12"]
     said = capsys.readouterr().err
     assert "fetching the instruments failed: new.real.download.dws.co.kr cannot be reached (no network)" in said
     assert "building bars failed: no room; going on without" in said
@@ -202,6 +208,15 @@ def test_a_day_stopped_by_a_signal_is_the_last_and_has_no_bars():
     diary.last = lambda _: {"state": "stopped", "reason": "SIGTERM"}
     assert days(clock, diary).run()["reason"] == "SIGTERM"
     assert diary.all == ["prepare 2025-03-12", "collect 2025-03-12"]
+
+
+def test_a_signal_that_stopped_what_is_done_in_the_morning_ends_the_program():
+    with pytest.raises(SystemExit):
+        leave_where_asked("SIGTERM")
+    with pytest.raises(KeyboardInterrupt):
+        leave_where_asked("SIGINT")
+    leave_where_asked("its time is over")
+    leave_where_asked(None)
 
 
 def test_what_may_pass_is_tried_again_ever_more_slowly_as_long_as_the_day_lasts(capsys: pytest.CaptureFixture[str]):
