@@ -9,6 +9,8 @@ have all taken it.
 ``BENCH_SECONDS`` says how long each rate is held. The burst is ten times a mean for up to a minute of it, as at the
 open, where the simulator can be told to hasten. The peers (``path_peers``) do the same work on the same simulator; what
 is compared is the highest rate that was held without loss, ours the highest of the rates measured here.
+
+Two keys are two processes, each with half of the symbols: ``cores`` is the CPU time that both took a second.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ from typing import Any
 SYMBOLS = 40
 RATES = ((10_000, 1), (100_000, 1), (200_000, 1), (200_000, 19), (300_000, 19))
 """Records a second, and the most that a frame holds."""
+SHARED_RATE = 100_000
+"""Records a second over two keys."""
 BURST_MEAN = 20_000
 BURST = 10
 PEER_SECONDS = 15.0
@@ -46,7 +50,15 @@ def run(seconds: float = float(os.environ.get("BENCH_SECONDS", "60"))) -> list[d
             continue
         if not found["lost"] and found["records_per_s"] >= ON_TIME * rate:
             held = max(held, found["records_per_s"])
-    return [*rows, *_predicting(seconds), *_burst(seconds), *_peers(held, seconds)]
+    return [*rows, *_predicting(seconds), *_two_keys(seconds), *_burst(seconds), *_peers(held, seconds)]
+
+
+def _two_keys(seconds: float) -> list[dict[str, Any]]:
+    """A rate shared by two keys, each a process of its own beside the other and the simulator."""
+    found = measure(SHARED_RATE, seconds, keys=2)
+    target = f"{SHARED_RATE:,}/s over two keys"
+    rows = _rows_of(target, f"{target} for {seconds:.0f} s: arrived", found)
+    return [*rows, _row(f"{target}: cores in use", found["cpu_us"] * found["records_per_s"] / 1e6, "cores")]
 
 
 def _predicting(seconds: float) -> list[dict[str, Any]]:
@@ -136,18 +148,19 @@ def _hastened(records: int, begin: int, end: int) -> str:
 
 
 def measure(
-    rate: float, seconds: float, *, faults: str = "", fills: int = 1, predict: bool = False
+    rate: float, seconds: float, *, faults: str = "", fills: int = 1, predict: bool = False, keys: int = 1
 ) -> dict[str, float]:
     """Plays ``rate`` records a second for ``seconds`` through simulator, collector and lake."""
+    symbols = SYMBOLS * keys
     with tempfile.TemporaryDirectory(prefix="hosu-bench-") as folder:
         place = Path(folder)
-        simulator = _simulator(place, rate, int(rate * seconds), faults, fills)
+        simulator = _simulator(place, rate, int(rate * seconds), faults, fills, symbols)
         try:
             assert simulator.stdout is not None
             addresses = json.loads(simulator.stdout.readline())
             if predict:
                 _seat(place / "lake")
-            status, usage, peak_kib = _collect(place, addresses, predict=predict)
+            status, usage, peak_kib = _collect(place, addresses, symbols, keys, predict=predict)
             simulator.wait(60)
         finally:
             simulator.kill()
@@ -169,9 +182,9 @@ def measure(
     }
 
 
-def _simulator(place: Path, rate: float, records: int, faults: str, fills: int) -> subprocess.Popen[str]:
-    words = f"--date 2025-09-15 --symbols {SYMBOLS} --rate {rate} --records {records} --fills {fills} --feeds trades"
-    words += f" --slots {SYMBOLS} --expect {SYMBOLS} --report {place / 'sent.json'}"
+def _simulator(place: Path, rate: float, records: int, faults: str, fills: int, symbols: int) -> subprocess.Popen[str]:
+    words = f"--date 2025-09-15 --symbols {symbols} --rate {rate} --records {records} --fills {fills} --feeds trades"
+    words += f" --slots {SYMBOLS} --expect {symbols} --report {place / 'sent.json'}"
     return subprocess.Popen(
         [sys.executable, "-m", "hosu", "simulator", *words.split(), *(["--faults", faults] if faults else [])],
         stdout=subprocess.PIPE,
@@ -179,11 +192,15 @@ def _simulator(place: Path, rate: float, records: int, faults: str, fills: int) 
     )
 
 
-def _collect(place: Path, addresses: dict[str, str], *, predict: bool) -> tuple[dict[str, Any], Any, int]:
+def _collect(
+    place: Path, addresses: dict[str, str], symbols: int, keys: int, *, predict: bool
+) -> tuple[dict[str, Any], Any, int]:
     from hosu.kis.simulator.universe import default_symbols
 
     words = f"--kis simulator --rest {addresses['rest']} --ws {addresses['ws']} --feeds trades --slots {SYMBOLS}"
-    words += f" --symbols {','.join(default_symbols(SYMBOLS))} --lake {place / 'lake'} --no-bars --format json"
+    words += (
+        f" --keys {keys} --symbols {','.join(default_symbols(symbols))} --lake {place / 'lake'} --no-bars --format json"
+    )
     words += " --predict" if predict else ""
     process = subprocess.Popen(
         [sys.executable, "-m", "hosu", "collect", *words.split()],

@@ -35,21 +35,22 @@ class Account:
 ACCOUNTS = (
     Account("live", "18/s", 12.0),
     Account("new-account", "3/s", 2.0),
-    Account("paper", "1/s", 0.9),
+    Account("paper", "1/s", 0.8),
 )
 
 
 def run(seconds: float = float(os.environ.get("BENCH_SECONDS", "180"))) -> list[dict[str, Any]]:
     rows = []
     for account in ACCOUNTS:
-        found = measure(account, seconds)
-        name = f"{account.kind}, limit {account.limit}"
         allowed_s = (SYMBOLS - STREAMED) / (account.calls_per_s * 30)
+        spent_s = max(seconds, 2.2 * allowed_s)  # everybody's turn comes twice
+        found = measure(account, spent_s)
+        name = f"{account.kind}, limit {account.limit}"
         rows += [
             _row(f"{name}: interval of a polled symbol, median", found["median_s"], "s", allowed_s),
             _row(f"{name}: longest of all symbols", found["max_s"], "s", allowed_s),
             _row(f"{name}: symbols polled at least twice", found["polled_twice"], "symbols", SYMBOLS - STREAMED),
-            _row(f"{name}: calls", found["calls"] / seconds, "calls/s", account.calls_per_s),
+            _row(f"{name}: calls", found["calls"] / spent_s, "calls/s", account.calls_per_s),
             _row(f"{name}: refused for pace or slots", found["refusals"], "refusals"),
         ]
     return rows

@@ -33,7 +33,7 @@ def test_the_brokers_limits_are_looked_up_by_date(day, host, age, limit):
 
 
 @pytest.mark.parametrize(
-    ("host", "age", "calls", "window_s"), [("live", None, 12, 1.0), ("live", 1, 2, 1.0), ("paper", None, 1, 1.1)]
+    ("host", "age", "calls", "window_s"), [("live", None, 12, 1.0), ("live", 1, 2, 1.0), ("paper", None, 1, 1.25)]
 )
 def test_our_pace_stays_under_the_limit(host, age, calls, window_s):
     pace = pace_on(date(2026, 5, 1), host, age)
@@ -267,6 +267,6 @@ def test_live_calls_wait_less_than_a_second_for_polls_that_fill_every_window(tmp
 
 def test_what_is_granted_a_second_follows_the_pace_and_the_brokers_refusals(tmp_path):
     governor = Governor(tmp_path / "governor", pace_on(date(2026, 5, 1), "paper"), SimulatedClock(START_US))
-    assert governor.calls_per_s() == pytest.approx(1 / 1.1)
+    assert governor.calls_per_s() == pytest.approx(1 / 1.25)
     governor.refused()
-    assert governor.calls_per_s() == pytest.approx(1 / 1.65)
+    assert governor.calls_per_s() == pytest.approx(1 / 1.875)
