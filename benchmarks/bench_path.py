@@ -57,8 +57,12 @@ def _two_keys(seconds: float) -> list[dict[str, Any]]:
     """A rate shared by two keys, each a process of its own beside the other and the simulator."""
     found = measure(SHARED_RATE, seconds, keys=2)
     target = f"{SHARED_RATE:,}/s over two keys"
-    rows = _rows_of(target, f"{target} for {seconds:.0f} s: arrived", found)
-    return [*rows, _row(f"{target}: cores in use", found["cpu_us"] * found["records_per_s"] / 1e6, "cores")]
+    return [
+        _row(f"{target} for {seconds:.0f} s: arrived", found["records_per_s"], "records/s"),
+        _row(f"{target}: lost", found["lost"], "records"),
+        _row(f"{target}: socket to durable, 99th percentile of the slower", found["p99_ms"], "ms"),
+        _row(f"{target}: cores in use", found["cpu_us"] * found["records_per_s"] / 1e6, "cores"),
+    ]
 
 
 def _predicting(seconds: float) -> list[dict[str, Any]]:
@@ -198,9 +202,8 @@ def _collect(
     from hosu.kis.simulator.universe import default_symbols
 
     words = f"--kis simulator --rest {addresses['rest']} --ws {addresses['ws']} --feeds trades --slots {SYMBOLS}"
-    words += (
-        f" --keys {keys} --symbols {','.join(default_symbols(symbols))} --lake {place / 'lake'} --no-bars --format json"
-    )
+    words += f" --keys {keys} --symbols {','.join(default_symbols(symbols))}"
+    words += f" --lake {place / 'lake'} --no-bars --format json"
     words += " --predict" if predict else ""
     process = subprocess.Popen(
         [sys.executable, "-m", "hosu", "collect", *words.split()],

@@ -268,7 +268,7 @@ def report(soak: Soak) -> str:
         "",
         f"{made} {length}, {events}.",
         "",
-        "**Failed:** " + "; ".join(failures) if failures else "Nothing grew, nothing is missing.",
+        "**Failed:** " + "; ".join(failures) if failures else "Nothing grew beyond what it may, nothing is missing.",
         "",
         _balance(soak),
         "",
@@ -292,7 +292,9 @@ def report(soak: Soak) -> str:
 _RULE = (
     "The line through the samples is Theil and Sen's, the median of all pairwise slopes, which peaks do not move. "
     f"Memory may grow by {SHARE:.0%} and {SLACK_MIB:.0f} MiB, since allocators keep what they had; handles and threads "
-    f"by {SLACK_COUNT:.0f}. Why: `benchmarks/soak_rule.py`."
+    f"by {SLACK_COUNT:.0f}. Why: `benchmarks/soak_rule.py`. The last column is the "
+    "evening, in the same process: what is missing is asked for and the day is judged, for which SQL may take 1 GiB "
+    "(`HOSU_SQL_MEMORY_MIB`)."
 )
 
 
