@@ -13,9 +13,8 @@ from hosu.cli.output import Format, counting, emit_rows, note
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hosu.features.labels_of_lake import LabelsOfLake
     from hosu.features.late_actions import LateAction
-    from hosu.features.panel import BarPanel, LabelledRows
+    from hosu.features.panel import BarPanel
     from hosu.features.parity import ParityReport
     from hosu.features.proofs import Cut, Lookahead
     from hosu.lake.lake import Lake
@@ -36,7 +35,7 @@ def lookahead(
 ) -> None:
     """Computes everything again with the future cut off; nothing before may change by a bit.
 
-    The future of features of minutes begins at random instants, that of days, and of labels, behind random dates; of
+    The future of days, of features and of labels, begins behind random dates, that of minutes at random instants; of
     seconds it is what was received after a random instant of a random date.
     """
     from hosu.features.definitions import SECOND
@@ -59,7 +58,9 @@ def lookahead(
         ],
         format_,
     )
-    for found in parts.values():
+    for what, found in parts.items():
+        if not found.cuts:
+            note(f"{what}: nothing to compare, none has ended before the last place to cut at; collect or import more")
         for each in found.examples:
             note(f"{each.feature} of {each.symbol} on {each.date}: {each.whole} with the future, {each.cut} without it")
     _leave(passes=all(found.passes for found in parts.values()))
@@ -189,13 +190,10 @@ def _of_labels(lake: str | None, interval: str, *, cuts: int, seed: int) -> dict
     from hosu.features.labels_of_lake import LabelsOfLake
     from hosu.models.registry import HORIZONS
 
-    # Of the whole a date's events are read once; with the future cut off again, out of what is there without it.
     labels = LabelsOfLake(open_lake(lake), interval, remember=True, config=sql_config())
-    found = {}
-    for horizon in [each for of, each in HORIZONS.values() if of == interval]:
-        behind = horizon if interval == "day" else 0
-        found[f"labels {horizon}"] = run(_labels(labels, horizon), behind=behind, cuts=cuts, seed=seed)
-    return found
+    horizons = [each for of, each in HORIZONS.values() if of == interval]
+    found = run(labels.before, horizons, within_days=interval == "minute", cuts=cuts, seed=seed)
+    return {f"labels {horizon}": each for horizon, each in found.items()}
 
 
 def _late(action: LateAction) -> str:
@@ -224,18 +222,6 @@ def _loader(lake: str | None, interval: str) -> Callable[[Cut | None], BarPanel]
         if cut is not None and cut.ts_us is not None:
             bars = select(bars, bars.ts < cut.ts_us)  # before empty minutes are filled
         return bars if interval == "day" else filled(bars, followed(loaded.pinned, end=end, config=config))[0]
-
-    return load
-
-
-def _labels(labels: LabelsOfLake, horizon: int) -> Callable[[int | None], LabelledRows]:
-    from hosu.errors import InputError
-
-    def load(end: int | None) -> LabelledRows:
-        found = labels.rows(horizon, end=_text(end))
-        if found is None:
-            raise InputError("the bars", f"are too few for labels of horizon {horizon}", "collect or import more days")
-        return found
 
     return load
 
