@@ -18,6 +18,7 @@ from lake_parts import DAYS, calm_days, minute_bars
 
 from hosu.cli import check
 from hosu.cli.output import Format
+from hosu.errors import InputError
 from hosu.features import label_facts, label_minutes, labels, proofs
 from hosu.features.batch import indicators
 from hosu.features.facts_of_lake import DayFacts, FactsOfLake
@@ -170,3 +171,8 @@ def test_days_in_which_labels_have_ended_pass(tmp_path: Path, capsys: Output) ->
     lake = Lake.open(str(tmp_path / "lake"))
     calm_days(lake, DAYS[:40], ("A", "B"), {})
     assert found(lake, capsys, "day") == {"features": True, "labels 1": True, "labels 5": True}
+
+
+def test_an_interval_that_there_is_not_names_those_that_there_are(lake: Lake) -> None:
+    with pytest.raises(InputError, match="interval 'week': is unknown; choose day, minute or second"):
+        check.lookahead(interval="week", lake=lake.root)
