@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from hosu.cli.features import BarsOption, IntervalOption, SetOption, chosen_sets
+from hosu.cli.features import IntervalOption, SetOption, chosen_sets
 from hosu.cli.options import FormatOption, LakeOption, day_of, open_lake, sql_config
 from hosu.cli.output import Format, counting, emit_rows, note
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hosu.features.definitions import FeatureSet
     from hosu.features.late_actions import LateAction
     from hosu.features.panel import BarPanel
     from hosu.features.parity import ParityReport
-    from hosu.features.proofs import Cut, Lookahead
+    from hosu.features.proofs import Cut, Lookahead, WarmUp
     from hosu.lake.lake import Lake
 
 _NEVER_SERVED: Final = "no features were served of it"
@@ -68,18 +69,19 @@ def lookahead(
 
 @app.command()
 def recursive(
-    interval: BarsOption = "day",
+    interval: IntervalOption = "day",
     set_: SetOption = None,
     lake: LakeOption = None,
     format_: FormatOption = Format.table,
 ) -> None:
-    """Measures how many bars each feature needs until it no longer depends on where the history began."""
-    from dataclasses import replace
+    """Measures how many bars each feature needs until it no longer depends on where the history began.
 
-    from hosu.features.proofs import recursive as run
+    Of seconds: how many, from the first with a full book, until it no longer depends on where its day was begun.
+    """
+    from hosu.features.definitions import SECOND
 
-    sets = [replace(each, window=each.window_of(interval)) for each in chosen_sets(set_, interval)]
-    found = run(_loader(lake, interval)(None), sets)
+    sets = chosen_sets(set_, interval)
+    found = _warm_up_of_seconds(lake, sets) if interval == SECOND else _warm_up_of_bars(lake, interval, sets)
     emit_rows(
         [
             {"feature": each.feature, "needed": each.needed, "declared": each.declared, "passes": each.passes}
@@ -88,6 +90,26 @@ def recursive(
         format_,
     )
     _leave(passes=all(each.passes for each in found))
+
+
+def _warm_up_of_bars(lake: str | None, interval: str, sets: list[FeatureSet]) -> list[WarmUp]:
+    from dataclasses import replace
+
+    from hosu.features.proofs import recursive as run
+
+    return run(_loader(lake, interval)(None), [replace(each, window=each.window_of(interval)) for each in sets])
+
+
+def _warm_up_of_seconds(lake: str | None, sets: list[FeatureSet]) -> list[WarmUp]:
+    from hosu.features.book_warmup import recursive as run
+
+    with counting("measuring") as tell:
+        found = run(open_lake(lake), sets, config=sql_config(), progress=tell)
+    note(f"{found.starts:,} starts in {found.series:,} series; seconds are counted from the first with a full book")
+    if found.waited_s:
+        waited = f"up to {found.waited_s:,} s later, when the price had changed"
+        note(f"the side of a trade was not always told: flow is counted from {waited}")
+    return found.features
 
 
 @app.command()
