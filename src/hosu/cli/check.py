@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from hosu.cli.features import BarsOption, IntervalOption, SetOption, chosen_sets
+from hosu.cli.features import IntervalOption, SetOption, chosen_sets
 from hosu.cli.options import FormatOption, LakeOption, day_of, open_lake, sql_config
 from hosu.cli.output import Format, counting, emit_rows, note
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hosu.features.labels_of_lake import LabelsOfLake
+    from hosu.features.definitions import FeatureSet
     from hosu.features.late_actions import LateAction
-    from hosu.features.panel import BarPanel, LabelledRows
+    from hosu.features.panel import BarPanel
     from hosu.features.parity import ParityReport
-    from hosu.features.proofs import Cut, Lookahead
+    from hosu.features.proofs import Cut, Lookahead, WarmUp
     from hosu.lake.lake import Lake
 
 _NEVER_SERVED: Final = "no features were served of it"
@@ -38,7 +38,7 @@ def lookahead(
 ) -> None:
     """Computes everything again with the future cut off; nothing before may change by a bit.
 
-    The future of features of minutes begins at random instants, that of days, and of labels, behind random dates; of
+    The future of days, of features and of labels, begins behind random dates, that of minutes at random instants; of
     seconds it is what was received after a random instant of a random date.
     """
     from hosu.features.definitions import SECOND
@@ -61,7 +61,9 @@ def lookahead(
         ],
         format_,
     )
-    for found in parts.values():
+    for what, found in parts.items():
+        if not found.cuts:
+            note(f"{what}: nothing to compare, none has ended before the last place to cut at; collect or import more")
         for each in found.examples:
             note(f"{each.feature} of {each.symbol} on {each.date}: {each.whole} with the future, {each.cut} without it")
     _leave(passes=all(found.passes for found in parts.values()))
@@ -69,18 +71,19 @@ def lookahead(
 
 @app.command()
 def recursive(
-    interval: BarsOption = "day",
+    interval: IntervalOption = "day",
     set_: SetOption = None,
     lake: LakeOption = None,
     format_: FormatOption = Format.table,
 ) -> None:
-    """Measures how many bars each feature needs until it no longer depends on where the history began."""
-    from dataclasses import replace
+    """Measures how many bars each feature needs until it no longer depends on where the history began.
 
-    from hosu.features.proofs import recursive as run
+    Of seconds: how many, from the first with a full book, until it no longer depends on where its day was begun.
+    """
+    from hosu.features.definitions import SECOND
 
-    sets = [replace(each, window=each.window_of(interval)) for each in chosen_sets(set_, interval)]
-    found = run(_loader(lake, interval)(None), sets)
+    sets = chosen_sets(set_, interval)
+    found = _warm_up_of_seconds(lake, sets) if interval == SECOND else _warm_up_of_bars(lake, interval, sets)
     emit_rows(
         [
             {"feature": each.feature, "needed": each.needed, "declared": each.declared, "passes": each.passes}
@@ -89,6 +92,26 @@ def recursive(
         format_,
     )
     _leave(passes=all(each.passes for each in found))
+
+
+def _warm_up_of_bars(lake: str | None, interval: str, sets: list[FeatureSet]) -> list[WarmUp]:
+    from dataclasses import replace
+
+    from hosu.features.proofs import recursive as run
+
+    return run(_loader(lake, interval)(None), [replace(each, window=each.window_of(interval)) for each in sets])
+
+
+def _warm_up_of_seconds(lake: str | None, sets: list[FeatureSet]) -> list[WarmUp]:
+    from hosu.features.book_warmup import recursive as run
+
+    with counting("measuring") as tell:
+        found = run(open_lake(lake), sets, config=sql_config(), progress=tell)
+    note(f"{found.starts:,} starts in {found.series:,} series; seconds are counted from the first with a full book")
+    if found.waited_s:
+        waited = f"up to {found.waited_s:,} s later, when the price had changed"
+        note(f"the side of a trade was not always told: flow is counted from {waited}")
+    return found.features
 
 
 @app.command()
@@ -207,13 +230,10 @@ def _of_labels(lake: str | None, interval: str, *, cuts: int, seed: int) -> dict
     from hosu.features.labels_of_lake import LabelsOfLake
     from hosu.models.registry import HORIZONS
 
-    # Of the whole a date's events are read once; with the future cut off again, out of what is there without it.
     labels = LabelsOfLake(open_lake(lake), interval, remember=True, config=sql_config())
-    found = {}
-    for horizon in [each for of, each in HORIZONS.values() if of == interval]:
-        behind = horizon if interval == "day" else 0
-        found[f"labels {horizon}"] = run(_labels(labels, horizon), behind=behind, cuts=cuts, seed=seed)
-    return found
+    horizons = [each for of, each in HORIZONS.values() if of == interval]
+    found = run(labels.before, horizons, within_days=interval == "minute", cuts=cuts, seed=seed)
+    return {f"labels {horizon}": each for horizon, each in found.items()}
 
 
 def _late(action: LateAction) -> str:
@@ -242,18 +262,6 @@ def _loader(lake: str | None, interval: str) -> Callable[[Cut | None], BarPanel]
         if cut is not None and cut.ts_us is not None:
             bars = select(bars, bars.ts < cut.ts_us)  # before empty minutes are filled
         return bars if interval == "day" else filled(bars, followed(loaded.pinned, end=end, config=config))[0]
-
-    return load
-
-
-def _labels(labels: LabelsOfLake, horizon: int) -> Callable[[int | None], LabelledRows]:
-    from hosu.errors import InputError
-
-    def load(end: int | None) -> LabelledRows:
-        found = labels.rows(horizon, end=_text(end))
-        if found is None:
-            raise InputError("the bars", f"are too few for labels of horizon {horizon}", "collect or import more days")
-        return found
 
     return load
 

@@ -114,8 +114,14 @@ def chosen_sets(names: list[str] | None, interval: str) -> list[FeatureSet]:
     """The sets of these names, without any all that can be made of the interval, each once.
 
     Raises:
-        InputError: a set is unknown, or not made of the interval.
+        InputError: an unknown interval, or a set that is unknown or not made of it.
     """
-    from hosu.features.definitions import feature_set, sets_of
+    from hosu.errors import InputError
+    from hosu.features.definitions import INTERVALS, feature_set, sets_of
+
+    if interval not in INTERVALS:
+        raise InputError(
+            f"interval {interval!r}", "is unknown", f"choose {', '.join(INTERVALS[:-1])} or {INTERVALS[-1]}"
+        )
 
     return sets_of(interval) if names is None else [feature_set(name, interval) for name in dict.fromkeys(names)]

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from hosu.features.adjust import LastTrade
+    from hosu.features.as_of import AsOf
     from hosu.features.panel import Flags, Ints
     from hosu.lake.lake import Lake
     from hosu.lake.sql import SqlConfig
@@ -137,6 +138,7 @@ def panel(
     scope: str = "KRX",
     pinned: Pinned | None = None,
     repaired: bool = False,
+    as_of: AsOf | None = None,
     config: SqlConfig | None = None,
 ) -> LakePanel:
     """The bars of these symbols between two dates, both included; empty where the lake has none.
@@ -154,6 +156,7 @@ def panel(
         scope: KRX, NXT or UN.
         pinned: tables at versions; None: as they are now.
         repaired: whether to ask which days were repaired (reads ``trades``).
+        as_of: minutes as they were at an instant of ``end``; None: as they are.
         config: what DuckDB may take.
 
     Raises:
@@ -179,6 +182,8 @@ def panel(
     dates = sorted({date for name in names[:2] for date in held.dates(name)})
     beside |= {"sessions": _sessions(dates), "hours": closing_hours(dates)}
     rows = held.query(sql, roles, start=start, end=end, beside=beside, config=config)
+    if as_of is not None:
+        rows = as_of.known(rows)
     if interval == "minute":
         rows = _regular(rows, Scope(scope))
     listed = Listings(held).at(end) if listings is None else listings

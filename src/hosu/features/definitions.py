@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SECOND: Final = "second"
 """The interval of what is made of quotes and trades."""
+INTERVALS: Final = ("day", "minute", SECOND)
+"""What features are made of."""
 FEATURE_TABLES: Final = {
     "day": ("technical_indicators", "ml_features"),
     "minute": ("technical_indicators_1m", "ml_features_1m"),

@@ -6,6 +6,7 @@ with what was traded. ``ts_event`` has whole seconds.
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -31,6 +32,7 @@ TABLES_OF: Final = {"day": _BOOKS, "minute": ("trades", *_BOOKS, "expected", "ma
 """The tables of events that facts are read from, by interval of the bars."""
 
 _SECOND_US: Final = 1_000_000
+_NEVER_US: Final = 1 << 62
 
 
 class Series(NamedTuple):
@@ -100,8 +102,23 @@ class FactsOfLake:
         self._pinned, self._config = pinned, config
         self._offset_us = latency_us % MINUTE_US
         self._wanted = None if symbols is None else pa.table({"symbol": pa.array(sorted(set(symbols)), pa.string())})
-        self._dates = {name: frozenset(pinned.dates(name)) for name in TABLES_OF[interval]}
+        self._dates = _dates(pinned, interval)
         self._kept: dict[int, DayFacts] | None = {} if remember else None
+        self._before: tuple[int, int] | None = None
+
+    def until(self, date: int, before_us: int | None = None) -> FactsOfLake:
+        """The same as if nothing had come behind a date, nor of it at an instant or later.
+
+        Args:
+            date: yyyymmdd. What is remembered of earlier ones still is: each is read from its own files alone.
+            before_us: UTC microseconds; None: all of the date.
+        """
+        past: FactsOfLake = copy(self)
+        past._pinned = self._pinned.until(day_of(date).isoformat())
+        past._dates = _dates(past._pinned, self.interval)
+        past._kept = None if self._kept is None else {day: facts for day, facts in self._kept.items() if day < date}
+        past._before = None if before_us is None else (date, before_us)
+        return past
 
     def knows(self, date: int) -> bool:
         """Whether the lake has any event of a date (yyyymmdd)."""
@@ -123,7 +140,9 @@ class FactsOfLake:
     def _read(self, date: int) -> DayFacts:
         at = hours([date], Scope(self.scope))
         begin, end = int(at.open[0]), int(at.end[0])
-        facts = {"scope": self.scope, "begin": begin, "end": end, "offset": self._offset_us}
+        before = self._before[1] if self._before is not None and self._before[0] == date else _NEVER_US
+        facts = {"scope": self.scope, "begin": begin, "end": end, "until": min(end, before), "before": before}
+        facts["offset"] = self._offset_us
         facts["beside"] = facts_sql.BESIDE_THE_MARKET
         facts["wanted"] = "" if self._wanted is None else "SEMI JOIN wanted USING (symbol)"
         trades = self._rows(facts_sql.FIRST_TRADES, date, facts, "trades")
@@ -164,6 +183,10 @@ class FactsOfLake:
         beside = {} if self._wanted is None else {"wanted": self._wanted}
         text = day_of(date).isoformat()
         return self._pinned.query(sql, roles, start=text, end=text, beside=beside, config=self._config)
+
+
+def _dates(pinned: Pinned, interval: str) -> dict[str, frozenset[str]]:
+    return {name: frozenset(pinned.dates(name)) for name in TABLES_OF[interval]}
 
 
 _INTS: Final = ("us", "price", "ask", "bid", "stopped_us", "auction_us", "start_us", "end_us")

@@ -1,8 +1,8 @@
 """The queries that read a date's trades, books and messages for labels: see ``facts_of_lake``.
 
 Each reads one date and sorts by what no two rows share, so that the same rows give the same result whatever their order
-in files. Trades and books are bounded by ``[begin, end)``, the continuous trading of the date; messages are not, since
-one that came before it may tell of a halt that lasts.
+in files. Trades and books are bounded by ``[begin, until)``, the continuous trading of the date as far as it is to be
+known; messages only by ``before``, since one that came before the begin may tell of a halt that lasts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WITH told AS (
   FROM trades {wanted}
   WHERE scope = '{scope}' AND cum_volume IS NOT NULL
     AND isfinite(price) AND price BETWEEN 0.01 AND 1e12
-    AND epoch_us(ts_event) >= {begin} AND epoch_us(ts_event) < {end}
+    AND epoch_us(ts_event) >= {begin} AND epoch_us(ts_event) < {until}
 ),
 firsts AS (
   SELECT symbol, minute, min(trade) FILTER (NOT aside) AS one,
@@ -54,7 +54,7 @@ told AS (
   SELECT symbol, us, code = 'C' AS auction,
          struct_pack(us := us, heard := ts_recv, log := wal_id, lsn := lsn, place := record_no, ask := ask, bid := bid,
                      code := code) AS book
-  FROM heard WHERE us >= {begin} AND us < {end}
+  FROM heard WHERE us >= {begin} AND us < {until}
 )
 SELECT symbol, max(book).us AS us, max(book).ask AS ask, max(book).bid AS bid, max(book).code = '0' AS continuous,
        min(us) FILTER (auction) AS stopped_us, max(us) FILTER (auction) AS auction_us
@@ -65,7 +65,7 @@ AUCTIONS: Final = """
 -- From when to when, within a minute, matches are expected: only an auction has them. Grain: symbol, minute.
 SELECT symbol, min(epoch_us(ts_event)) AS stopped_us, max(epoch_us(ts_event)) AS auction_us
 FROM expected {wanted}
-WHERE scope = '{scope}' AND epoch_us(ts_event) >= {begin} AND epoch_us(ts_event) < {end}
+WHERE scope = '{scope}' AND epoch_us(ts_event) >= {begin} AND epoch_us(ts_event) < {until}
 GROUP BY symbol, epoch_us(ts_event) // 60000000 ORDER BY symbol, stopped_us
 """
 
@@ -97,7 +97,7 @@ WITH timed AS ({clock}),
 told AS (
   SELECT symbol, us, halted, vi_code, mkop_code, row_number() OVER (
     PARTITION BY symbol ORDER BY us, ts_recv, wal_id, lsn, record_no) AS place
-  FROM timed WHERE scope = '{scope}'
+  FROM timed WHERE scope = '{scope}' AND us < {before}
 ),
 states AS (
   SELECT false AS whole, symbol, us, place,

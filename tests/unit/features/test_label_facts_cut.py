@@ -1,13 +1,13 @@
 """Random days of trades, books and messages: labels are those of a plain search, and know nothing of what follows."""
 
-import random
-from collections.abc import Callable
+from dataclasses import fields
+from datetime import date
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from lake_parts import DAYS, books, messages, trades
+from drawn_days import Events, clock, drawn, fill
+from lake_parts import DAYS
 
 from hosu.features.dated_rules import day_of
 from hosu.features.facts_of_lake import DayFacts, FactsOfLake
@@ -15,49 +15,11 @@ from hosu.features.label_parts import LATENCY_US
 from hosu.features.label_proof import lookahead
 from hosu.features.labels_of_lake import LabelsOfLake
 from hosu.features.panel import LabelledRows
+from hosu.features.proofs import Cut
 from hosu.lake.lake import Lake
-from hosu.lake.ohlcv import build
 from hosu.market.calendar import instant_us
 
 MINUTE, SECOND = 60_000_000, 1_000_000
-KNOWN = ("price", "band", "half_spread", "value_20", "ret_last")
-LABEL = ("t0", "t1", "ret_px", "ret_ex", "label", "reason")
-Events = dict[str, list[tuple[Any, ...]]]
-
-
-def clock(second: int) -> str:
-    return f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
-
-
-def drawn(seed: int) -> Events:
-    """Some 100 minutes of A, B and C from nine on, in order of time: C trades seldom, and B is interrupted once."""
-    chance = random.Random(seed)
-    made: Events = {"trades": [], "quotes": [], "market_events": []}
-    price, cum = dict.fromkeys("ABC", 10_000.0), dict.fromkeys("ABC", 0)
-    for second in range(9 * 3600, 9 * 3600 + 6_000):
-        for symbol, pace in (("A", 0.2), ("B", 0.1), ("C", 0.03)):
-            while chance.random() < pace:
-                price[symbol] += 10 * chance.randint(-2, 2)
-                cum[symbol] += 1
-                made["trades"].append((clock(second), price[symbol], cum[symbol], {"symbol": symbol}))
-            if chance.random() < pace:
-                width = 10 * chance.randint(0, 4)  # 0: locked, no spread
-                made["quotes"].append((clock(second), price[symbol] + width, price[symbol], {"symbol": symbol}))
-    begun = 9 * 3600 + chance.randrange(2_400, 4_800)
-    at = (clock(begun), {"symbol": "B", "vi_code": "Y"}), (clock(begun + 130), {"symbol": "B"})
-    made["market_events"] += at
-    return made
-
-
-def fill(home: Path, days: dict[str, Events], until: str = "24:00:00") -> Lake:
-    """A lake with the days' events, of the last day those before ``until``, and the bars that hosu makes of them."""
-    lake = Lake.open(str(home))
-    for day, events in days.items():
-        mine = {name: [row for row in rows if day != max(days) or row[0] < until] for name, rows in events.items()}
-        for put, name in ((trades, "trades"), (books, "quotes"), (messages, "market_events")):
-            put(lake, day, *mine[name])
-    build(lake)
-    return lake
 
 
 def labelled(lake: Lake) -> LabelledRows:
@@ -115,44 +77,56 @@ def test_no_label_spans_the_interruption(lake: Lake, days: dict[str, Events]) ->
 
 
 @pytest.mark.parametrize("until", ["09:31:00", "10:00:00", "10:17:42"])
-def test_what_comes_behind_an_instant_changes_nothing_before_it(
+def test_a_cut_at_an_instant_is_a_lake_in_which_nothing_has_happened_since(
     lake: Lake, days: dict[str, Events], tmp_path: Path, until: str
 ) -> None:
-    whole, part = labelled(lake), labelled(fill(tmp_path / "lake", days, until))
-    place = {key: at for at, key in enumerate(zip(whole.symbol.tolist(), whole.t.tolist(), strict=True))}
-    last = part.session == 2
-    # The bar in which the cut lies is not over.
-    past = np.flatnonzero(~last | np.array([second_of(int(t)) <= until for t in part.t]))
-    at = np.array([place[key] for key in zip(part.symbol[past].tolist(), part.t[past].tolist(), strict=True)])
+    day, instant = DAYS[2], instant_of(DAYS[2], until)
+    stopped = labelled(fill(tmp_path / "lake", days, until))
 
-    for name in KNOWN:
-        np.testing.assert_array_equal(getattr(whole, name)[at], getattr(part, name)[past], err_msg=name)
-    ended = part.labelled[past]
-    for name in LABEL:
-        theirs, ours = getattr(whole, name)[at][ended], getattr(part, name)[past][ended]
-        np.testing.assert_array_equal(theirs, ours, err_msg=name)
-    assert (last[past] & ended).any()
+    cut = LabelsOfLake(lake, "minute", remember=True).before(Cut(int(day.replace("-", "")), instant))(10)
+
+    assert cut is not None
+    # Of the bar in which the cut lies only what has traded before it is known, and its row is not decided yet.
+    ours, theirs = (rows.where(rows.t <= instant) for rows in (cut, stopped))
+    for name in (each.name for each in fields(LabelledRows)):
+        np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name), err_msg=name)
+    assert (ours.labelled & (ours.session == 2)).any()
 
 
-def by_date(labels: LabelsOfLake) -> Callable[[int | None], LabelledRows]:
-
-    def load(end: int | None) -> LabelledRows:
-        until = None if end is None else f"{end // 10_000}-{end // 100 % 100:02d}-{end % 100:02d}"
-        found = labels.rows(10, end=until)
-        assert found is not None
-        return found
-
-    return load
+def instant_of(day: str, text: str) -> int:
+    hours, minutes, seconds = map(int, text.split(":"))
+    return instant_us(date.fromisoformat(day), hours * 3600 + minutes * 60 + seconds)
 
 
-def test_days_cut_off_change_nothing_before_them_either(lake: Lake) -> None:
-    found = lookahead(by_date(LabelsOfLake(lake, "minute", remember=True)), cuts=2)
+@pytest.mark.parametrize("within_days", [True, False])
+def test_what_is_cut_off_changes_nothing_before_it(lake: Lake, within_days: bool) -> None:
+    found = lookahead(LabelsOfLake(lake, "minute", remember=True).before, [10, 30], within_days=within_days, cuts=12)
 
-    assert found.passes, found.examples
-    assert found.compared > 1_000
+    assert [each.differing for each in found.values()] == [{}, {}]
+    assert all(each.passes for each in found.values())
+    assert [len(each.cuts) for each in found.values()] == ([12, 12] if within_days else [2, 2])
+    assert found[10].compared > 1_000
 
 
-def test_events_that_are_read_of_the_next_date_are_found(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_date_s_events_are_read_once_and_once_more_for_each_cut_in_it(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, asked = FactsOfLake._read, list[int]()
+
+    def counted(self: FactsOfLake, date: int) -> DayFacts:
+        asked.append(date)
+        return read(self, date)
+
+    monkeypatch.setattr(FactsOfLake, "_read", counted)
+    lookahead(LabelsOfLake(lake, "minute", remember=True).before, [10, 30], within_days=True, cuts=8)
+
+    assert len(asked) == 3 + 8
+
+
+@pytest.mark.parametrize("within_days", [True, False])
+def test_events_that_are_read_of_the_next_date_are_found(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, within_days: bool
+) -> None:
     read = FactsOfLake._read
 
     def of_the_next(self: FactsOfLake, date: int) -> DayFacts:
@@ -163,5 +137,6 @@ def test_events_that_are_read_of_the_next_date_are_found(lake: Lake, monkeypatch
         return found._replace(begin_us=found.begin_us + back, end_us=found.end_us + back, **moved)
 
     monkeypatch.setattr(FactsOfLake, "_read", of_the_next)
-    found = lookahead(by_date(LabelsOfLake(lake, "minute", remember=True)), cuts=2)
-    assert {"half_spread", "ret_ex"} <= set(found.differing)
+    made = LabelsOfLake(lake, "minute", remember=True)
+    found = lookahead(made.before, [10], within_days=within_days, cuts=10)
+    assert {"half_spread", "ret_ex"} <= set(found[10].differing)
