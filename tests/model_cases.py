@@ -40,6 +40,7 @@ def packed(kind="linear", model="minute-10", horizon=10, interval="minute", **ch
         "feature_set_version": SET,
         "persistence": False,
         "verdict": "edge",
+        "calibrated": True,
         "certified_only": False,
         "sample": rows(seed=1)[0],
         **changes,

@@ -59,6 +59,11 @@ class Judgement:
     money: Money
 
     @property
+    def calibrated(self) -> bool:
+        """Whether G3 passed: three of the four verdicts do not say."""
+        return self.checks[2].passed
+
+    @property
     def sentence(self) -> str:
         """The verdict and why, in one line."""
         failed = [f"{check.name}: {check.sentence}" for check in self.checks if not check.passed]

@@ -40,7 +40,7 @@ from hosu.models.history import (
     wanted,
 )
 from hosu.models.learned_from import keep_dataset
-from hosu.models.servable import silent, unservable
+from hosu.models.servable import unservable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -240,7 +240,7 @@ class Registry:
 
         Raises:
             ChallengerRunsError: another one does already.
-            NotServableError: it would never answer: of another feature set than is served, or uncalibrated.
+            NotServableError: it would never answer: it learned from another feature set than is served.
             InputError: it is the champion.
             ModelNotFoundError: there is none of that number.
             HistoryMovedError: the history is not at ``seen`` any more; nothing was done.
@@ -251,7 +251,7 @@ class Registry:
             if running is not None:
                 raise ChallengerRunsError(model, running)
             found = version_in(history, model, version)
-            _refuse(found, silent(found))
+            _refuse(found, unservable(found))
             if found.serves:
                 raise InputError(f"version {version} of {model}", "serves already", "let another one challenge it")
             return wanted(model, history, "challenger", version, reason)

@@ -138,7 +138,12 @@ def test_overconfidence_fails_calibration_and_nothing_else(make_rows):
     walked = walked_by(rows, np.sign(rows.features[:, 0]) * 0.5)
     assert not checks.calibrated(walked, Rules()).passed
     found = judge(walked, trial=TRIAL, trials=TrialsInMemory(), logistic=walked_by(rows, rows.features[:, 1]))
-    assert found.verdict == Verdict.UNCALIBRATED
+    assert (found.verdict, found.calibrated) == (Verdict.UNCALIBRATED, False)
+    weak = make_rows(strength=0.0)
+    found = judge(
+        walked_by(weak, np.sign(weak.features[:, 0]) * 0.5), trial=TRIAL, trials=TrialsInMemory(), logistic=None
+    )
+    assert (found.verdict, found.calibrated) == (Verdict.NO_EDGE, False)
 
 
 def test_a_model_that_answers_too_rarely_is_not_calibrated(make_rows):
