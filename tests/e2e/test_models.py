@@ -59,7 +59,8 @@ def test_a_planted_signal_becomes_champion_is_asked_and_rolled_back(planted: Pat
     assert back.err == "day-1: the prior serves\n"
     history = json.loads(hosu(planted, "models", "show", "day-1", *at).out)["history"]
     events = [event["event"] for event in history]
-    assert events == ["registered", "promoted", "registered", "challenger", "rolled_back"]
+    assert events == ["counted", "registered", "promoted", "registered", "challenger", "rolled_back"]
+    assert history[0]["reason"].startswith("base rates of ")
 
 
 def test_noise_is_kept_and_neither_serves_nor_can_be_promoted_without_a_reason(planted: Path):

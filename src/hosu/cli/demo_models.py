@@ -98,6 +98,8 @@ def _asked(root: Path, date: str) -> bool:
     evening = SimulatedClock(start_us=instant_us(Date.fromisoformat(date), _EVENING_S))
     note(f"\nWho answers now? Asked as by `hosu predict --model day-1`, on the evening of {date}")
     done = predict_day(Lake.open(str(root), create=False), date, models=["day-1"], clock=evening)
+    for sentence in done.counted:
+        note(sentence)
     for sentence in done.notes:
         note(f"warning: {sentence}")
     first, count = done.rows.slice(0, 1).to_pylist()[0], done.rows.num_rows  # one version answers: nobody challenges

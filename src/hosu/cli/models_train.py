@@ -16,6 +16,7 @@ from hosu.cli.output import Format, emit_json, emit_rows, note, progress
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from hosu.features.dataset import Dataset
     from hosu.models.keeping import Kept
     from hosu.models.training import Evaluated, Request
 
@@ -89,11 +90,14 @@ def train(
     """
     from hosu.clock import SystemClock
     from hosu.models.keeping import keep
+    from hosu.models.prior import counted, keep_rates
     from hosu.models.registry import Registry
 
-    opened = open_lake(asked.lake)
-    evaluated = _evaluated(opened, _request(asked), asked.threads)
+    opened, request = open_lake(asked.lake), _request(asked)
     registry = Registry(opened, SystemClock())
+    evaluated = _evaluated(
+        opened, request, asked.threads, lambda made: keep_rates(registry, request.model, counted(made.rows))
+    )
     with _telling() as tell:
         kept = keep(opened, registry, evaluated, threads=asked.threads, auto=auto, progress=tell)
     _say(evaluated, asked.format_, kept)
@@ -156,13 +160,23 @@ def _params(texts: list[str] | None) -> dict[str, float]:
     return found
 
 
-def _evaluated(lake: Any, request: Request, threads: int) -> Evaluated:
+def _evaluated(
+    lake: Any, request: Request, threads: int, built: Callable[[Dataset], object] = lambda _: None
+) -> Evaluated:
     from hosu.clock import SystemClock
     from hosu.models.lake_trials import LakeTrials
     from hosu.models.training import evaluate as run
 
     with _telling() as tell:
-        return run(lake, request, LakeTrials(lake, SystemClock()), threads=threads, config=sql_config(), progress=tell)
+        return run(
+            lake,
+            request,
+            LakeTrials(lake, SystemClock()),
+            threads=threads,
+            config=sql_config(),
+            progress=tell,
+            built=built,
+        )
 
 
 @contextmanager

@@ -92,7 +92,7 @@ def keep(
         "report.json": as_json(judgement, evaluated.walked, about).encode(),
         "report.html": as_html(judgement, evaluated.walked, about).encode(),
     }
-    card = {**_card(evaluated), "prior": final.prior.tolist()}  # the oldest version's are those of version 0
+    card = {**_card(evaluated), "prior": final.prior.tolist()}  # version 0's, where none were counted before
     version = registry.register(request.model, files, card, judgement.verdict.value)
     return _seated(lake, registry, evaluated, version, auto=auto)
 

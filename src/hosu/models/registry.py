@@ -32,6 +32,7 @@ from hosu.models.history import (
     champion_of,
     events_of,
     files_of,
+    rates_in,
     revision_of,
     row_of,
     served_before,
@@ -147,6 +148,21 @@ class Registry:
             return wanted(model, history, "registered", version, "trained", verdict=verdict, card=whole)
 
         return self._act(model, decide, None)[-1].version
+
+    def count(self, model: str, card: Mapping[str, Any], counted: str) -> bool:
+        """Keeps the base rates of version 0, the card's ``prior``, for good; ``counted`` says in words what they are.
+
+        Returns whether they are these: False where the history tells some already, and nothing was done.
+        """
+        done = False
+
+        def decide(history: Sequence[Event]) -> Event | None:
+            nonlocal done
+            done = rates_in(history) is None
+            return wanted(model, history, "counted", PRIOR, counted, card=dict(card)) if done else None
+
+        self._act(model, decide, None)
+        return done
 
     def promote(
         self, model: str, version: int, reason: str, *, override: bool = False, seen: int | None = None

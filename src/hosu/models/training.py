@@ -108,6 +108,7 @@ def evaluate(
     config: SqlConfig | None = None,
     clock: Clock | None = None,
     progress: Progress = lambda *_: None,
+    built: Callable[[Dataset], object] = lambda _: None,
 ) -> Evaluated:
     """Makes the dataset, walks it, and judges. Counts as a trial. What lies from a session on that is not over, or
     was built before it was, teaches nothing.
@@ -121,6 +122,7 @@ def evaluate(
         config: what DuckDB may take.
         clock: for whether the newest session is over.
         progress: told what is done, the step from 0 and how many there are.
+        built: given the dataset, before anything is learned from it.
 
     Raises:
         InputError: an unknown model or parameter, no bars, or days that were not allowed.
@@ -135,7 +137,7 @@ def evaluate(
     made = dataset.build(
         lake, KernelSource(request.features, request.definition.interval), request.definition, config=config
     )
-    return judged(made, request, trials, threads=threads, rules=rules, progress=progress)
+    return judged(made, request, trials, threads=threads, rules=rules, progress=progress, built=built)
 
 
 def judged(
@@ -146,10 +148,12 @@ def judged(
     threads: int = 1,
     rules: Rules | None = None,
     progress: Progress = lambda *_: None,
+    built: Callable[[Dataset], object] = lambda _: None,
 ) -> Evaluated:
     """As ``evaluate``, of a dataset that is there."""
     configuration = request.configuration
     _require_width(made.rows, (rules or Rules()).min_symbols)
+    built(made)
     walked = walk(
         made.rows,
         configuration,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hosu.errors import UnusableRowsError
+from hosu.errors import NotEnoughDataError, UnusableRowsError
 from hosu.features.dataset import Dataset
 from hosu.features.definitions import SCALE_FREE_V1
 from hosu.models.checks import Rules
@@ -22,13 +22,21 @@ def dataset_of(rows):
 
 
 def test_too_few_symbols_a_session_are_refused_before_anything_is_learned(make_rows):
-    walked, trials = [], TrialsInMemory()
+    walked, built, trials = [], [], TrialsInMemory()
     made = dataset_of(make_rows(symbols=20))
     with pytest.raises(
         UnusableRowsError, match=r"sessions of 100 symbols or more, and 0 are so wide .the widest has 20"
     ):
-        judged(made, asked(), trials, progress=lambda *step: walked.append(step))
-    assert walked == []
+        judged(made, asked(), trials, progress=lambda *step: walked.append(step), built=built.append)
+    assert (walked, built) == ([], [])
+
+
+def test_the_dataset_is_given_on_before_too_short_a_history_is_refused(make_rows):
+    """Of minutes nothing else counts the base rates of version 0, long before there is a verdict."""
+    built, made = [], dataset_of(make_rows(sessions=200))
+    with pytest.raises(NotEnoughDataError, match="test sessions"):
+        judged(made, asked(), TrialsInMemory(), built=built.append)
+    assert built == [made]
 
 
 def test_as_wide_as_the_rules_want_is_wide_enough(make_rows):
