@@ -227,7 +227,13 @@ def test_figures_of_days_have_intervals_once_there_are_two_sessions(lake, evenin
     put(lake, DAYS[61:62])
     score(lake, clock=LATER)
     (record,) = records(lake, registry, min_symbols=3)
-    assert (record.version, len(record.days), record.figures["ic"]) == (0, 1, None)
+    assert (record.version, len(record.days)) == (0, 1)
+    (row,) = as_rows([record])
+    assert (row["sessions"], row["ic"], row["brier"], row["brier_over_prior"]) == (1, 0.0, 0.66667, 0.0)
+    assert row["net"] == pytest.approx(record.days[0].figures["net"], abs=1e-5)
+    assert [row[f"{name}_95"] for name in ("ic", "brier", "brier_over_prior", "net", "net_over_market")] == [None] * 5
+    (few,) = as_rows(records(lake, registry))
+    assert (few["ic"], few["brier"], few["net"]) == (None, 0.66667, None)  # three symbols are no cross-section
     build(lake, "day", [SCALE_FREE_V1])
     asyncio.run(evening.advance((instant_us(dt.date.fromisoformat(NEXT), 0) + 61_200_000_000 - evening.now_us()) / 1e6))
     predict_day(lake, models=["day-1"], clock=evening)

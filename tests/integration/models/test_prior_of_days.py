@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from daily_parts import CLOSES, DAY, DAYS, evening_of, put
+from daily_parts import CLOSES, DAY, DAYS, LATER, evening_of, put
 
 from hosu.clock import SimulatedClock
 from hosu.errors import LakeFullError
@@ -10,7 +10,9 @@ from hosu.features.build import build
 from hosu.features.definitions import SCALE_FREE_V1
 from hosu.lake.lake import Lake
 from hosu.models.daily import predict_day
+from hosu.models.live_record import records
 from hosu.models.registry import PRIOR, Registry
+from hosu.models.scoring import score
 
 MODEL = "day-1"
 
@@ -126,3 +128,17 @@ def test_a_lake_that_was_asked_twice_at_once_counts_once(lake, evening, monkeypa
     monkeypatch.setattr(registry, "_commit", commit)
     assert registry.count(MODEL, {"prior": [0.3, 0.3, 0.4]}, "ours") is False
     assert [event.reason for event in registry.history(MODEL)] == ["theirs"]
+
+
+def test_version_0_is_no_better_than_itself_on_the_days_before_its_rates_were_counted(lake, evening, monkeypatch):
+    with monkeypatch.context() as before:
+        before.setattr("hosu.models.prior.MIN_TRAIN_SESSIONS", 1_000)
+        assert said(predict_day(lake, models=[MODEL], clock=evening)) == {(1 / 3, 1 / 3, 1 / 3)}
+    put(lake, DAYS[61:62])
+    build(lake, "day", [SCALE_FREE_V1])
+    assert predict_day(lake, models=[MODEL], clock=SimulatedClock(start_us=evening_of(DAYS[61]))).counted
+    put(lake, DAYS[62:63])
+    assert score(lake, clock=LATER).labelled == 6
+    (record,) = records(lake, Registry(lake, evening), [MODEL], min_symbols=3)
+    assert [day.figures["brier_over_prior"] for day in record.days] == [0.0, 0.0]
+    assert record.days[0].figures["brier"] == pytest.approx(2 / 3)
