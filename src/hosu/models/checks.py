@@ -186,6 +186,15 @@ def holding_sharpe(found: Money) -> float | None:
     return float(kept.mean() / kept.std(ddof=1)) if len(kept) > 2 and np.ptp(kept) > 0 else None
 
 
+def orders_somebody(walked: Walked) -> bool:
+    """Whether a score ever sets apart two of the same time. One that never does holds the universe and pays for it:
+    its net excess is the cost, which hardly varies, and its Sharpe ratio (-14 a holding) is no draw of luck."""
+    score, t = walked.said.score, walked.rows.t
+    known = np.isfinite(score)
+    score, t = score[known], t[known]  # of one time beside each other
+    return bool((score[1:] != score[:-1])[t[1:] == t[:-1]].any())
+
+
 def survives_trials(found: Money, history: Sequence[Trial], rules: Rules) -> Check:
     """G5: could the best of as many worthless trials have earned this? ``history`` holds this one too.
 
@@ -216,8 +225,9 @@ def trials_variance(history: Sequence[Trial], periods: float) -> float:
     """The variance of the trials' Sharpe ratios, by their median deviation, if five are known.
 
     At least that of worthless ones on as many periods, 1 / (periods - 1): a log of near-equal trials has little
-    variance, which would make many of them as good as one. By the median, since one degenerate trial (the prior,
-    which holds the universe and pays for it, has -5.5 a day) would else set a bar for all time that nothing passes.
+    variance, which would make many of them as good as one. By the median, since one odd trial would else set a bar for
+    all time that nothing passes. Trials that ordered nobody are logged without a ratio (``orders_somebody``): they
+    count among the trials, and not here, for of the spread of luck they say nothing.
     """
     by_luck = 1 / (periods - 1)
     known = np.array([trial.sharpe for trial in history if trial.sharpe is not None])

@@ -108,7 +108,8 @@ def judge(
     rows = walked.rows
     found = money(rows, walked.said.score, walked.horizon, min_symbols=ruled.min_symbols)
     ic = checks.daily_ic(walked, walked.said.score, ruled)
-    trials.record(Trial(trial.market, trial.horizon, trial.configuration, trial.dataset, checks.holding_sharpe(found)))
+    sharpe = checks.holding_sharpe(found) if checks.orders_somebody(walked) else None
+    trials.record(Trial(trial.market, trial.horizon, trial.configuration, trial.dataset, sharpe))
     made = (
         checks.signal(walked, ic, ruled, refitted),
         checks.beats_baselines(walked, ic, _baselines(walked, logistic), ruled),
