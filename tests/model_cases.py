@@ -34,7 +34,7 @@ def learned(kind, classes=3, **params):
     return Learned(NAMES, direction, price, base_rates(label, weight), 0.75, 0.5, low, high)
 
 
-def packed(kind="linear", model="minute-10", horizon=10, interval="minute", **changes):
+def packed(kind="linear", model="minute-10", horizon=10, interval="minute", *, params=None, **changes):
     """The files of such a model."""
     told = {
         "feature_set_version": SET,
@@ -45,4 +45,12 @@ def packed(kind="linear", model="minute-10", horizon=10, interval="minute", **ch
         "sample": rows(seed=1)[0],
         **changes,
     }
-    return pack(learned(kind), Configuration(Kind(kind)), model=model, horizon=horizon, interval=interval, **told)
+    given = params or {}
+    return pack(
+        learned(kind, **given),
+        Configuration(Kind(kind), given),
+        model=model,
+        horizon=horizon,
+        interval=interval,
+        **told,
+    )
