@@ -137,8 +137,11 @@ def _kind(text: str) -> Any:
     from hosu.errors import InputError
     from hosu.models.estimators import Kind
 
+    choose = f"choose one of {', '.join(each.value for each in Kind if each is not Kind.PRIOR)}"
+    if text == Kind.PRIOR:
+        raise InputError(f"--kind {text}", "is version 0, which is there without training", choose)
     if text not in {each.value for each in Kind}:
-        raise InputError(f"--kind {text}", "is unknown", f"choose one of {', '.join(each.value for each in Kind)}")
+        raise InputError(f"--kind {text}", "is unknown", choose)
     return Kind(text)
 
 
