@@ -116,11 +116,12 @@ _CALLED: Final = {
 
 
 def beats_baselines(walked: Walked, ic: Floats, baselines: Mapping[str, Floats], rules: Rules) -> Check:
-    """G2: is it more than what needs no model? Compared on the same sessions, by the difference of the ICs."""
+    """G2: is it more than what needs no model? Compared on the same sessions and rows, by the difference of the ICs:
+    who abstains from hard rows, or from easy ones, is not compared with one who ranks them."""
     figures: dict[str, float] = {}
     failed = []
     for name, score in baselines.items():
-        other = daily_ic(walked, score, rules)
+        other = daily_ic(walked, np.where(walked.said.abstained, np.nan, score), rules)
         gap = bootstrap.of_mean(ic - other, horizon=walked.horizon, seed=rules.seed)
         figures |= {f"{name}_ic": float(np.nanmean(other)), f"{name}_gap": gap.value, f"{name}_gap_lower": gap.lower}
         if not gap.lower > 0:

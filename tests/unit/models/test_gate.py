@@ -67,6 +67,24 @@ def test_logistic_is_judged_without_itself_and_others_not_without_it(make_rows):
     assert beside.verdict == Verdict.NO_EDGE
 
 
+def test_baselines_are_ranked_on_the_rows_from_which_the_model_did_not_abstain(make_rows):
+    rows = make_rows(strength=0.4)
+    walked = walked_by(rows, rows.features[:, 0])
+    abstained = walked.rows.symbol < 15  # 105 of 120 are left
+    model = replace(walked, said=replace(walked.said, abstained=abstained))
+    ic = checks.daily_ic(model, model.said.score, Rules())
+    # On the rows the model says nothing of this one knows all, elsewhere nothing.
+    knows = np.where(abstained, walked.rows.ret_ex * 1e3, walked.rows.features[:, 1])
+    found = checks.beats_baselines(model, ic, {"rival": knows}, Rules())
+    assert found.passed
+    assert abs(found.figures["rival_ic"]) < 0.02
+    same = checks.beats_baselines(
+        walked, checks.daily_ic(walked, walked.said.score, Rules()), {"rival": knows}, Rules()
+    )
+    assert same.figures["rival_ic"] > 0.05
+    assert found.figures["rival_gap"] > same.figures["rival_gap"]
+
+
 def test_a_baseline_walked_on_other_rows_is_refused(make_rows):
     walked = walked_by(make_rows(), np.zeros(len(make_rows())))
     other = make_rows(sessions=341)
