@@ -36,6 +36,9 @@ ViewOption = Annotated[
     str, typer.Option("--view", metavar="repaired|as_served", help="Bars as they are now, or days as they were served.")
 ]
 SymbolsOption = Annotated[str | None, typer.Option("--symbols", metavar="A,B", help="Default: the day's universe.")]
+WorldsOption = Annotated[
+    int, typer.Option("--worlds", min=0, help="Learn anew in so many worlds of turned labels too; each takes a walk.")
+]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Of the libraries.")]
 
 
@@ -53,6 +56,7 @@ class Asked:
     days: DaysOption = "certified"
     view: ViewOption = "repaired"
     symbols: SymbolsOption = None
+    worlds: WorldsOption = 0
     threads: ThreadsOption = 2
     lake: LakeOption = None
     format_: FormatOption = Format.table
@@ -95,9 +99,7 @@ def train(
 
     opened, request = open_lake(asked.lake), _request(asked)
     registry = Registry(opened, SystemClock())
-    evaluated = _evaluated(
-        opened, request, asked.threads, lambda made: keep_rates(registry, request.model, counted(made.rows))
-    )
+    evaluated = _evaluated(opened, request, asked, lambda made: keep_rates(registry, request.model, counted(made.rows)))
     with _telling() as tell:
         kept = keep(opened, registry, evaluated, threads=asked.threads, auto=auto, progress=tell)
     _say(evaluated, asked.format_, kept)
@@ -107,7 +109,7 @@ def train(
 @_asking
 def evaluate(asked: Asked) -> None:
     """Walks and judges like `train`, and keeps nothing but the trial."""
-    _say(_evaluated(open_lake(asked.lake), _request(asked), asked.threads), asked.format_)
+    _say(_evaluated(open_lake(asked.lake), _request(asked), asked), asked.format_)
 
 
 def _request(asked: Asked) -> Request:
@@ -164,7 +166,7 @@ def _params(texts: list[str] | None) -> dict[str, float]:
 
 
 def _evaluated(
-    lake: Any, request: Request, threads: int, built: Callable[[Dataset], object] = lambda _: None
+    lake: Any, request: Request, asked: Asked, built: Callable[[Dataset], object] = lambda _: None
 ) -> Evaluated:
     from hosu.clock import SystemClock
     from hosu.models.lake_trials import LakeTrials
@@ -175,7 +177,8 @@ def _evaluated(
             lake,
             request,
             LakeTrials(lake, SystemClock()),
-            threads=threads,
+            threads=asked.threads,
+            worlds=asked.worlds,
             config=sql_config(),
             progress=tell,
             built=built,

@@ -86,7 +86,7 @@ def judge(
     trial: Trial,
     trials: Trials,
     logistic: Walked | None,
-    refitted: Sequence[float] | None = None,
+    refitted: Sequence[float] = (),
     rules: Rules | None = None,
 ) -> Judgement:
     """Makes all checks, and logs the trial before anything is told.

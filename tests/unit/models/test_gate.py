@@ -176,11 +176,15 @@ def test_worlds_turn_overlapping_sessions_together():
     assert np.mean(means == 0) == pytest.approx(0.5, abs=0.1)
 
 
-def test_refitted_worlds_are_asked_instead_where_they_are_given(make_rows):
+def test_refitted_worlds_are_asked_too_where_they_are_given(make_rows):
     rows = make_rows(strength=0.4)
     walked = walked_by(rows, rows.features[:, 0])
     ic = checks.daily_ic(walked, walked.said.score, Rules())
-    assert checks.signal(walked, ic, Rules(), [0.01, 0.02]).passed
+    without, beside = checks.signal(walked, ic, Rules()), checks.signal(walked, ic, Rules(), [0.01, 0.02])
+    assert beside.passed
+    assert beside.figures["highest_of_worlds"] == without.figures["highest_of_worlds"]
+    assert (beside.figures["highest_refitted"], beside.figures["refitted"]) == (0.02, 2)
+    assert beside.sentence == f"{without.sentence}, of 2 learned anew 0.0200"
     assert not checks.signal(walked, ic, Rules(), [0.01, 0.9]).passed
 
 
