@@ -100,6 +100,7 @@ def packed(
         feature_set_version=feature_set,
         persistence=False,
         verdict="edge",
+        calibrated=True,
         certified_only=False,
         sample=made_up(5_000, 1, len(learned.names))[0],
     )

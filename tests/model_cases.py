@@ -34,14 +34,23 @@ def learned(kind, classes=3, **params):
     return Learned(NAMES, direction, price, base_rates(label, weight), 0.75, 0.5, low, high)
 
 
-def packed(kind="linear", model="minute-10", horizon=10, interval="minute", **changes):
+def packed(kind="linear", model="minute-10", horizon=10, interval="minute", *, params=None, **changes):
     """The files of such a model."""
     told = {
         "feature_set_version": SET,
         "persistence": False,
         "verdict": "edge",
+        "calibrated": True,
         "certified_only": False,
         "sample": rows(seed=1)[0],
         **changes,
     }
-    return pack(learned(kind), Configuration(Kind(kind)), model=model, horizon=horizon, interval=interval, **told)
+    given = params or {}
+    return pack(
+        learned(kind, **given),
+        Configuration(Kind(kind), given),
+        model=model,
+        horizon=horizon,
+        interval=interval,
+        **told,
+    )

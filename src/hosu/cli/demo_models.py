@@ -39,7 +39,9 @@ def believe(folder: Path, lake: Path, signal: float) -> bool:
     at = ("--lake", str(lake))
     parts: dict[str, list[tuple[str, ...]]] = {
         "Were the features served live those of replay and batch?": [("check", "parity", *at)],
-        "What became of the predictions made at each minute's close?": [("score", "--interval", "minute", *at)],
+        "What became of the predictions made at each minute's close? Nobody has trained a model of minutes, so the\n"
+        "prior has answered, with thirds. Its Brier score (0: sure and right, 2: sure and wrong) is 0.667 whatever\n"
+        "happens; ic and net need 100 symbols": [("score", "--interval", "minute", "--by-day", *at)],
         f"Does a model deserve belief? A history of random walks{_planted(signal)}, and the gate": [
             ("synthetic", str(history), *size)
         ],
@@ -58,8 +60,9 @@ def believe(folder: Path, lake: Path, signal: float) -> bool:
         )
         and _asked(lake, last)
         and _shown(
-            "What became of that? The bars that were held back, and the scores: ic is their rank correlation with what "
-            "followed,\nand 0 of the prior, who ranks nobody",
+            "What became of that? The bars that were held back, and the scores of what was said before. ic: rank\n"
+            "correlation of the scores with what followed, 0 of the prior, who ranks nobody. brier_over_prior: the\n"
+            "Brier score minus the prior's; below 0 is better. net: what the top tenth earned after cost, as a share",
             [
                 ("backfill", "daily", "--file", str(following), *_MADE_UP, *at),
                 ("score", "--interval", "day", "--by-day", *at),
@@ -98,6 +101,8 @@ def _asked(root: Path, date: str) -> bool:
     evening = SimulatedClock(start_us=instant_us(Date.fromisoformat(date), _EVENING_S))
     note(f"\nWho answers now? Asked as by `hosu predict --model day-1`, on the evening of {date}")
     done = predict_day(Lake.open(str(root), create=False), date, models=["day-1"], clock=evening)
+    for sentence in done.counted:
+        note(sentence)
     for sentence in done.notes:
         note(f"warning: {sentence}")
     first, count = done.rows.slice(0, 1).to_pylist()[0], done.rows.num_rows  # one version answers: nobody challenges

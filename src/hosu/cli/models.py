@@ -90,7 +90,22 @@ def promote(
     opened, registry = _registry(lake)
     registry.promote(model, version, reason if override is None else override, override=override is not None)
     note(f"{model}: version {version} serves")
+    if override is not None:
+        _warn_if_silent(registry, model, version)
     mirror_if_set(opened, registry)
+
+
+def _warn_if_silent(registry: Registry, model: str, version: int) -> None:
+    from contextlib import suppress
+
+    from hosu.errors import ModelDamagedError
+    from hosu.models.serve_facts import SERVE, read_facts
+    from hosu.models.served import is_calibrated
+
+    with suppress(ModelDamagedError):  # whoever seats it tells
+        files = registry.load(model, version)
+        if not is_calibrated(read_facts(files.get(SERVE, b"")), files):
+            note("warning: it failed G3 (calibration), and so abstains from every answer while it serves")
 
 
 @app.command()

@@ -16,6 +16,7 @@ from hosu.cli.output import Format, emit_json, emit_rows, note, progress
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from hosu.features.dataset import Dataset
     from hosu.models.keeping import Kept
     from hosu.models.training import Evaluated, Request
 
@@ -35,6 +36,9 @@ ViewOption = Annotated[
     str, typer.Option("--view", metavar="repaired|as_served", help="Bars as they are now, or days as they were served.")
 ]
 SymbolsOption = Annotated[str | None, typer.Option("--symbols", metavar="A,B", help="Default: the day's universe.")]
+WorldsOption = Annotated[
+    int, typer.Option("--worlds", min=0, help="Learn anew in so many worlds of turned labels too; each takes a walk.")
+]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Of the libraries.")]
 
 
@@ -52,6 +56,7 @@ class Asked:
     days: DaysOption = "certified"
     view: ViewOption = "repaired"
     symbols: SymbolsOption = None
+    worlds: WorldsOption = 0
     threads: ThreadsOption = 2
     lake: LakeOption = None
     format_: FormatOption = Format.table
@@ -89,11 +94,12 @@ def train(
     """
     from hosu.clock import SystemClock
     from hosu.models.keeping import keep
+    from hosu.models.prior import counted, keep_rates
     from hosu.models.registry import Registry
 
-    opened = open_lake(asked.lake)
-    evaluated = _evaluated(opened, _request(asked), asked.threads)
+    opened, request = open_lake(asked.lake), _request(asked)
     registry = Registry(opened, SystemClock())
+    evaluated = _evaluated(opened, request, asked, lambda made: keep_rates(registry, request.model, counted(made.rows)))
     with _telling() as tell:
         kept = keep(opened, registry, evaluated, threads=asked.threads, auto=auto, progress=tell)
     _say(evaluated, asked.format_, kept)
@@ -103,7 +109,7 @@ def train(
 @_asking
 def evaluate(asked: Asked) -> None:
     """Walks and judges like `train`, and keeps nothing but the trial."""
-    _say(_evaluated(open_lake(asked.lake), _request(asked), asked.threads), asked.format_)
+    _say(_evaluated(open_lake(asked.lake), _request(asked), asked), asked.format_)
 
 
 def _request(asked: Asked) -> Request:
@@ -133,8 +139,11 @@ def _kind(text: str) -> Any:
     from hosu.errors import InputError
     from hosu.models.estimators import Kind
 
+    choose = f"choose one of {', '.join(each.value for each in Kind if each is not Kind.PRIOR)}"
+    if text == Kind.PRIOR:
+        raise InputError(f"--kind {text}", "is version 0, which is there without training", choose)
     if text not in {each.value for each in Kind}:
-        raise InputError(f"--kind {text}", "is unknown", f"choose one of {', '.join(each.value for each in Kind)}")
+        raise InputError(f"--kind {text}", "is unknown", choose)
     return Kind(text)
 
 
@@ -156,13 +165,24 @@ def _params(texts: list[str] | None) -> dict[str, float]:
     return found
 
 
-def _evaluated(lake: Any, request: Request, threads: int) -> Evaluated:
+def _evaluated(
+    lake: Any, request: Request, asked: Asked, built: Callable[[Dataset], object] = lambda _: None
+) -> Evaluated:
     from hosu.clock import SystemClock
     from hosu.models.lake_trials import LakeTrials
     from hosu.models.training import evaluate as run
 
     with _telling() as tell:
-        return run(lake, request, LakeTrials(lake, SystemClock()), threads=threads, config=sql_config(), progress=tell)
+        return run(
+            lake,
+            request,
+            LakeTrials(lake, SystemClock()),
+            threads=asked.threads,
+            worlds=asked.worlds,
+            config=sql_config(),
+            progress=tell,
+            built=built,
+        )
 
 
 @contextmanager

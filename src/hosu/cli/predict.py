@@ -75,6 +75,8 @@ def predict(
     emit_rows(shown, format_)
     if len(shown) < len(rows):
         note(f"{len(rows) - len(shown):,} more are not printed; `--top 0` prints all")
+    for sentence in done.counted:
+        note(sentence)
     for sentence in done.notes:
         note(f"warning: {sentence}")
     answered = done.rows.column("abstained").null_count

@@ -33,11 +33,11 @@ def outcomes(made: Decisions, sessions: Ints) -> Outcome:
     there = np.flatnonzero((entry >= 0) & (leave >= 0))
     e, x = entry[there], leave[there]
     ret_px, ret_ex = np.full((2, n), np.nan)
-    masked, up, down = np.zeros((3, n), np.bool_)
+    masked, up = np.zeros((2, n), np.bool_)
     ret_px[there] = panel.close[x] / (panel.close[there] * factor_between(panel, there, x)) - 1.0
     ret_ex[there] = panel.close[x] / (panel.open[e] * factor_between(panel, e, x)) - 1.0
     masked[there] = any_between(panel.masked, there, x)
-    up[there], down[there] = locked(panel, beside, rules, e, panel.open[e])
+    up[there] = locked(panel, beside, rules, e, panel.open[e])
     idle = panel.volume <= 0
     certified = beside.certified if beside.certified is not None else np.ones(n, np.bool_)
     reason = first_reason(
@@ -58,7 +58,7 @@ def outcomes(made: Decisions, sessions: Ints) -> Outcome:
     after = np.minimum(place + 1, len(sessions)), np.minimum(place + horizon, len(sessions))
     exit_date = np.append(sessions, 0)[after[1]]
     return Outcome(closes[place], opens[after[0]], closes[after[1]], entry, leave, leave, exit_date, ret_px, ret_ex,
-                   reason, down)  # fmt: skip
+                   reason)  # fmt: skip
 
 
 def _rows_at(panel: BarPanel, place: Ints, steps: int, sessions: int) -> Ints:

@@ -57,13 +57,13 @@ def outcomes(made: Decisions, latency_us: int) -> Outcome:
     there = np.flatnonzero(entered & left)
     e, x = enter.row[there], leave.row[there]
     ret_px, ret_ex = np.full((2, n), np.nan)
-    masked, silent, up, down = np.zeros((4, n), np.bool_)
+    masked, silent, up = np.zeros((3, n), np.bool_)
     last = _last_row_before(panel, until)[there]
     ret_px[there] = panel.close[last] / panel.close[there] - 1.0
     ret_ex[there] = leave.price[there] / enter.price[there] - 1.0
     masked[there] = any_between(panel.masked, there, x)
     silent[there] = any_between(_after_silence(panel), there, x)
-    up[there], down[there] = locked(panel, beside, rules, e, enter.price[there])
+    up[there] = locked(panel, beside, rules, e, enter.price[there])
     t0, t1 = np.where(entered, enter.ts, 0), np.where(left, leave.ts, 0)
     certified = beside.certified if beside.certified is not None else np.ones(n, np.bool_)
     reason = first_reason(
@@ -83,7 +83,7 @@ def outcomes(made: Decisions, latency_us: int) -> Outcome:
         n,
     )
     rows_in = np.where(entered & left, np.maximum(leave.row - 1, enter.row), -1)
-    return Outcome(t, t0, t1, enter.row, leave.row, rows_in, panel.date, ret_px, ret_ex, reason, down)
+    return Outcome(t, t0, t1, enter.row, leave.row, rows_in, panel.date, ret_px, ret_ex, reason)
 
 
 def _minutes(panel: BarPanel, times: Ints) -> tuple[Ints, Ints]:

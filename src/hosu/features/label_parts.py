@@ -117,8 +117,7 @@ class Beside:
 class Outcome:
     """What became of each row: its label's interval and returns, before class and weight; (n,) each.
 
-    ``entry`` and ``exit`` are rows of the panel, -1 without one. ``locked_down`` notes entries at the lower limit:
-    they can be bought, but nothing can be sold there.
+    ``entry`` and ``exit`` are rows of the panel, -1 without one.
     """
 
     t: Ints
@@ -131,7 +130,6 @@ class Outcome:
     ret_px: Floats
     ret_ex: Floats
     reason: Reasons
-    locked_down: Flags
 
 
 class Decisions(NamedTuple):
@@ -240,16 +238,16 @@ def any_between(flags: Flags, earlier: Ints, later: Ints) -> Flags:
     return found
 
 
-def locked(panel: BarPanel, beside: Beside, rules: DatedRules, rows: Ints, price: Ints) -> tuple[Flags, Flags]:
-    """(m,) whether ``price`` at these rows lies at the day's upper limit, and at the lower; False without a base.
+def locked(panel: BarPanel, beside: Beside, rules: DatedRules, rows: Ints, price: Ints) -> Flags:
+    """(m,) whether ``price`` at these rows lies at the day's upper limit, where nobody sells; False without a base.
 
     Prices that others adjusted lie beside the grid: of these one tick from the limit is enough.
     """
     base = (beside.base if beside.base is not None else bases(panel))[rows]
-    lower, upper = rules.limits(base, rows)
+    _, upper = rules.limits(base, rows)
     slack = rules.ticks(price, rows) * beside.adjusted[rows] if beside.adjusted is not None else 0
-    bounded = upper < UNBOUNDED
-    return bounded & (price >= upper - slack), bounded & (price <= lower + slack)
+    found: Flags = (upper < UNBOUNDED) & (price >= upper - slack)
+    return found
 
 
 def bases(panel: BarPanel) -> Ints:

@@ -63,14 +63,14 @@ _MODEL_EVENTS: Final = pa.schema(
         pa.field("date", pa.string()),  # UTC date of ``at``
         pa.field("model", pa.string()),
         pa.field("revision", pa.int64()),  # of the model's history: 1, 2, …
-        pa.field("event", pa.string()),  # registered, promoted, rolled_back, challenger, dropped, kept
+        pa.field("event", pa.string()),  # counted, registered, promoted, rolled_back, challenger, dropped, kept
         pa.field("version", pa.int64()),  # whom it concerns
         pa.field("champion", pa.int64()),  # who serves from then on; 0: the prior
         pa.field("challenger", pa.int64()),  # who runs beside it from then on; null nobody
         pa.field("verdict", pa.string()),
         pa.field("reason", pa.string()),
         pa.field("override", pa.bool_()),  # promoted past the gate
-        pa.field("card", pa.string()),  # JSON, of a registration
+        pa.field("card", pa.string()),  # JSON, of a registration or a count
         pa.field("at", TIMESTAMP),
     ]
 )

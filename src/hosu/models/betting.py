@@ -7,13 +7,22 @@ block, and wins Z = clip(D / 4 sigma, -1, 1) times the stake. Sigma and lambda a
 *What this controls.* If, given everything before, E[Z] <= 0 in every block, the capital E is a nonnegative
 supermartingale, and Ville's inequality bounds the chance that it ever reaches c by 1/c, however often one looks. The
 k-th challenger needs 20 k (k + 1), so that all challengers together, without end, replace a champion that is no worse
-with a chance of at most 1/20. The detector M has under the same condition a mean of at least 1,000 blocks to a false
-alarm (it is a sum of such processes, one begun at each block; Shin, Ramdas and Rinaldo, E-detectors, 2023).
+with a chance of at most 1/20. The detector M has under the same condition, of -IC, a mean of at least 1,000 blocks to a
+false alarm (it is a sum of such processes, one begun at each block; Shin, Ramdas and Rinaldo, E-detectors, 2023).
 
 *What it does not.* Equal on average is not enough where blocks depend on each other: if a good block makes a good next
-one likely, bets that follow the past win, although nobody is better in the long run (see the simulated sizes in the
-tests). Clipping shifts the mean of a skewed D. It says that a challenger ranks better, not that it earns money: that
-is the gate's business. And it knows no reason: a champion that is dropped may have been unlucky.
+one likely, bets that follow the past win, although nobody is better in the long run. As simulated (the tests do so
+again), where neighbouring blocks have a correlation of:
+
+====================================================================== ===== ===== ===== =====
+..                                                                       0    0.1   0.2   0.4
+an equal first challenger is promoted (2.5 % were promised)            0.4 % 0.7 % 1.7 % 5.6 %
+blocks to the detector's alarm, mean, about an IC of 0 (deviation .08) 1,040   870   730   520
+an IC of 0.02 is rolled back within 2,000 blocks                         0 %   0 % 0.7 %   8 %
+====================================================================== ===== ===== ===== =====
+
+Clipping shifts the mean of a skewed D. It says that a challenger ranks better, not that it earns money: that is the
+gate's business. And it knows no reason: a champion that is dropped may have been unlucky.
 """
 
 from __future__ import annotations

@@ -39,6 +39,7 @@ def pack(
     feature_set_version: str,
     persistence: bool,
     verdict: str,
+    calibrated: bool,
     certified_only: bool,
     sample: Floats,
 ) -> dict[str, bytes]:
@@ -53,6 +54,7 @@ def pack(
         feature_set_version: ``FeatureSet.version``.
         persistence: as ``gate.Judgement``.
         verdict: of the gate.
+        calibrated: whether it passed G3.
         certified_only: whether it was trained on certified days only.
         sample: (n, k) rows of training, a few thousand or more: the files are compared with the model on them, and
             the tenths of drift are theirs.
@@ -88,6 +90,7 @@ def pack(
         tenths=tuple(_told(each) for each in edges),
         trees=nodes.trees if nodes else 0,
         depth=nodes.depth if nodes else 0,
+        calibrated=calibrated,
     )
     files = {DIRECTION: direction, PRICE: _price(learned.price, width), SERVE: written(facts)}
     check_equal(learned, Served.load(files), sample, complete)

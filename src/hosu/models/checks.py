@@ -88,24 +88,31 @@ def flipped_means(ic: Floats, horizon: int, seed: int, worlds: int = FLIP_WORLDS
     return np.asarray((np.repeat(signs, horizon, axis=1)[:, : len(kept)] * kept).mean(axis=1))
 
 
-def signal(walked: Walked, ic: Floats, rules: Rules, refitted: Sequence[float] | None = None) -> Check:
+def signal(walked: Walked, ic: Floats, rules: Rules, refitted: Sequence[float] = ()) -> Check:
     """G1: is there any order in the scores?
 
-    Asked twice: by the bootstrap, and against 200 sign-flip worlds of the labels. Where ``refitted`` holds the mean
-    ICs of worlds in which everything was learned anew, the IC must be above all of them. Else the worlds turn the
-    returns of whole sessions against the scores as they are. That is a randomization test: exact, however the stocks
-    of a day move together, if given its size the IC of a session is as often negative as positive, apart from others.
-    It does not control what the walk itself may do wrong (a split that leaks, a look-ahead in the features): there
-    the scores know the true signs, and turning them afterwards hides nothing. Only worlds learned anew show that.
+    Asked twice: by the bootstrap, and against 200 worlds that turn the returns of whole sessions against the scores as
+    they are. That is a randomization test: exact, however the stocks of a day move together, if given its size the IC
+    of a session is as often negative as positive, apart from others. It does not control what the walk itself may do
+    wrong (a split that leaks, a look-ahead in the features): there the scores know the true signs, and turning them
+    afterwards hides nothing.
+
+    Where ``refitted`` holds the mean ICs of worlds whose labels were turned before everything was learned anew, the IC
+    must be above all of these too. That shows a split that leaks, since it leaks the turned labels as well. A feature
+    that looks ahead tells the return as it was and not as it was turned; only bars turned before the features are made
+    (``nulls.of_bars``) show it.
     """
     found = bootstrap.of_mean(ic, horizon=walked.horizon, seed=rules.seed)
-    worlds = flipped_means(ic, walked.horizon, rules.seed) if refitted is None else np.array(refitted)
-    highest = float(worlds.max())
-    passed = found.value > 0 and found.p <= rules.signal_p and found.value > highest
+    worlds = flipped_means(ic, walked.horizon, rules.seed)
+    highest, highest_refitted = float(worlds.max()), max(refitted, default=-np.inf)
+    passed = found.value > 0 and found.p <= rules.signal_p and found.value > max(highest, highest_refitted)
     figures = {**_told("ic", found), "highest_of_worlds": highest, "worlds": float(len(worlds))}
     said = f"mean daily rank IC {found.value:.4f} over {found.sessions} sessions (p {found.p:.4f}, t {found.t:.1f})"
-    beside = f"the highest of {len(worlds)} worlds without signal has {highest:.4f}"
-    return Check("G1 signal", bool(passed), figures, f"{said}; {beside}")
+    said += f"; the highest of {len(worlds)} worlds without signal has {highest:.4f}"
+    if refitted:
+        figures |= {"highest_refitted": highest_refitted, "refitted": float(len(refitted))}
+        said += f", of {len(refitted)} learned anew {highest_refitted:.4f}"
+    return Check("G1 signal", bool(passed), figures, said)
 
 
 _CALLED: Final = {
@@ -116,11 +123,12 @@ _CALLED: Final = {
 
 
 def beats_baselines(walked: Walked, ic: Floats, baselines: Mapping[str, Floats], rules: Rules) -> Check:
-    """G2: is it more than what needs no model? Compared on the same sessions, by the difference of the ICs."""
+    """G2: is it more than what needs no model? Compared on the same sessions and rows, by the difference of the ICs:
+    who abstains from hard rows, or from easy ones, is not compared with one who ranks them."""
     figures: dict[str, float] = {}
     failed = []
     for name, score in baselines.items():
-        other = daily_ic(walked, score, rules)
+        other = daily_ic(walked, np.where(walked.said.abstained, np.nan, score), rules)
         gap = bootstrap.of_mean(ic - other, horizon=walked.horizon, seed=rules.seed)
         figures |= {f"{name}_ic": float(np.nanmean(other)), f"{name}_gap": gap.value, f"{name}_gap_lower": gap.lower}
         if not gap.lower > 0:
@@ -186,6 +194,15 @@ def holding_sharpe(found: Money) -> float | None:
     return float(kept.mean() / kept.std(ddof=1)) if len(kept) > 2 and np.ptp(kept) > 0 else None
 
 
+def orders_somebody(walked: Walked) -> bool:
+    """Whether a score ever sets apart two of the same time. One that never does holds the universe and pays for it:
+    its net excess is the cost, which hardly varies, and its Sharpe ratio (-14 a holding) is no draw of luck."""
+    score, t = walked.said.score, walked.rows.t
+    known = np.isfinite(score)
+    score, t = score[known], t[known]  # of one time beside each other
+    return bool((score[1:] != score[:-1])[t[1:] == t[:-1]].any())
+
+
 def survives_trials(found: Money, history: Sequence[Trial], rules: Rules) -> Check:
     """G5: could the best of as many worthless trials have earned this? ``history`` holds this one too.
 
@@ -216,8 +233,9 @@ def trials_variance(history: Sequence[Trial], periods: float) -> float:
     """The variance of the trials' Sharpe ratios, by their median deviation, if five are known.
 
     At least that of worthless ones on as many periods, 1 / (periods - 1): a log of near-equal trials has little
-    variance, which would make many of them as good as one. By the median, since one degenerate trial (the prior,
-    which holds the universe and pays for it, has -5.5 a day) would else set a bar for all time that nothing passes.
+    variance, which would make many of them as good as one. By the median, since one odd trial would else set a bar for
+    all time that nothing passes. Trials that ordered nobody are logged without a ratio (``orders_somebody``): they
+    count among the trials, and not here, for of the spread of luck they say nothing.
     """
     by_luck = 1 / (periods - 1)
     known = np.array([trial.sharpe for trial in history if trial.sharpe is not None])

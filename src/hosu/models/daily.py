@@ -20,6 +20,7 @@ from hosu.market.calendar import next_session
 from hosu.market.day_plan import Scope
 from hosu.models.journal import TABLE, add_new, answered_before
 from hosu.models.predictor import SCHEMA, BarFacts, feature_hash, predict
+from hosu.models.prior import rates_of_days
 from hosu.models.registry import HORIZONS, PRIOR, Registry
 from hosu.models.registry import TABLE as MODEL_EVENTS
 from hosu.models.seats import Seats, models_of
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from hosu.features.definitions import FeatureSet
     from hosu.features.panel import Floats
     from hosu.lake.lake import Lake
+    from hosu.models.history import Rates
     from hosu.models.journal import Before
 
 _FEATURES: Final = "ml_features"
@@ -60,6 +62,7 @@ class Predicted:
         added: how many of them are new in the journal.
         too_late: whether the outcome may be known already, so that nothing was journaled.
         notes: in sentences, who could not answer and who answered instead, and whose answers came second.
+        counted: in sentences, which base rates were counted for version 0 and stay.
     """
 
     date: str
@@ -67,6 +70,7 @@ class Predicted:
     added: int
     too_late: bool
     notes: tuple[str, ...] = ()
+    counted: tuple[str, ...] = ()
 
 
 def predict_day(
@@ -83,6 +87,9 @@ def predict_day(
 
     Once the next session has opened, what can be entered is over: nothing is journaled then, and every row abstains.
     A bar has one champion: who is promoted in the same evening is journaled from the next day on.
+
+    Where nobody has counted the base rates of version 0 yet, and there are sessions enough, they are counted here, by
+    the bars up to that day; with the first prediction that is journaled they are kept.
 
     Args:
         lake: whose rows of indicators and features.
@@ -104,7 +111,21 @@ def predict_day(
     _require_whole(lake, chosen, timer.now_us())
     bars, made = bars_of_day(lake, chosen, features, timer.now_us(), config or SqlConfig())
     notes: list[str] = []
-    seats = Seats(lake, Registry(lake, timer), asked, features, tell=notes.append)
+    told: list[str] = []
+    registry = Registry(lake, timer)
+    rates: dict[str, Rates] = {}
+    if timer.now_us() < entry_us(chosen):  # later every row abstains
+        rates = rates_of_days(
+            lake,
+            registry,
+            asked,
+            chosen,
+            keep=journal,
+            config=config or SqlConfig(),
+            tell=told.append,
+            warn=notes.append,
+        )
+    seats = Seats(lake, registry, asked, features, counted=rates, tell=notes.append)
     seats.refresh()
     if seats.may_come_right and journal:
         raise LakeUnreachableError(MODEL_EVENTS, f"nothing was journaled: {'; '.join(notes)}")
@@ -123,7 +144,7 @@ def predict_day(
     if journal and decided and not too_late:
         added = add_new(lake, TABLE, {chosen: rows}, one_champion=True)
         notes += [_left_out(each, chosen) for each in answered_before(lake, chosen, rows)]
-    return Predicted(chosen, rows, added, too_late, tuple(notes))
+    return Predicted(chosen, rows, added, too_late, tuple(notes), tuple(told))
 
 
 def _require_whole(lake: Lake, date: str, now_us: int) -> None:

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from enum import StrEnum
 from inspect import signature
-from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -85,6 +85,37 @@ PRICE: Final[Mapping[Kind, Callable[..., PriceModel]]] = {
 _DEFAULTS: Final = {Kind.RF: 2}
 """Of kinds whose parameters have other defaults than before, so that the same words stand for another model. 2: thirty
 rounds."""
+
+
+class Range(NamedTuple):
+    """What a number may be, both ends included; ``above`` leaves the lower one out."""
+
+    least: float
+    most: float
+    above: bool = False
+
+    def holds(self, value: float) -> bool:
+        """Whether a value lies within; NaN does not."""
+        return self.least <= value <= self.most and not (self.above and value == self.least)
+
+    def __str__(self) -> str:
+        if self.above:
+            return f"above {self.least:,g}, up to {self.most:,g}"
+        return " to ".join(f"{end:,.0f}" if float(end).is_integer() else f"{end:g}" for end in (self.least, self.most))
+
+
+RANGES: Final[Mapping[str, Range]] = {
+    "rounds": Range(1, 10_000),
+    "leaves": Range(2, 131_072),  # LightGBM takes no other
+    "rate": Range(0, 1, above=True),
+    "trees": Range(1, 10_000),
+    "depth": Range(1, 100),
+    "max_samples": Range(0.02, 1),  # with less a tree of a short history sees a handful of rows
+    "inverse_penalty": Range(1e-9, 1e9),
+    "penalty": Range(1e-9, 1e9),
+}
+"""Of every parameter, of whatever kind: what the libraries take, and what can be meant."""
+SEEDS: Final = Range(0, 2**32 - 1)
 _TREES: Final = frozenset({Kind.GBDT, Kind.RF, Kind.FOREST})
 
 
@@ -121,7 +152,8 @@ class Configuration:
         """Refuses parameters that no model of this kind takes, before anything is made for it.
 
         Raises:
-            InputError: one is unknown, or a fraction where the models count: a half of a round would be none.
+            InputError: one is unknown or outside of its range, or a fraction where the models count: a half of a round
+                would be none.
         """
         defaults = _defaults(DIRECTION[self.kind]) | _defaults(PRICE[self.kind])
         if unknown := sorted(self.params.keys() - defaults.keys()):
@@ -131,6 +163,12 @@ class Configuration:
                 raise InputError(
                     f"parameter {name} of {self.kind}", f"{value:g} is no whole number", "give a whole one"
                 )
+            self._require(name, value, RANGES[name])
+        self._require("seed", self.seed, SEEDS)
+
+    def _require(self, name: str, value: float, within: Range) -> None:
+        if not within.holds(value):
+            raise InputError(f"parameter {name} of {self.kind}", f"{value:.12g} is out of range", f"give {within}")
 
     def direction(self, threads: int = 1) -> DirectionModel:
         """A new one, that has learned nothing yet. ``threads`` changes how fast it learns, not what.

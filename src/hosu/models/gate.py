@@ -59,6 +59,11 @@ class Judgement:
     money: Money
 
     @property
+    def calibrated(self) -> bool:
+        """Whether G3 passed: three of the four verdicts do not say."""
+        return self.checks[2].passed
+
+    @property
     def sentence(self) -> str:
         """The verdict and why, in one line."""
         failed = [f"{check.name}: {check.sentence}" for check in self.checks if not check.passed]
@@ -81,7 +86,7 @@ def judge(
     trial: Trial,
     trials: Trials,
     logistic: Walked | None,
-    refitted: Sequence[float] | None = None,
+    refitted: Sequence[float] = (),
     rules: Rules | None = None,
 ) -> Judgement:
     """Makes all checks, and logs the trial before anything is told.
@@ -103,7 +108,8 @@ def judge(
     rows = walked.rows
     found = money(rows, walked.said.score, walked.horizon, min_symbols=ruled.min_symbols)
     ic = checks.daily_ic(walked, walked.said.score, ruled)
-    trials.record(Trial(trial.market, trial.horizon, trial.configuration, trial.dataset, checks.holding_sharpe(found)))
+    sharpe = checks.holding_sharpe(found) if checks.orders_somebody(walked) else None
+    trials.record(Trial(trial.market, trial.horizon, trial.configuration, trial.dataset, sharpe))
     made = (
         checks.signal(walked, ic, ruled, refitted),
         checks.beats_baselines(walked, ic, _baselines(walked, logistic), ruled),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +14,8 @@ from hosu.errors import ModelDamagedError, ModelNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    Rates = tuple[float, float, float]
 
 PRIOR: Final = 0
 """The version that has no files and serves from the beginning."""
@@ -109,6 +112,20 @@ def served_before(history: Sequence[Event]) -> list[int]:
             while stack[-1] not in (event.version, PRIOR):
                 stack.pop()
     return stack[-2::-1] or [PRIOR]
+
+
+def rates_in(history: Sequence[Event]) -> Rates | None:
+    """The base rates that version 0 answers with: those of the oldest card that tells any, so that they stay; None
+    where none does."""
+    for event in history:
+        told = None if event.card is None else event.card.get("prior")
+        if isinstance(told, list) and len(told) == 3 and all(map(_is_share, told)):
+            return float(told[0]), float(told[1]), float(told[2])
+    return None
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value) and 0 <= value <= 1
 
 
 def versions_in(history: Sequence[Event]) -> list[Version]:

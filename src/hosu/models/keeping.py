@@ -15,7 +15,7 @@ from hosu.models.gate import Verdict
 from hosu.models.history import PRIOR, challenged, champion_of, revision_of
 from hosu.models.registry import HORIZONS
 from hosu.models.report import as_html, as_json
-from hosu.models.servable import silent, unservable
+from hosu.models.servable import unservable
 from hosu.models.training import learned
 from hosu.models.update import enter
 
@@ -60,8 +60,7 @@ def keep(
         registry: of that lake.
         evaluated: what is kept.
         threads: of the libraries.
-        auto: it runs beside whoever serves whatever its verdict, unless that is that it abstains from every answer;
-            promoted it is only with an edge, later.
+        auto: it runs beside whoever serves whatever its verdict; promoted it is only with an edge, later.
         progress: told what is done.
 
     Raises:
@@ -83,6 +82,7 @@ def keep(
         feature_set_version=request.features.version,
         persistence=judgement.persistence,
         verdict=judgement.verdict.value,
+        calibrated=judgement.calibrated,
         certified_only=request.days == "certified",
         sample=features[:: max(1, len(features) // _SAMPLE)],
     )
@@ -92,15 +92,14 @@ def keep(
         "report.json": as_json(judgement, evaluated.walked, about).encode(),
         "report.html": as_html(judgement, evaluated.walked, about).encode(),
     }
-    card = {**_card(evaluated), "prior": final.prior.tolist()}  # the oldest version's are those of version 0
+    card = {**_card(evaluated), "prior": final.prior.tolist()}  # version 0's, where none were counted before
     version = registry.register(request.model, files, card, judgement.verdict.value)
     return _seated(lake, registry, evaluated, version, auto=auto)
 
 
 def _seated(lake: Lake, registry: Registry, evaluated: Evaluated, version: int, *, auto: bool) -> Kept:
     model, edge = evaluated.request.model, evaluated.judgement.verdict is Verdict.EDGE
-    found = registry.version(model, version)
-    why = silent(found) if auto else unservable(found)
+    why = unservable(registry.version(model, version))
     if why is not None or not (edge or auto):
         return Kept(version, promoted=False, not_servable=why)
     save(lake, evaluated.dataset)

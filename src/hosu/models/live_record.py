@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hosu.errors import ModelError, NotEnoughDataError
+from hosu.errors import ModelError
 from hosu.models import bootstrap
+from hosu.models.bootstrap import Interval
 from hosu.models.matured import matured
 from hosu.models.money import money
 from hosu.models.registry import HORIZONS, PRIOR
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from hosu.features.panel import Floats
     from hosu.lake.lake import Lake
     from hosu.lake.sql import SqlConfig
-    from hosu.models.bootstrap import Interval
     from hosu.models.matured import Matured
     from hosu.models.registry import Registry
 
@@ -51,11 +51,11 @@ class Record:
     Attributes:
         model, version: which; 0 is the prior.
         days: in order of time.
-        figures: means over sessions with their one-sided bounds; None where too few sessions have one. ``ic``: rank
-            correlation of score and ``ret_ex``, the prior's being 0. ``brier``: of the three probabilities, where it
-            answered. ``brier_over_prior``: minus the prior's on the same rows; below 0 is better. ``net``: return of
-            the top tenth after cost. ``net_over_market``: minus the universe's, what the prior earns, who holds all
-            alike and trades nothing.
+        figures: means over sessions with their one-sided bounds, which are NaN of a single session; None where no
+            session has one. ``ic``: rank correlation of score and ``ret_ex``, the prior's being 0. ``brier``: of the
+            three probabilities, where it answered. ``brier_over_prior``: minus the prior's on the same rows; below 0 is
+            better. ``net``: return of the top tenth after cost. ``net_over_market``: minus the universe's, what the
+            prior earns, who holds all alike and trades nothing.
     """
 
     model: str
@@ -93,19 +93,16 @@ def _of_model(lake: Lake, registry: Registry, model: str, least: int, config: Sq
     days: dict[int, list[Day]] = {}
     for versions in matured(lake, model, config):
         for each in versions:
-            if not np.isfinite(prior.get(each.version, np.full(3, np.nan))).all():
-                prior[each.version] = base_rates_of(registry, each)
+            if each.version not in prior:
+                prior[each.version] = _base_rates(registry, model, each.version)
             days.setdefault(each.version, []).extend(days_of(each, prior[each.version], least))
     return [record_of(model, version, days[version]) for version in sorted(days)]
 
 
-def base_rates_of(registry: Registry, each: Matured) -> Floats:
-    """(3,) the prior of a version; NaN where its files are damaged. Of version 0 what it said."""
-    if each.version == PRIOR:
-        told = each.probabilities[each.answered]
-        return np.asarray(told[0]) if len(told) else np.full(3, np.nan)
+def _base_rates(registry: Registry, model: str, version: int) -> Floats:
+    """(3,) the prior of a version; NaN of version 0, which has no files, and of one whose files are damaged."""
     try:
-        return np.array(read_facts(registry.load(each.model, each.version).get(SERVE, b"")).prior)
+        return np.array(read_facts(registry.load(model, version).get(SERVE, b"")).prior)
     except ModelError:
         return np.full(3, np.nan)
 
@@ -123,12 +120,13 @@ def days_of(each: Matured, prior: Floats, min_symbols: int = MIN_SYMBOLS) -> lis
 
     Args:
         each: its matured predictions.
-        prior: (3,) base rates.
+        prior: (3,) base rates; version 0 is compared with itself, since its rates may have been counted later.
         min_symbols: a cross-section of fewer gives no figure.
     """
     rows, sessions = each.rows, len(each.rows.sessions)
     missed = np.where(each.answered, brier(each.probabilities, rows.label), np.nan)
-    base = np.where(each.answered, brier(np.tile(prior, (len(rows), 1)), rows.label), np.nan)
+    said = each.probabilities if each.version == PRIOR else np.tile(prior, (len(rows), 1))
+    base = np.where(each.answered, brier(said, rows.label), np.nan)
     earned = money(rows, each.score, 1, min_symbols=min_symbols)  # of whole holdings, however long they last
     series = {
         "ic": rank_ic(each.score, rows.ret_ex, t=rows.t, session=rows.session, count=sessions, min_symbols=min_symbols),
@@ -141,10 +139,11 @@ def days_of(each: Matured, prior: Floats, min_symbols: int = MIN_SYMBOLS) -> lis
 
 
 def _interval(series: Floats, horizon: int) -> Interval | None:
-    try:
+    known = series[np.isfinite(series)]
+    if len(known) > 1:
         return bootstrap.of_mean(series, horizon=horizon)
-    except NotEnoughDataError:
-        return None
+    nan = float("nan")
+    return Interval(float(known[0]), nan, nan, nan, nan, nan, 1) if len(known) else None
 
 
 def _days(each: Matured, series: dict[str, Floats]) -> list[Day]:
@@ -166,9 +165,15 @@ def as_rows(found: Sequence[Record]) -> list[dict[str, object]]:
         row["answered"] = sum(day.answered for day in each.days)
         for name, interval in each.figures.items():
             row[name] = None if interval is None else _short(interval.value)
-            row[f"{name}_95"] = None if interval is None else f"{_short(interval.lower)} .. {_short(interval.upper)}"
+            row[f"{name}_95"] = _bounds(interval)
         out.append(row)
     return out
+
+
+def _bounds(interval: Interval | None) -> str | None:
+    if interval is None or not np.isfinite(interval.lower):
+        return None
+    return f"{_short(interval.lower)} .. {_short(interval.upper)}"
 
 
 def _short(value: float) -> float:

@@ -61,7 +61,7 @@ class Mirrored:
 def mirror(
     registry: Registry, lake: str, server: Server, *, progress: Callable[[str], object] = lambda _: None
 ) -> list[Mirrored]:
-    """Brings the server up to date with the registry; one entry for each model that has a history.
+    """Brings the server up to date with the registry; one entry for each model that has a version.
 
     A model whose names are not ours is left out, and told of when the others are done. Two at once would add a run
     twice: it is the caller's to let one in at a time.
@@ -85,7 +85,7 @@ def mirror(
             client = InTime(MlflowClient(tracking_uri=server.address, registry_uri=server.address), server.address)
             told = {model: registry.history(model) for model in MODELS}
             sides = [_Side(client, server, registry, lake, model, told[model], progress) for model in MODELS]
-            return _each([side for side in sides if side.history])
+            return _each([side for side in sides if versions_in(side.history)])
 
 
 def _each(sides: Sequence[_Side]) -> list[Mirrored]:

@@ -1,7 +1,7 @@
 """How often the whole pipeline finds something where there is nothing: many worlds, learned anew in each.
 
-This is what ``checks.signal`` cannot do with scores that are already there: a split that leaks, or a feature that
-looks ahead, shows here and nowhere else.
+This is what ``checks.signal`` cannot do with scores that are already there: a split that leaks shows in both kinds of
+worlds here, a feature that looks ahead where the bars were turned before it was made, and neither anywhere else.
 """
 
 from __future__ import annotations

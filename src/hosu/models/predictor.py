@@ -125,7 +125,7 @@ def predict(
     if feature_set != facts.feature_set:
         raise FeatureSetError((facts.feature_set, *facts.names), (feature_set, *names))
     said = seat.served.predict(features, names)
-    reasons = abstentions(seat.served, bars, features, said.abstained)
+    reasons = abstentions(seat, bars, features, said.abstained)
     silent = np.array([reason is not None for reason in reasons], bool)
     direction = predicted_class(said.probabilities)
     confidence = said.probabilities[np.arange(len(bars)), direction.astype(np.int64) + 1]
@@ -176,18 +176,21 @@ def _same(value: object, count: int, kind: pa.DataType) -> pa.Array:
 # --- why nothing is said ---------------------------------------------------------------------------------------------
 
 
-def abstentions(served: Served, bars: BarFacts, features: Floats, unanswered: Flags) -> list[str | None]:
+def abstentions(seat: Seat, bars: BarFacts, features: Floats, unanswered: Flags) -> list[str | None]:
     """Why nothing is said of each bar, in words; None where something is. Of several reasons the gravest.
 
+    A champion that failed G3 says nothing, whatever its verdict, for its probabilities are what people read. As
+    challenger it is heard by the bets alone, which rank by its score and take no probability at its word.
+
     Args:
-        served: who answers.
+        seat: who answers, and as what.
         bars: (n,) what is decided on.
         features: (n, k) of them.
         unanswered: (n,) whether a feature is null or outside of training's range.
     """
-    facts = served.facts
+    facts = seat.served.facts
     out: list[str | None] = list(bars.stale)
-    if facts.verdict == "uncalibrated":
+    if not facts.calibrated and seat.role is Role.CHAMPION:
         return [reason or "uncalibrated: the model's probabilities are not to be taken at their word" for reason in out]
     if facts.kind != PRIOR_KIND:
         out = [reason or hole for reason, hole in zip(out, bars.gapped, strict=True)]

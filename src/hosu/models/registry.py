@@ -32,6 +32,7 @@ from hosu.models.history import (
     champion_of,
     events_of,
     files_of,
+    rates_in,
     revision_of,
     row_of,
     served_before,
@@ -40,7 +41,7 @@ from hosu.models.history import (
     wanted,
 )
 from hosu.models.learned_from import keep_dataset
-from hosu.models.servable import silent, unservable
+from hosu.models.servable import unservable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -148,6 +149,21 @@ class Registry:
 
         return self._act(model, decide, None)[-1].version
 
+    def count(self, model: str, card: Mapping[str, Any], counted: str) -> bool:
+        """Keeps the base rates of version 0, the card's ``prior``, for good; ``counted`` says in words what they are.
+
+        Returns whether they are these: False where the history tells some already, and nothing was done.
+        """
+        done = False
+
+        def decide(history: Sequence[Event]) -> Event | None:
+            nonlocal done
+            done = rates_in(history) is None
+            return wanted(model, history, "counted", PRIOR, counted, card=dict(card)) if done else None
+
+        self._act(model, decide, None)
+        return done
+
     def promote(
         self, model: str, version: int, reason: str, *, override: bool = False, seen: int | None = None
     ) -> None:
@@ -240,7 +256,7 @@ class Registry:
 
         Raises:
             ChallengerRunsError: another one does already.
-            NotServableError: it would never answer: of another feature set than is served, or uncalibrated.
+            NotServableError: it would never answer: it learned from another feature set than is served.
             InputError: it is the champion.
             ModelNotFoundError: there is none of that number.
             HistoryMovedError: the history is not at ``seen`` any more; nothing was done.
@@ -251,7 +267,7 @@ class Registry:
             if running is not None:
                 raise ChallengerRunsError(model, running)
             found = version_in(history, model, version)
-            _refuse(found, silent(found))
+            _refuse(found, unservable(found))
             if found.serves:
                 raise InputError(f"version {version} of {model}", "serves already", "let another one challenge it")
             return wanted(model, history, "challenger", version, reason)

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 import structlog
 
 from hosu.errors import HosuError, ModelDamagedError
-from hosu.models.history import challenger_of, champion_of, served_before
+from hosu.models.history import challenger_of, champion_of, rates_in, served_before
 from hosu.models.predictor import Role, Seat
 from hosu.models.registry import HORIZONS, PRIOR, TABLE
 from hosu.models.served import EVEN, Served
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from hosu.features.definitions import FeatureSet
     from hosu.lake.delta import Table
     from hosu.lake.lake import Lake
-    from hosu.models.history import Event
+    from hosu.models.history import Event, Rates
     from hosu.models.registry import Registry
 
 _log = structlog.get_logger(__name__)
@@ -43,6 +43,7 @@ class Seats:
         registry: of that lake.
         models: whose seats.
         features: what is served; a version that learned from another set is not seated.
+        counted: base rates of version 0 by model where the history tells none; without any it says thirds.
         tell: told in a sentence, once each, who cannot be seated, why, and who answers instead.
     """
 
@@ -53,14 +54,18 @@ class Seats:
         models: Sequence[str],
         features: FeatureSet,
         *,
+        counted: Mapping[str, Rates] | None = None,
         tell: Callable[[str], object] = _log.warning,
     ) -> None:
         self._lake, self._registry, self._features, self._say = lake, registry, features, tell
+        self._counted = counted or {}
         self._table: Table | None = None
         self._seen = -2  # of no registry the version is -1
         self._again = False
         self._told: set[str] = set()
-        self._held: dict[str, tuple[Seat, ...]] = {model: (self._prior(model, EVEN),) for model in models}
+        self._held: dict[str, tuple[Seat, ...]] = {
+            model: (self._prior(model, self._counted.get(model, EVEN)),) for model in models
+        }
         self.now: tuple[Seat, ...] = tuple(seat for held in self._held.values() for seat in held)
 
     def refresh(self) -> bool:
@@ -160,15 +165,10 @@ class Seats:
             self._told.add(sentence)
             self._say(sentence)
 
-    def _rates(self, model: str) -> tuple[float, ...]:
-        """Base rates for version 0: those of the oldest version that tells them, so that they never change."""
-        for version in self._registry.versions(model):
-            told = version.card.get("prior")
-            if isinstance(told, list) and len(told) == 3:
-                return tuple(float(share) for share in told)
-        return EVEN
+    def _rates(self, model: str) -> Rates:
+        return rates_in(self._registry.history(model)) or self._counted.get(model, EVEN)
 
-    def _prior(self, model: str, rates: tuple[float, ...]) -> Seat:
+    def _prior(self, model: str, rates: Rates) -> Seat:
         interval, horizon = HORIZONS[model]
         served = Served.of_prior(
             model=model,

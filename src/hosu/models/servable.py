@@ -1,4 +1,4 @@
-"""Whether a version could answer if it served: seats take one feature set alone, and who is uncalibrated is silent."""
+"""Whether a version could answer if it had a seat: seats take one feature set alone."""
 
 from __future__ import annotations
 
@@ -19,10 +19,3 @@ def unservable(version: Version) -> str | None:
     if learned is None or learned == SERVED.version:
         return None
     return f"what is served is {SERVED.version}, and it learned from {learned}"
-
-
-def silent(version: Version) -> str | None:
-    """Why a version would never answer beside a champion, in words; None where it would."""
-    if version.verdict == "uncalibrated":
-        return unservable(version) or "it is uncalibrated, and abstains from every answer"
-    return unservable(version)

@@ -38,6 +38,7 @@ class Facts:
         low, high: (k,) the range of each feature within which it answers.
         tenths: (k, 9) the edges between tenths of each feature in training, for drift.
         trees, depth: of the direction's; 0 without trees.
+        calibrated: it passed the gate's G3, whatever else it failed; None in files that were kept before this was said.
     """
 
     format: int
@@ -60,6 +61,7 @@ class Facts:
     tenths: tuple[tuple[float, ...], ...]
     trees: int
     depth: int
+    calibrated: bool | None = None
 
 
 def written(facts: Facts) -> bytes:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 
 from hosu.errors import FeatureSetError, ModelDamagedError
 from hosu.models import onnx
+from hosu.models.run_facts import checks_of
 from hosu.models.serve_facts import FORMAT, PRIOR_KIND, SERVE, Facts, read_facts
 from hosu.models.walk import Prediction
 
@@ -20,6 +22,15 @@ if TYPE_CHECKING:
 DIRECTION, PRICE = "direction.onnx", "price.onnx"
 EVEN: Final = (1 / 3, 1 / 3, 1 / 3)
 """Base rates where nothing was ever counted."""
+
+
+def is_calibrated(facts: Facts, files: Mapping[str, bytes]) -> bool:
+    """Whether a version passed G3. Of files that were kept before their facts said so, as their report has it; of
+    those without a report, as far as the verdict tells."""
+    if facts.calibrated is not None:
+        return facts.calibrated
+    told = [each["passed"] for each in checks_of(files) if str(each["name"]).startswith("G3 ")]
+    return bool(told[0]) if told else facts.verdict != "uncalibrated"
 
 
 class Served:
@@ -43,6 +54,7 @@ class Served:
         if missing:
             raise ModelDamagedError(missing[0], "is missing")
         facts = read_facts(files[SERVE])
+        facts = replace(facts, calibrated=is_calibrated(facts, files))
         width = len(facts.names)
         direction = onnx.Session(files[DIRECTION], DIRECTION, width=width, outputs=3)
         served = cls(facts, direction, onnx.Session(files[PRICE], PRICE, width=width, outputs=1))
@@ -83,6 +95,7 @@ class Served:
             tenths=(),
             trees=0,
             depth=0,
+            calibrated=True,
         )
         return cls(facts, None, None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,14 +17,16 @@ from hosu.features.source import KernelSource
 from hosu.models.checks import Rules
 from hosu.models.estimators import Configuration, Kind
 from hosu.models.gate import judge
+from hosu.models.nulls import of_labels
 from hosu.models.registry import HORIZONS
 from hosu.models.scores import sections
 from hosu.models.splits import whole
 from hosu.models.trials import Trial
 from hosu.models.walk import learn, walk
+from hosu.models.worlds import flip_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from hosu.clock import Clock
     from hosu.features.dataset import Dataset
@@ -108,6 +111,8 @@ def evaluate(
     config: SqlConfig | None = None,
     clock: Clock | None = None,
     progress: Progress = lambda *_: None,
+    built: Callable[[Dataset], object] = lambda _: None,
+    worlds: int = 0,
 ) -> Evaluated:
     """Makes the dataset, walks it, and judges. Counts as a trial. What lies from a session on that is not over, or
     was built before it was, teaches nothing.
@@ -121,6 +126,8 @@ def evaluate(
         config: what DuckDB may take.
         clock: for whether the newest session is over.
         progress: told what is done, the step from 0 and how many there are.
+        built: given the dataset, before anything is learned from it.
+        worlds: so many worlds of turned labels are learned anew, for G1.
 
     Raises:
         InputError: an unknown model or parameter, no bars, or days that were not allowed.
@@ -135,7 +142,7 @@ def evaluate(
     made = dataset.build(
         lake, KernelSource(request.features, request.definition.interval), request.definition, config=config
     )
-    return judged(made, request, trials, threads=threads, rules=rules, progress=progress)
+    return judged(made, request, trials, threads=threads, rules=rules, progress=progress, built=built, worlds=worlds)
 
 
 def judged(
@@ -146,10 +153,13 @@ def judged(
     threads: int = 1,
     rules: Rules | None = None,
     progress: Progress = lambda *_: None,
+    built: Callable[[Dataset], object] = lambda _: None,
+    worlds: int = 0,
 ) -> Evaluated:
     """As ``evaluate``, of a dataset that is there."""
     configuration = request.configuration
     _require_width(made.rows, (rules or Rules()).min_symbols)
+    built(made)
     walked = walk(
         made.rows,
         configuration,
@@ -162,10 +172,26 @@ def judged(
         logistic = walk(
             made.rows, linear, progress=lambda number, count, month: progress(f"logistic {month}", number, count)
         )
+    turned = of_labels(
+        made.rows,
+        configuration,
+        _counting(worlds, progress),
+        turned=partial(flip_labels, horizon=walked.horizon),
+        rules=rules,
+        threads=threads,
+    )
     progress("gate", 0, 1)
     trial = Trial("KRX", request.trial_horizon, configuration.key, made.id)
-    judgement = judge(walked, trial=trial, trials=trials, logistic=logistic, rules=rules)
+    refitted = [world.ic for world in turned]
+    judgement = judge(walked, trial=trial, trials=trials, logistic=logistic, refitted=refitted, rules=rules)
     return Evaluated(request, made, walked, judgement)
+
+
+def _counting(worlds: int, progress: Progress) -> Iterator[int]:
+    """The seed of each world, told as it begins."""
+    for number in range(worlds):
+        progress("worlds learned anew", number, worlds)
+        yield number
 
 
 def _require_width(rows: LabelledRows, need: int) -> None:

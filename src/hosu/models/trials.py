@@ -23,7 +23,8 @@ class Trial:
         horizon: as ``1d`` or ``10m``; another one is another question, counted apart.
         configuration: ``Configuration.key``.
         dataset: id of the dataset.
-        sharpe: of the net excess per holding, not annualized; None where it could not be reckoned.
+        sharpe: of the net excess per holding, not annualized; None where it could not be reckoned, or the score
+            ordered nobody.
     """
 
     market: str

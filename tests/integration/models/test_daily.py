@@ -6,11 +6,10 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import typer
+from daily_parts import CLOSES, DAY, DAYS, LATER, NEXT, SYMBOLS, evening_of, put
 
-from feature_cases import random_closes
 from hosu.clock import SimulatedClock
 from hosu.errors import CommitConflictError, InputError
 from hosu.features.build import build
@@ -19,8 +18,7 @@ from hosu.features.definitions import SCALE_FREE_V1
 from hosu.lake.derived import replace_dates
 from hosu.lake.lake import Lake
 from hosu.lake.sql import Session
-from hosu.lake.tables import TABLES
-from hosu.market.calendar import instant_us, sessions_between
+from hosu.market.calendar import instant_us
 from hosu.models import daily
 from hosu.models.daily import predict_day
 from hosu.models.live_record import as_rows, days_of, records
@@ -28,42 +26,6 @@ from hosu.models.matured import matured, settled_blocks
 from hosu.models.registry import Registry
 from hosu.models.scoring import score
 from hosu.models.seats import Seats
-
-DAYS = [day.isoformat() for day in sessions_between(dt.date(2025, 9, 1), dt.date(2026, 1, 10))][:70]
-SYMBOLS = ("000660", "005930", "035720")
-CLOSES = {symbol: random_closes(at, len(DAYS), start=50_000) for at, symbol in enumerate(SYMBOLS)}
-DAY, NEXT = DAYS[60], DAYS[61]
-LATER = SimulatedClock(start_us=instant_us(dt.date.fromisoformat(DAYS[-1]), 20 * 3600))
-
-
-def put(lake, days, missing=()):
-    """Bars whose open is 100 won above the close of the day before."""
-    schema = TABLES["processed_ohlcv"].file_schema
-    by_day = {}
-    for day in days:
-        at, ts = DAYS.index(day), instant_us(dt.date.fromisoformat(day), 0)
-        mine = [symbol for symbol in SYMBOLS if (symbol, day) not in missing]
-        close = [CLOSES[symbol][at] for symbol in mine]
-        opened = [CLOSES[symbol][max(at - 1, 0)] + 100 for symbol in mine]
-        columns = {
-            "symbol": mine,
-            "scope": ["KRX"] * len(mine),
-            "session_set": ["regular"] * len(mine),
-            "ts": pa.array([ts] * len(mine), pa.timestamp("us", "UTC")),
-            "close": close,
-            "open": opened,
-            "low": np.minimum(close, opened),
-            "high": np.maximum(close, opened),
-            "vwap": close,
-            "volume": [100 + at] * len(mine),
-            "value": [1e10] * len(mine),
-            "data_points": [3] * len(mine),
-            "source": ["trades"] * len(mine),
-            "revision": [1] * len(mine),
-        }
-        rows = pa.table({field.name: pa.array(columns[field.name], field.type) for field in schema}, schema=schema)
-        by_day[day] = rows
-    replace_dates(lake, "processed_ohlcv", by_day.items())
 
 
 @pytest.fixture
@@ -78,11 +40,6 @@ def lake(tmp_path) -> Lake:
 def evening():
     """An hour after the close of ``DAY``."""
     return SimulatedClock(start_us=evening_of(DAY))
-
-
-def evening_of(day):
-    """UTC microseconds an hour after the close of that day."""
-    return int(hours([int(day.replace("-", ""))]).close[0]) + 3_600_000_000
 
 
 def predict_each_evening(lake, clock, days, model):
@@ -270,7 +227,13 @@ def test_figures_of_days_have_intervals_once_there_are_two_sessions(lake, evenin
     put(lake, DAYS[61:62])
     score(lake, clock=LATER)
     (record,) = records(lake, registry, min_symbols=3)
-    assert (record.version, len(record.days), record.figures["ic"]) == (0, 1, None)
+    assert (record.version, len(record.days)) == (0, 1)
+    (row,) = as_rows([record])
+    assert (row["sessions"], row["ic"], row["brier"], row["brier_over_prior"]) == (1, 0.0, 0.66667, 0.0)
+    assert row["net"] == pytest.approx(record.days[0].figures["net"], abs=1e-5)
+    assert [row[f"{name}_95"] for name in ("ic", "brier", "brier_over_prior", "net", "net_over_market")] == [None] * 5
+    (few,) = as_rows(records(lake, registry))
+    assert (few["ic"], few["brier"], few["net"]) == (None, 0.66667, None)  # three symbols are no cross-section
     build(lake, "day", [SCALE_FREE_V1])
     asyncio.run(evening.advance((instant_us(dt.date.fromisoformat(NEXT), 0) + 61_200_000_000 - evening.now_us()) / 1e6))
     predict_day(lake, models=["day-1"], clock=evening)

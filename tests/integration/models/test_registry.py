@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from hosu.cli.models import promote
 from hosu.clock import SimulatedClock
 from hosu.errors import (
     ChallengerRunsError,
@@ -22,6 +23,7 @@ from hosu.models.history import row_of
 from hosu.models.keeping import _first
 from hosu.models.registry import PRIOR, Registry
 from hosu.models.servable import SERVED
+from model_cases import packed
 
 MODEL = "day-1"
 FILES = {"direction.onnx": b"\x08\x0a", "report.json": b"{}"}
@@ -57,6 +59,22 @@ def test_only_an_edge_is_promoted_and_an_override_is_recorded(registry):
     assert registry.champion(MODEL) == 1
     last = registry.history(MODEL)[-1]
     assert (last.event, last.version, last.reason, last.override) == ("promoted", 1, "I want it", True)
+
+
+@pytest.mark.parametrize("verdict", ["uncalibrated", "no edge"])
+def test_who_promotes_what_failed_g3_past_its_gate_is_told_that_it_will_say_nothing(
+    registry, tmp_path, monkeypatch, capsys, verdict
+):
+    pytest.importorskip("onnxruntime")
+    monkeypatch.chdir(tmp_path)  # no .env
+    monkeypatch.delenv("HOSU_MLFLOW_URI", raising=False)
+    for calibrated in (True, False):
+        files = packed(model=MODEL, horizon=1, interval="day", verdict=verdict, calibrated=calibrated)
+        version = registry.register(MODEL, files, {}, verdict)
+        promote(MODEL, version, "I want it", lake=str(tmp_path / "lake"))
+        said = capsys.readouterr().err.splitlines()
+        warning = "warning: it failed G3 (calibration), and so abstains from every answer while it serves"
+        assert said == [f"{MODEL}: version {version} serves", *([] if calibrated else [warning])]
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "\t\n"])
@@ -182,10 +200,12 @@ def test_a_version_of_another_feature_set_than_is_served_takes_no_place(registry
     assert registry.champion(MODEL) == 2
 
 
-def test_an_uncalibrated_version_does_not_challenge_but_may_be_promoted_past_its_gate(registry):
+def test_an_uncalibrated_version_challenges_as_others_do_and_may_be_promoted_past_its_gate(registry):
     registry.register(MODEL, FILES, {}, "uncalibrated")
-    with pytest.raises(NotServableError, match="it is uncalibrated, and abstains from every answer"):
-        registry.challenge(MODEL, 1, "newest data")
+    registry.challenge(MODEL, 1, "newest data")
+    assert registry.challenger(MODEL) == 1
+    with pytest.raises(PromotionRefusedError, match="its verdict is 'uncalibrated'"):
+        registry.promote(MODEL, 1, "it won")
     registry.promote(MODEL, 1, "I want it", override=True)
     assert registry.champion(MODEL) == 1
 

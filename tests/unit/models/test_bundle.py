@@ -51,8 +51,8 @@ def test_a_class_that_never_happened_has_no_probability():
     for kind in ("linear", "forest"):
         model = learned(kind, classes=2)
         files = pack(model, Configuration(Kind(kind)), model="day-1", horizon=1, interval="day",
-                     feature_set_version=SET, persistence=True, verdict="edge", certified_only=True,
-                     sample=rows(seed=1)[0])  # fmt: skip
+                     feature_set_version=SET, persistence=True, verdict="edge", calibrated=True,
+                     certified_only=True, sample=rows(seed=1)[0])  # fmt: skip
         assert Served.load(files).direction(rows(seed=2)[0])[:, 0].max() < 1e-7
 
 
@@ -92,6 +92,27 @@ def test_the_prior_needs_no_file_and_looks_at_no_feature():
 
 def test_no_rows_have_no_answers():
     assert Served.load(packed("gbdt")).predict(np.empty((0, 3))).probabilities.shape == (0, 3)
+
+
+def report(*checks):
+    return json.dumps({"checks": [{"name": name, "passed": passed} for name, passed in checks]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("verdict", "kept", "calibrated"),
+    [
+        ("no edge", report(("G1 signal", False), ("G3 calibration", False)), False),
+        ("no edge", report(("G1 signal", False), ("G3 calibration", True)), True),
+        ("signal, not tradable", b"no report", True),
+        ("uncalibrated", b"no report", False),
+    ],
+)
+def test_of_files_kept_before_they_said_so_the_report_tells_whether_g3_was_passed(verdict, kept, calibrated):
+    files = packed(verdict=verdict)
+    told = json.loads(files[SERVE])
+    assert told.pop("calibrated") is True
+    assert Served.load({**files, SERVE: json.dumps(told).encode(), "report.json": kept}).facts.calibrated is calibrated
+    assert Served.load({**files, "report.json": kept}).facts.calibrated is True
 
 
 @pytest.mark.parametrize("name", [DIRECTION, PRICE, SERVE])

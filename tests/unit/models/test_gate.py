@@ -9,7 +9,7 @@ from hosu.models import checks
 from hosu.models.checks import Rules
 from hosu.models.estimators import Configuration, Kind
 from hosu.models.gate import Verdict, judge, price_skill, verdict_of
-from hosu.models.money import Money
+from hosu.models.money import Money, money
 from hosu.models.trials import Trial, TrialsInMemory
 from hosu.models.walk import FoldFacts, Prediction, Walked, walk
 from hosu.models.worlds import flip_labels
@@ -67,6 +67,24 @@ def test_logistic_is_judged_without_itself_and_others_not_without_it(make_rows):
     assert beside.verdict == Verdict.NO_EDGE
 
 
+def test_baselines_are_ranked_on_the_rows_from_which_the_model_did_not_abstain(make_rows):
+    rows = make_rows(strength=0.4)
+    walked = walked_by(rows, rows.features[:, 0])
+    abstained = walked.rows.symbol < 15  # 105 of 120 are left
+    model = replace(walked, said=replace(walked.said, abstained=abstained))
+    ic = checks.daily_ic(model, model.said.score, Rules())
+    # On the rows the model says nothing of this one knows all, elsewhere nothing.
+    knows = np.where(abstained, walked.rows.ret_ex * 1e3, walked.rows.features[:, 1])
+    found = checks.beats_baselines(model, ic, {"rival": knows}, Rules())
+    assert found.passed
+    assert abs(found.figures["rival_ic"]) < 0.02
+    same = checks.beats_baselines(
+        walked, checks.daily_ic(walked, walked.said.score, Rules()), {"rival": knows}, Rules()
+    )
+    assert same.figures["rival_ic"] > 0.05
+    assert found.figures["rival_gap"] > same.figures["rival_gap"]
+
+
 def test_a_baseline_walked_on_other_rows_is_refused(make_rows):
     walked = walked_by(make_rows(), np.zeros(len(make_rows())))
     other = make_rows(sessions=341)
@@ -94,6 +112,10 @@ def test_the_more_was_tried_the_less_a_ratio_is_worth():
     assert chances[0] > chances[1] > chances[2]
 
 
+def money_of(walked):
+    return money(walked.rows, walked.said.score, walked.horizon)
+
+
 def ratios(*sharpes):
     return [Trial("KRX", "1d", f"{number}", "data", sharpe) for number, sharpe in enumerate(sharpes)]
 
@@ -103,6 +125,35 @@ def test_the_variance_of_trials_is_by_their_median_and_never_below_that_of_luck(
     assert checks.trials_variance(ratios(0.1, 0.2, 0.3, 0.4, -5.5, None), 1_001) == pytest.approx(0.14826**2)
     assert checks.trials_variance(ratios(0.1, 0.2, 0.3, 0.4, 0.5), 11) == pytest.approx(0.1)
     assert checks.trials_variance(ratios(0.1, -5.5, None), 101) == pytest.approx(0.01)
+
+
+def test_trials_that_ordered_nobody_count_as_tried_and_not_in_the_spread_of_luck(make_rows):
+    rows, trials = make_rows(strength=0.2), TrialsInMemory()
+    good = walked_by(rows, rows.features[:, 0])
+    for number in range(6):  # less and less of the signal
+        score = rows.features[:, 0] + 0.2 * number * rows.features[:, 1]
+        judge(walked_by(rows, score), trial=replace(TRIAL, dataset=f"{number}"), trials=trials, logistic=None)
+    for number in range(5):
+        flat = walked_by(rows, np.zeros(len(rows)))
+        assert checks.holding_sharpe(money_of(flat)) < -5
+        judge(flat, trial=replace(TRIAL, dataset=f"flat {number}"), trials=trials, logistic=None)
+    kept = trials.history("KRX", "1d")
+    assert [each.sharpe for each in kept[6:]] == [None] * 5
+    found = judge(good, trial=replace(TRIAL, dataset="last"), trials=trials, logistic=None).checks[4]
+    assert (found.figures["trials"], found.passed) == (12, True)
+    # As it was with their ratios in the spread: nothing passes any more.
+    ratio = checks.holding_sharpe(money_of(walked_by(rows, np.zeros(len(rows)))))
+    poisoned = [replace(each, sharpe=ratio) if each.sharpe is None else each for each in kept]
+    assert not checks.survives_trials(money_of(good), poisoned, Rules()).passed
+
+
+def test_a_score_orders_somebody_once_two_of_one_time_differ(make_rows):
+    rows = make_rows(symbols=5, sessions=10)
+    by_day = walked_by(rows, 0.01 * rows.session)
+    assert not checks.orders_somebody(by_day)
+    silent = replace(by_day, said=replace(by_day.said, abstained=np.ones(len(by_day.rows), bool)))
+    assert not checks.orders_somebody(silent)
+    assert checks.orders_somebody(walked_by(rows, 0.01 * (np.arange(len(rows)) == 7)))
 
 
 def test_overlapping_holdings_count_as_one_for_each_horizon():
@@ -125,11 +176,15 @@ def test_worlds_turn_overlapping_sessions_together():
     assert np.mean(means == 0) == pytest.approx(0.5, abs=0.1)
 
 
-def test_refitted_worlds_are_asked_instead_where_they_are_given(make_rows):
+def test_refitted_worlds_are_asked_too_where_they_are_given(make_rows):
     rows = make_rows(strength=0.4)
     walked = walked_by(rows, rows.features[:, 0])
     ic = checks.daily_ic(walked, walked.said.score, Rules())
-    assert checks.signal(walked, ic, Rules(), [0.01, 0.02]).passed
+    without, beside = checks.signal(walked, ic, Rules()), checks.signal(walked, ic, Rules(), [0.01, 0.02])
+    assert beside.passed
+    assert beside.figures["highest_of_worlds"] == without.figures["highest_of_worlds"]
+    assert (beside.figures["highest_refitted"], beside.figures["refitted"]) == (0.02, 2)
+    assert beside.sentence == f"{without.sentence}, of 2 learned anew 0.0200"
     assert not checks.signal(walked, ic, Rules(), [0.01, 0.9]).passed
 
 
@@ -138,7 +193,12 @@ def test_overconfidence_fails_calibration_and_nothing_else(make_rows):
     walked = walked_by(rows, np.sign(rows.features[:, 0]) * 0.5)
     assert not checks.calibrated(walked, Rules()).passed
     found = judge(walked, trial=TRIAL, trials=TrialsInMemory(), logistic=walked_by(rows, rows.features[:, 1]))
-    assert found.verdict == Verdict.UNCALIBRATED
+    assert (found.verdict, found.calibrated) == (Verdict.UNCALIBRATED, False)
+    weak = make_rows(strength=0.0)
+    found = judge(
+        walked_by(weak, np.sign(weak.features[:, 0]) * 0.5), trial=TRIAL, trials=TrialsInMemory(), logistic=None
+    )
+    assert (found.verdict, found.calibrated) == (Verdict.NO_EDGE, False)
 
 
 def test_a_model_that_answers_too_rarely_is_not_calibrated(make_rows):

@@ -229,6 +229,14 @@ def test_the_environment_is_as_before_whatever_happened(answering, registry, mon
     assert dict(os.environ) == before
 
 
+def test_a_model_of_which_only_the_base_rates_are_known_asks_the_server_nothing(answering, tmp_path):
+    answers = answering(500)
+    registry = Registry(Lake.open(str(tmp_path / "other")), SimulatedClock())
+    registry.count("day-1", {"prior": [0.3, 0.3, 0.4]}, "counted")
+    assert mirror(registry, "lake", at(answers)) == []
+    assert answers.asked == []
+
+
 def test_a_lake_without_models_asks_the_server_nothing(answering, tmp_path):
     answers = answering(500)
     empty = Registry(Lake.open(str(tmp_path / "empty")), SimulatedClock())

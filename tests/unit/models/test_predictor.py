@@ -110,9 +110,19 @@ def test_what_looks_at_features_says_nothing_over_a_hole_whatever_it_was_trained
     assert [row["abstained"] for row in said(np.zeros((2, 3)), prior, gapped=hole)] == [None, None]
 
 
-def test_an_uncalibrated_model_says_nothing():
-    rows = said(np.zeros((1, 3)), pack={"verdict": "uncalibrated"})
-    assert rows[0]["abstained"].startswith("uncalibrated: ")
+@pytest.mark.parametrize("verdict", ["uncalibrated", "no edge", "signal, not tradable"])
+def test_a_champion_that_failed_g3_says_nothing_whatever_its_verdict(verdict):
+    (row,) = said(np.zeros((1, 3)), pack={"verdict": verdict, "calibrated": False})
+    assert row["abstained"].startswith("uncalibrated: ")
+    assert (row["confidence"], row["score"], row["verdict"]) == (None, None, verdict)
+    (row,) = said(np.zeros((1, 3)), pack={"verdict": verdict, "calibrated": True})
+    assert row["abstained"] is None
+
+
+def test_a_challenger_that_failed_g3_is_heard_by_the_bets():
+    (row,) = said(np.zeros((1, 3)), pack={"verdict": "no edge", "calibrated": False}, role=Role.CHALLENGER)
+    assert row["abstained"] is None
+    assert row["score"] == row["p_up"] - row["p_down"]
 
 
 def test_the_same_features_made_by_other_formulas_are_another_set():
