@@ -83,7 +83,7 @@ def test_a_demo_told_to_end_before_its_collector_runs_leaves_no_simulator_behind
 
 
 def test_verify_finds_nothing_wrong(here: Here, demo_lake: Path):
-    checked = here(demo_lake.parent, "lake", "verify", "--deep", "--lake", demo_lake)
+    checked = here(demo_lake.parent, "lake", "verify", "--lake", demo_lake)
     assert checked.code == 0
     assert checked.out == ""
     assert "1 archived segments checked: nothing wrong" in checked.err

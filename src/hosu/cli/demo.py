@@ -324,6 +324,6 @@ def _say_where_next(kept: Show | None) -> None:
     lake = f"--lake {kept.lake}"
     note("Where to go next:")
     note(f'  hosu sql {lake} "FROM trades LIMIT 5"')
-    note(f"  hosu lake tables {lake}        hosu lake verify --deep {lake}")
+    note(f"  hosu lake tables {lake}        hosu lake verify {lake}")
     note(f"  hosu replay {kept.lake}/raw/frames --lake {kept.folder}/again   # the same day, from the archived frames")
     note("  hosu doctor                    # what is missing for collecting the real market")

@@ -23,6 +23,8 @@ DateOption = Annotated[
     list[str] | None, typer.Option("--date", metavar="YYYY-MM-DD", help="Only this date; may be repeated.")
 ]
 
+_NOT_READ = "; the pages of the files were not read, nor the archive decoded: leave out --quick for that"
+
 
 @app.command()
 def tables(lake: LakeOption = None, format_: FormatOption = Format.table) -> None:
@@ -94,8 +96,13 @@ def _compacted(report: Any, format_: Format) -> dict[str, Any]:
 def verify(
     table: TableOption = None,
     deep: Annotated[
-        bool, typer.Option("--deep", help="Read every page, and compare the tables with what the archive decodes to.")
-    ] = False,
+        bool,
+        typer.Option(
+            "--deep/--quick",
+            help="Read every page with its checksum, and compare the tables with what the archive decodes to; or only "
+            "what the files say of themselves at their ends.",
+        ),
+    ] = True,
     repair: Annotated[
         bool, typer.Option("--repair", help="Say what can be rebuilt, and with --yes do it; no collector may run.")
     ] = False,
@@ -104,7 +111,7 @@ def verify(
     lake: LakeOption = None,
     format_: FormatOption = Format.table,
 ) -> None:
-    """Checks the files against the commits, the commits against the log, and the archived segments.
+    """Checks every page of every file, the files against the commits, these against the log and the archived segments.
 
     Changes nothing unless asked to repair. Exits 1 when something is wrong, and names the file.
     """
@@ -112,6 +119,8 @@ def verify(
 
     if yes and not repair:
         raise typer.BadParameter("--yes goes with --repair")
+    if repair and not deep:
+        raise typer.BadParameter("--repair reads every page; leave out --quick")
     if repair:
         _repair(lake, state, format_, yes=yes)
         if not yes:
@@ -120,13 +129,13 @@ def verify(
         result = verify_lake(
             open_lake(lake),
             table,
-            deep=deep or repair,
+            deep=deep,
             config=sql_config(),
             progress=tell,
         )
     note(
         f"{result.tables} tables, {result.files:,} files, {result.rows:,} rows and {result.archived} archived segments "
-        f"checked: {len(result.findings) or 'nothing'} wrong"
+        f"checked: {len(result.findings) or 'nothing'} wrong{'' if deep else _NOT_READ}"
     )
     if result.findings or (format_ is Format.json and not repair):
         emit_rows([_found(finding) for finding in result.findings], format_)
