@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hosu.errors import InputError, SettingsError
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from hosu.settings import KisSettings
 
 _MOST_SIMULATED = 99
+
+LENGTHS: Final = {"APP_KEY": 36, "APP_SECRET": 180}
+"""Characters of what the portal gives out."""
 
 
 def keys_of(name: str, settings: KisSettings, chosen: str | None = None) -> list[Credentials]:
@@ -41,7 +44,7 @@ def keys_of(name: str, settings: KisSettings, chosen: str | None = None) -> list
     if chosen is not None and wanted is None:
         return _numbered(name, _read_file(Path(chosen)), settings, chosen)
     first = credentials_of(name, settings)
-    found = [first, *_numbered(name, _surroundings(), settings, "the environment or .env", after=1)]
+    found = [first, *_numbered(name, surroundings(), settings, "the environment or .env", after=1)]
     _refuse_twins(name, found)
     if wanted is not None and not 1 <= wanted <= len(found):
         raise InputError(f"--keys {wanted}", f"there are {len(found)}", f"set {name.upper()}_KIS_APP_KEY_2 and so on")
@@ -60,7 +63,7 @@ def _simulated(number: int, settings: KisSettings) -> Credentials:
     return first if number == 1 else Credentials(f"SIMULATED{number:028d}", first.appsecret, settings.customer_type)
 
 
-def _surroundings() -> dict[str, str]:
+def surroundings() -> dict[str, str]:
     """What `.env` says, overruled by the environment, as for every other setting."""
     from dotenv import dotenv_values
 
