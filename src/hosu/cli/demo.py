@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import json
+import shlex
 import shutil
 import signal
 import sys
@@ -54,7 +55,7 @@ _QUESTIONS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Show:
-    """What the demo plays."""
+    """What the demo plays, and whether what it leaves is kept."""
 
     folder: Path
     symbols: int
@@ -62,6 +63,7 @@ class Show:
     minutes: float
     models: bool
     signal: float
+    kept: bool
 
     @property
     def lake(self) -> Path:
@@ -106,13 +108,14 @@ def demo(
         raise InputError(str(folder), "is not empty", "name a new folder")
     place = folder if folder is not None else Path(tempfile.mkdtemp(prefix="hosu-demo-"))
     place.mkdir(parents=True, exist_ok=True)
-    show = Show(place, symbols, rate, minutes, models, signal)
+    kept = folder is not None or keep
+    show = Show(place, symbols, rate, minutes, models, signal, kept)
     try:
         whole = play(show)
     finally:
-        if folder is None and not keep:
+        if not kept:
             shutil.rmtree(place, ignore_errors=True)
-    _say_where_next(None if folder is None and not keep else show)
+    _say_where_next(show if kept else None)
     if not whole:
         raise typer.Exit(1)
 
@@ -144,7 +147,7 @@ def play(show: Show) -> bool:
     sent = json.loads(show.report.read_text(encoding="utf-8"))
     whole = _report(lake, status, sent)
     _tables(lake, before)
-    _answers(lake)
+    _answers(lake, show.lake if show.kept else None)
     whole = _go_on(show) and whole
     note(f"\nThe whole took {time.monotonic() - began:.0f} s.")
     return whole
@@ -294,7 +297,8 @@ def _tables(lake: Lake, before: dict[str, int]) -> None:
     _print(shown)
 
 
-def _answers(lake: Lake) -> None:
+def _answers(lake: Lake, kept: Path | None) -> None:
+    """Questions, their answers, and the command that gives them again where the lake is ``kept``, else its SQL."""
     from rich.table import Table
 
     from hosu.lake.sql import Session
@@ -306,7 +310,8 @@ def _answers(lake: Lake) -> None:
             for row in rows:
                 table.add_row(*map(cell, row.values()))
             _print(table)
-            stdout().print(f'  hosu sql "{sql}"\n')
+            command = sql if kept is None else f'hosu sql --lake {shlex.quote(str(kept))} "{sql}"'
+            stdout().print(f"  {command}\n", soft_wrap=True)
 
 
 def _print(table: Any) -> None:
@@ -321,9 +326,10 @@ def _say_where_next(kept: Show | None) -> None:
     if kept is None:
         note("Keep the next one and look around:  hosu demo --dir my-demo  (make demo ARGS='--dir my-demo')")
         return
-    lake = f"--lake {kept.lake}"
+    lake = f"--lake {shlex.quote(str(kept.lake))}"
     note("Where to go next:")
     note(f'  hosu sql {lake} "FROM trades LIMIT 5"')
     note(f"  hosu lake tables {lake}        hosu lake verify {lake}")
-    note(f"  hosu replay {kept.lake}/raw/frames --lake {kept.folder}/again   # the same day, from the archived frames")
+    frames, again = (shlex.quote(str(kept.folder / name)) for name in ("lake/raw/frames", "again"))
+    note(f"  hosu replay {frames} --lake {again}   # the same day, from the archived frames")
     note("  hosu doctor                    # what is missing for collecting the real market")
