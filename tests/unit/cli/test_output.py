@@ -1,6 +1,7 @@
 import json
 from decimal import Decimal
 
+import duckdb
 import pyarrow as pa
 import pytest
 from rich.console import Console
@@ -29,6 +30,30 @@ def test_a_table_shows_the_first_rows_and_says_that_there_are_more(capsys: pytes
     said = capsys.readouterr()
     assert [line.strip() for line in said.out.splitlines()][2:] == ["0", "1", "2"]
     assert said.err.startswith("the first 3 rows are shown")
+
+
+def test_a_map_is_an_object_whatever_its_keys_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with duckdb.connect() as duck:
+        found = duck.sql(
+            "SELECT map {'close': 70000.5, 'volume': 5.0} AS ohlcv, map {1: 'a'} AS number, "
+            "map {DATE '2026-09-15': 1} AS day, [map {'a': 1}] AS inner, map {[1, 2]: 'x'} AS listed, "
+            "NULL::MAP(VARCHAR, INT) AS nothing"
+        ).to_arrow_table()
+    emit_reader(found.to_reader(), Format.json)
+    assert json.loads(capsys.readouterr().out) == [
+        {
+            "ohlcv": {"close": 70000.5, "volume": 5},
+            "number": {"1": "a"},
+            "day": {"2026-09-15": 1},
+            "inner": [{"a": 1}],
+            "listed": [[[1, 2], "x"]],
+            "nothing": None,
+        }
+    ]
+    emit_reader(found.to_reader(), Format.table)
+    cells = [each.strip() for each in capsys.readouterr().out.splitlines()[-1].split("│")]
+    shown = ['{"close": 70000.5, "volume": 5}', '{"1": "a"}', '{"2026-09-15": 1}', '[{"a": 1}]', '[[[1, 2], "x"]]', ""]
+    assert cells == shown
 
 
 @pytest.mark.parametrize(
