@@ -247,6 +247,11 @@ def size(count: float) -> str:
     raise AssertionError  # the loop returns at its last unit
 
 
+def counted(count: int, thing: str) -> str:
+    """So many of a thing: 1 commit, 1,536 commits."""
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+
+
 def cell(value: object) -> str:
     """A value as a table shows it: digits in groups of three, nothing for None."""
     if value is None:
