@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from dataclasses import replace
@@ -205,6 +204,8 @@ def run_loop(job: Any) -> Any:
     try:
         import uvloop
     except ImportError:
+        import asyncio
+
         return asyncio.run(job)
     return uvloop.run(job)
 
@@ -221,6 +222,8 @@ async def watched(collector: Watched) -> dict[str, Any]:
     """Runs a collector with its status block on the terminal, if stderr is one. Returns the last status."""
     if not sys.stderr.isatty():
         return await collector.run()
+    import asyncio
+
     from rich.live import Live
 
     with Live(block(collector.status()), console=stderr(), refresh_per_second=4, transient=True) as live:
@@ -232,6 +235,8 @@ async def watched(collector: Watched) -> dict[str, Any]:
 
 
 async def _draw(live: Any, collector: Watched) -> None:
+    import asyncio
+
     while True:
         await asyncio.sleep(0.5)
         live.update(block(collector.status()))

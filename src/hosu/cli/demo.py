@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 import json
 import shlex
@@ -20,6 +19,8 @@ import typer
 from hosu.cli.output import cell, note, size, stdout
 
 if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+
     from hosu.lake.lake import Lake
 
 _DAY: Final = dt.date(2026, 9, 15)
@@ -122,6 +123,8 @@ def demo(
 
 def play(show: Show) -> bool:
     """Runs the demo and prints its report. Returns whether every record and share arrived."""
+    import asyncio
+
     from hosu import logs
     from hosu.cli.collect import run_loop
     from hosu.lake.compact import compact
@@ -166,6 +169,8 @@ def _go_on(show: Show) -> bool:
 
 async def _run(show: Show, lake: Lake) -> dict[str, Any]:
     """Starts the simulator as a process of its own, and collects from it until it has ended."""
+    import asyncio
+
     from hosu.cli.collect import watched
     from hosu.cli.station import Plan, credentials_of, host_of, registrations_of, station
     from hosu.kis.simulator.universe import default_symbols
@@ -204,7 +209,9 @@ async def _run(show: Show, lake: Lake) -> dict[str, Any]:
             await process.wait()
 
 
-async def _simulator(show: Show, registrations: int) -> asyncio.subprocess.Process:
+async def _simulator(show: Show, registrations: int) -> Process:
+    import asyncio
+
     options = {
         "--date": _DAY,
         "--symbols": show.symbols,

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
 import shutil
-import socket
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -70,15 +67,19 @@ def _looked(what: str, look: Callable[[], list[Check]]) -> list[Check]:
 
 
 def _python() -> Check:
+    import platform
+
     return Check("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
 
 
 def _libraries() -> Check:
+    from importlib.metadata import PackageNotFoundError, version
+
     found, missing = [], []
     for name in _LIBRARIES:
         try:
-            found.append(f"{name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
             missing.append(name)
     if missing:
         return Check("libraries", "fail", f"missing: {', '.join(missing)}", "run: make setup")
@@ -86,9 +87,11 @@ def _libraries() -> Check:
 
 
 def _event_loop() -> Check:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
-        return Check("event loop", "ok", f"uvloop {importlib.metadata.version('uvloop')}")
-    except importlib.metadata.PackageNotFoundError:
+        return Check("event loop", "ok", f"uvloop {version('uvloop')}")
+    except PackageNotFoundError:
         return Check("event loop", "note", "asyncio", "uvloop is faster; there is none for this system")
 
 
@@ -278,6 +281,8 @@ def _network() -> list[Check]:
 
 
 def _reach(host: Host) -> Check:
+    import socket
+
     address = urlsplit(host.rest)
     where = (address.hostname or "", address.port or 443)
     try:

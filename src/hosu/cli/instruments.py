@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -74,6 +73,8 @@ def fetch(rest: str | None = None) -> list[Instrument]:
         BrokerUnreachableError: a file cannot be had.
         InputError: a file is not what it should be.
     """
+    import asyncio
+
     return asyncio.run(_fetch(rest))
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hosu.cli import checking
 from hosu.cli.options import FormatOption, LakeOption, lake_root, state_folder
 from hosu.cli.output import Format, counted, emit_json, size, stderr, stdout
 
@@ -30,6 +29,7 @@ def status(
     format_: FormatOption = Format.table,
 ) -> None:
     """What the collector is doing: run time, records, rate, success, latency, durable LSN, buffers, reconnects."""
+    from hosu.cli import checking
     from hosu.collect.status import StatusFile
     from hosu.settings import CollectSettings, load
 
@@ -63,6 +63,8 @@ def _show(found: dict[str, Any], format_: Format) -> None:
 
 def _checked(found: dict[str, Any]) -> dict[str, Any]:
     """A status whose process is gone says so: the file of a killed collector still says ``running``."""
+    from hosu.cli import checking
+
     if found.get("state") in ("starting", "running", "draining") and not checking.is_running(found.get("pid")):
         return {**found, "state": "died"}
     return found

@@ -17,6 +17,7 @@ from hosu.lake.lake import Lake
 HEAVY = {
     "aiohttp",
     "arch",
+    "asyncio",
     "deltalake",
     "duckdb",
     "exchange_calendars",
@@ -30,9 +31,13 @@ HEAVY = {
     "pandas",
     "picows",
     "pyarrow",
+    "pydantic",
+    "rich",
     "river",
     "scipy",
     "sklearn",
+    "ssl",
+    "structlog",
 }
 ROOT = typer.main.get_command(app)
 
