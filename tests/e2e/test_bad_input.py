@@ -1,5 +1,6 @@
 """What is wrong from outside: an exit code, a sentence that names it, nothing overwritten, no traceback or secret."""
 
+import json
 import shutil
 import socket
 from collections.abc import Callable, Mapping
@@ -229,6 +230,14 @@ def test_port_in_use_is_named(here: Here, home: Path):
         port = taken.getsockname()[1]
         said = sentence(refused(home, "simulator", "--port", port, by=here))
     assert said == f"hosu: port {port} on 127.0.0.1 is in use; choose another, or 0 for a free one"
+
+
+@pytest.mark.slow
+def test_a_collector_that_never_stood_connected_has_not_succeeded(home: Path):
+    ran = refused(home, "collect", *NOWHERE, "--lake", "lake", "--until-idle", "1", "--no-bars", "--format", "json")
+    assert json.loads(ran.out)["connects"] == 0
+    said = ran.err.splitlines()[-1]
+    assert said.startswith("hosu: ws://127.0.0.1:1 cannot be reached (no connection ever stood; no market data for 6")
 
 
 # --- SQL ----------------------------------------------------------------------------------------------------------

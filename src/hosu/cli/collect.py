@@ -91,6 +91,7 @@ def collect(
 
     The first Ctrl-C stops receiving and commits what came; a second leaves at once. Nothing durable is lost either way:
     the next start goes on from the log. With several keys (LIVE_KIS_APP_KEY_2 and so on) each is a process of its own.
+    With --until-idle it exits 1 if no connection ever stood.
     With --daily it goes on for weeks, and tells systemd how it stands where that asks (hosu service print).
     """
     from hosu.cli.collecting import Wish, planned
@@ -158,6 +159,22 @@ def _operate(operation: Operation, work: Work, today: Callable[[], Work], format
         _show(error.status, format_)
         raise
     _show(last, format_)
+    if work.wish.until_idle_s is not None:
+        _require_connection(work, last)
+
+
+def _require_connection(work: Work, last: dict[str, Any]) -> None:
+    """Nothing that came in vain is no success.
+
+    Raises:
+        BrokerUnreachableError: nothing was received because no connection ever stood.
+    """
+    from hosu.errors import BrokerUnreachableError
+
+    reason = str(last.get("reason"))
+    streams = any(each.registrations for each in work.keys)
+    if streams and "no market data" in reason and not last.get("connects"):
+        raise BrokerUnreachableError(work.wish.host.ws, f"no connection ever stood; {reason}")
 
 
 def _require_scope(scope: str) -> None:
