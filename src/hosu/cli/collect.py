@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol, cast
 import typer
 
 from hosu.cli.options import FormatOption, LakeOption, open_lake, state_folder
-from hosu.cli.output import Format, emit_json, stderr, stdout
+from hosu.cli.output import Format, emit_json, note, stderr, stdout
 from hosu.cli.status import block
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def collect(
     from hosu.cli.collecting import Wish, planned
     from hosu.cli.coverage import emit_plan
     from hosu.cli.daily import end_on_signals
-    from hosu.cli.keys import keys_of
+    from hosu.cli.keys import keys_of, unusual_lengths
     from hosu.cli.operation import Operation, require_instruments
     from hosu.cli.options import lake_root
     from hosu.cli.station import host_of
@@ -113,6 +113,8 @@ def collect(
     end_on_signals()
     manners = load(KisSettings)
     host, credentials = host_of(kis, rest, ws), keys_of(kis, manners, keys)
+    if odd := unusual_lengths(kis, credentials):
+        note(f"hosu: {odd}")
     _require_descriptor(durable_fd, len(credentials))
     settings = load(CollectSettings, {"state": state})
     opened = None if plan else open_lake(lake, create=True)

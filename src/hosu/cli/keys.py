@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from hosu.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from hosu.kis.hosts import Credentials
     from hosu.settings import KisSettings
@@ -49,6 +49,19 @@ def keys_of(name: str, settings: KisSettings, chosen: str | None = None) -> list
     if wanted is not None and not 1 <= wanted <= len(found):
         raise InputError(f"--keys {wanted}", f"there are {len(found)}", f"set {name.upper()}_KIS_APP_KEY_2 and so on")
     return found[:wanted]
+
+
+def unusual_lengths(name: str, keys: Sequence[Credentials]) -> str:
+    """Which keys of an account are not as long as the portal's are, in a line without any of them; empty if all are."""
+    if name == "simulator":
+        return ""
+    said = []
+    for number, each in enumerate(keys, 1):
+        for kind, value in (("APP_KEY", each.appkey), ("APP_SECRET", each.appsecret)):
+            if len(value) != LENGTHS[kind]:
+                which = f"{name.upper()}_KIS_{kind}" + (f" of key {number}" if number > 1 else "")
+                said.append(f"{which} has {len(value)} characters, usual are {LENGTHS[kind]}")
+    return "; ".join(said) + ("; check what you pasted" if said else "")
 
 
 def _number(text: str | None) -> int | None:
