@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from hosu.cli.output import cell, note, size, stdout
+from hosu.cli.output import cell, counted, note, size, stdout
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -122,7 +122,11 @@ def demo(
 
 
 def play(show: Show) -> bool:
-    """Runs the demo and prints its report. Returns whether every record and share arrived."""
+    """Runs the demo and prints its report. Returns whether every record and share arrived.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C ended it, whether the collector took it in order or not.
+    """
     import asyncio
 
     from hosu import logs
@@ -134,7 +138,8 @@ def play(show: Show) -> bool:
 
     began = time.monotonic()
     logs.configure(load(LogSettings).level, show.folder / "hosu.log", quiet=True)
-    note(f"A trading day of {show.symbols} symbols, {show.records:,} records at {show.rate:,.0f}/s, in {show.folder}")
+    market = counted(show.symbols, "symbol")
+    note(f"A trading day of {market}, {show.records:,} records at {show.rate:,.0f}/s, in {show.folder}")
     lake = Lake.open(str(show.lake))
     try:
         status = run_loop(_run(show, lake))
@@ -142,6 +147,8 @@ def play(show: Show) -> bool:
         status = {"reason": "SIGTERM"}
     if str(status["reason"]).startswith("SIG"):
         note("hosu: stopped before the day was over; what was durable is in the lake")
+        if status["reason"] == "SIGINT":
+            raise KeyboardInterrupt
         return False
     note("The day is over. Building bars, compacting ...")
     build(lake)

@@ -6,9 +6,12 @@ import subprocess
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
 
 from hosu.cli import demo_models
 from hosu.cli.demo import _QUESTIONS, _answers
+from hosu.cli.main import app
 from hosu.lake.lake import Lake
 
 
@@ -28,6 +31,20 @@ def test_the_command_of_an_answer_names_a_lake_that_is_kept_and_is_mere_sql_else
     _answers(lake, None)
     printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
     assert printed == [f"  {query}" for _, query in _QUESTIONS]
+
+
+@pytest.mark.parametrize(("reason", "code"), [("SIGINT", 130), ("SIGTERM", 1)])
+def test_a_demo_that_is_stopped_has_not_succeeded_and_ctrl_c_is_told_apart(reason, code, tmp_path, monkeypatch) -> None:
+    def ended(job):
+        job.close()
+        return {"reason": reason}
+
+    monkeypatch.setattr("hosu.cli.collect.run_loop", ended)
+    monkeypatch.setattr("hosu.logs.configure", lambda *_, **__: None)
+    ran = CliRunner().invoke(app, ["demo", "--dir", str(tmp_path / "demo"), "--symbols", "1"])
+    assert ran.exit_code == code
+    assert ran.stderr.startswith("A trading day of 1 symbol, ")
+    assert "stopped before the day was over" in ran.stderr
 
 
 def test_the_demo_takes_no_names_on_the_mlflow_server_of_the_user(tmp_path, monkeypatch) -> None:
