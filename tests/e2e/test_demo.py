@@ -95,7 +95,7 @@ def test_verify_finds_nothing_wrong(here: Here, demo_lake: Path):
     checked = here(demo_lake.parent, "lake", "verify", "--lake", demo_lake)
     assert checked.code == 0
     assert checked.out == ""
-    assert "1 archived segments checked: nothing wrong" in checked.err
+    assert "1 archived segment checked: nothing wrong" in checked.err
 
 
 def test_archived_frames_replayed_give_the_same_rows(here: Here, demo_lake: Path, tmp_path: Path):

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hosu.cli.options import FormatOption, LakeOption, day_of, open_lake, sql_config
-from hosu.cli.output import Format, counting, emit_json, emit_rows, note, size
+from hosu.cli.output import Format, counted, counting, emit_json, emit_rows, note, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from hosu.lake.delta import Table
+    from hosu.lake.lake import Lake
     from hosu.lake.ohlcv import BarsBuilt
 
 app = typer.Typer(help="The lake's tables and their upkeep.", no_args_is_help=True, rich_markup_mode=None)
@@ -28,17 +30,30 @@ _NOT_READ = "; the pages of the files were not read, nor the archive decoded: le
 
 @app.command()
 def tables(lake: LakeOption = None, format_: FormatOption = Format.table) -> None:
-    """Every table: rows, files, bytes, first and last date."""
+    """Every table: rows, files, bytes, first and last date. A damaged one is named, and the exit code is then 1."""
+    from hosu.errors import TableCorruptError
     from hosu.lake.tables import TABLES
 
     opened = open_lake(lake)
-    emit_rows([_described(opened, name, format_) for name in TABLES], format_)
+    rows: list[dict[str, Any]] = []
+    damaged: list[TableCorruptError] = []
+    for name in TABLES:
+        try:
+            rows.append(_described(opened, name, opened.find(name), format_))
+        except TableCorruptError as error:
+            damaged.append(error)
+            unknown = _described(opened, name, None, format_)
+            rows.append({**unknown, "rows": None, "files": None, "bytes": None})
+    emit_rows(rows, format_)
+    for fault in damaged:
+        note(f"hosu: {fault}")
+    if damaged:
+        raise typer.Exit(1)
 
 
-def _described(lake: Any, name: str, format_: Format) -> dict[str, Any]:
+def _described(lake: Lake, name: str, table: Table | None, format_: Format) -> dict[str, Any]:
     from hosu.lake.delta import total
 
-    table = lake.find(name)
     files = [] if table is None else table.files()
     count, count_bytes, rows = total(files)
     dates = sorted({file.date for file in files})
@@ -133,9 +148,13 @@ def verify(
             config=sql_config(),
             progress=tell,
         )
+    looked_at = ", ".join(
+        counted(count, thing)
+        for count, thing in ((result.tables, "table"), (result.files, "file"), (result.rows, "row"))
+    )
     note(
-        f"{result.tables} tables, {result.files:,} files, {result.rows:,} rows and {result.archived} archived segments "
-        f"checked: {len(result.findings) or 'nothing'} wrong{'' if deep else _NOT_READ}"
+        f"{looked_at} and {counted(result.archived, 'archived segment')} checked: "
+        f"{len(result.findings) or 'nothing'} wrong{'' if deep else _NOT_READ}"
     )
     if result.findings or (format_ is Format.json and not repair):
         emit_rows([_found(finding) for finding in result.findings], format_)

@@ -20,6 +20,7 @@ from hosu.lake.delta import NewFile
 from hosu.lake.lake import FORMAT, Lake
 from hosu.lake.sql import Session
 from hosu.lake.storage import Storage
+from hosu.lake.tables import TABLES
 from hosu.lake.verify import verify
 from hosu.lake.writer import LakeSink
 
@@ -160,6 +161,18 @@ def test_a_garbled_commit_is_named_and_the_log_left_as_it_is(filled: Lake) -> No
     findings = verify(filled).findings
     assert [finding.table for finding in findings] == ["trades"]
     assert tree(Path(filled.root)) == before
+
+
+def test_one_damaged_table_hides_no_other(filled: Lake) -> None:
+    for commit in Path(filled.root).glob("raw/quotes/_delta_log/*"):
+        commit.write_text("{garbage")
+    ran = CliRunner().invoke(app, ["lake", "tables", "--lake", filled.root, "--format", "json"])
+    assert ran.exit_code == 1
+    rows = {row["table"]: (row["rows"], row["files"]) for row in json.loads(ran.stdout)}
+    assert sorted(rows) == sorted(TABLES)
+    assert (rows["trades"], rows["expected"], rows["quotes"]) == ((3, 3), (0, 0), (None, None))
+    (said,) = ran.stderr.splitlines()
+    assert said.startswith("hosu: table quotes is damaged at ")
 
 
 def test_a_missing_commit_is_found(filled: Lake) -> None:

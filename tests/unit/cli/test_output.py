@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from hosu.cli import output
-from hosu.cli.output import Format, cell, emit_json, emit_reader, emit_rows
+from hosu.cli.output import Format, cell, counted, emit_json, emit_reader, emit_rows
 from hosu.errors import BrokerReplyError
 
 
@@ -62,6 +62,10 @@ def test_a_map_is_an_object_whatever_its_keys_are(capsys: pytest.CaptureFixture[
 )
 def test_cells_read_well(value: object, shown: str) -> None:
     assert cell(value) == shown
+
+
+def test_one_is_no_plural() -> None:
+    assert [counted(n, "commit") for n in (0, 1, 2, 1_536)] == ["0 commits", "1 commit", "2 commits", "1,536 commits"]
 
 
 def test_a_brokers_text_cannot_break_a_terminal_or_a_log() -> None:
