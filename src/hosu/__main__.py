@@ -13,7 +13,7 @@ def run() -> None:
         run_program()
     except KeyboardInterrupt:
         sys.stderr.write("hosu: stopped\n")
-        sys.exit(1)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

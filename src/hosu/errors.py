@@ -298,11 +298,12 @@ class LakeReadOnlyError(LakeError):
 
 
 class LakeFullError(LakeError):
-    """The lake's disk has no room."""
+    """The lake's disk has no room; or less than ``reserve_bytes``, which is left to others."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-        super().__init__(f"no space left for {path}; free some and start again, nothing stored is lost")
+    def __init__(self, path: str, reserve_bytes: int = 0) -> None:
+        self.path, self.reserve_bytes = path, reserve_bytes
+        kept = f" but the {reserve_bytes >> 20:,} MiB of HOSU_DISK_RESERVE_MB" if reserve_bytes else ""
+        super().__init__(f"no space left for {path}{kept}; free some and start again, nothing stored is lost")
 
 
 class LakeUnreachableError(LakeError):

@@ -220,12 +220,26 @@ def load(kind: type[Settings], overrides: Mapping[str, Any] | None = None) -> Se
     given = {aliases[name]: value for name, value in (overrides or {}).items() if value is not None}
     try:
         return kind(**given)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        name = str(first["loc"][0]) if first["loc"] else kind.__name__
-        raise SettingsError(name, f"is malformed ({_fault(first['msg'])})") from None
-    except UnicodeDecodeError as error:
-        raise SettingsError(".env", f"is not UTF-8 text (byte {error.start})", ".env") from None
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise _errors(kind, error)[0] from None
+
+
+def faults(kind: type[BaseSettings]) -> list[SettingsError]:
+    """Everything that is wrong with the settings of one component; ``load`` raises the first."""
+    try:
+        kind()
+    except (ValidationError, UnicodeDecodeError) as error:
+        return _errors(kind, error)
+    return []
+
+
+def _errors(kind: type[BaseSettings], error: ValidationError | UnicodeDecodeError) -> list[SettingsError]:
+    if isinstance(error, UnicodeDecodeError):
+        return [SettingsError(".env", f"is not UTF-8 text (byte {error.start})", ".env")]
+    return [
+        SettingsError(str(each["loc"][0]) if each["loc"] else kind.__name__, f"is malformed ({_fault(each['msg'])})")
+        for each in error.errors(include_url=False, include_input=False)
+    ]
 
 
 def require(value: SecretStr | None, name: str) -> str:

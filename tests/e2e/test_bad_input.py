@@ -1,5 +1,6 @@
 """What is wrong from outside: an exit code, a sentence that names it, nothing overwritten, no traceback or secret."""
 
+import json
 import shutil
 import socket
 from collections.abc import Callable, Mapping
@@ -193,15 +194,17 @@ def test_wrong_usage_ends_with_2_and_says_how_to_get_help(here: Here, home: Path
 
 
 def test_decode_says_what_is_wrong_with_each_frame_and_goes_on(here: Here, home: Path):
-    (home / "frames").write_bytes(b"0|H0STCNT0|001|005930^093000\nhello\n0|H0XXXXX0|001|a^b\n\xff\xfe\n")
+    (home / "frames").write_bytes(
+        b'0|H0STCNT0|001|005930^093000\nhello\n0|H0XXXXX0|001|a^b\n\xff\xfe\n{"header":{"tr_id":"PINGPONG"}}\n'
+    )
     ran = refused(home, "decode", "frames", by=here)
-    assert [line.split('"error": "')[1].split('"')[0] for line in ran.out.splitlines()] == [
+    assert [line.split('"error": "')[1].split('"')[0] for line in ran.out.splitlines() if "error" in line] == [
         "record of 2 fields; the narrowest known layout of H0STCNT0 has 46",
         "has 1 of the four parts flag|TR id|count|records",
         "unknown TR id",
         "not UTF-8 text: byte 0xff at 0",
     ]
-    assert ran.err == ""
+    assert ran.err == "hosu: 4 of 5 frames could not be parsed\n"
 
 
 def test_decode_of_nothing_says_nothing(here: Here, home: Path):
@@ -231,6 +234,14 @@ def test_port_in_use_is_named(here: Here, home: Path):
     assert said == f"hosu: port {port} on 127.0.0.1 is in use; choose another, or 0 for a free one"
 
 
+@pytest.mark.slow
+def test_a_collector_that_never_stood_connected_has_not_succeeded(home: Path):
+    ran = refused(home, "collect", *NOWHERE, "--lake", "lake", "--until-idle", "1", "--no-bars", "--format", "json")
+    assert json.loads(ran.out)["connects"] == 0
+    said = ran.err.splitlines()[-1]
+    assert said.startswith("hosu: ws://127.0.0.1:1 cannot be reached (no connection ever stood; no market data for 6")
+
+
 # --- SQL ----------------------------------------------------------------------------------------------------------
 
 READ_ONLY = "hosu: SQL changes nothing in the lake: what is run is a query (SELECT, WITH, FROM, DESCRIBE, "
@@ -243,7 +254,8 @@ READ_ONLY = "hosu: SQL changes nothing in the lake: what is run is a query (SELE
         ("SELEC 1", 'hosu: Parser Error: syntax error at or near "SELEC"'),
         ("SELECT nope FROM trades", 'hosu: Binder Error: Referenced column "nope" not found'),
         ("FROM nothing", "hosu: Catalog Error: Table with name nothing does not exist"),
-        ("", "hosu: that is no statements; one query is run at a time"),
+        ("", "hosu: the query is empty; write one, such as FROM trades LIMIT 5"),
+        (" \n", "hosu: the query is empty"),
         ("SELECT 1; SELECT 2", "hosu: that is 2 statements; one query is run at a time"),
         ("COPY trades TO 'out.csv'", READ_ONLY),
         ("ATTACH 'out.duckdb'", READ_ONLY),
@@ -289,7 +301,8 @@ def test_verify_names_the_damaged_parquet_file(here: Here, lake: Path, home: Pat
     file = next(lake.glob("raw/trades/date=*/sorted-*.parquet"))
     flip(file, file.stat().st_size // 2)
     before = snapshot(lake)
-    ran = refused(home, "lake", "verify", "--deep", "--lake", "lake", "--format", "json", by=here)
+    ran = refused(home, "lake", "verify", "--lake", "lake", "--format", "json", by=here)
+    assert refused(home, "lake", "verify", "--deep", "--lake", "lake", "--format", "json", by=here) == ran
     assert str(file) in ran.out
     assert '"table": "trades"' in ran.out
     assert "1 wrong" in ran.err

@@ -133,7 +133,7 @@ WRONG: dict[str, tuple[tuple[str, ...], int, str]] = {
     "a date without data": (
         ("show", "--date", "2025-09-16"),
         1,
-        "--date 2025-09-16: the ledger knows nothing of it; it knows 2026-09-15 to 2026-09-15 (1 days)",
+        "--date 2025-09-16: the ledger knows nothing of it; it knows 2026-09-15 to 2026-09-15 (1 day)",
     ),
     "a day without trading": (
         ("show", "--date", "2025-09-14"),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from hosu.cli.options import lake_root, open_lake, sql_config, state_folder
-from hosu.cli.output import Format, emit_rows, note
+from hosu.cli.output import Format, counted, emit_rows, note
 from hosu.cli.output import progress as progress_bar
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def planned(wanted: Wanted, lake: Lake, done: Progress) -> Plan:
 
 def _tell(plan: Plan, broker: Broker) -> None:
     for lost in plan.out_of_reach:
-        note(f"not asked for: {lost.days} days from {lost.first} to {lost.last}: {lost.reason}")
+        note(f"not asked for: {counted(lost.days, 'day')} from {lost.first} to {lost.last}: {lost.reason}")
     rate = max(1, broker.pace.calls * 3 // 4) / broker.pace.window_s
     note(
         f"plan: {plan.calls:,} calls for {sum(len(task.days) for task in plan.tasks):,} symbol-days, about "

@@ -119,12 +119,14 @@ async def _station(lake: Lake, folder: Path, clock: Clock) -> AsyncIterator[tupl
     from hosu.collect.wal import Log
     from hosu.lake.archive import FramesArchive
     from hosu.lake.writer import LakeSink, WriterConfig
+    from hosu.settings import CollectSettings, load
 
+    reserve = load(CollectSettings).disk_reserve_mb << 20
     log = Log.open(folder / "wal", clock)
     try:
-        config = WriterConfig(flush_after_s=_FLUSH_AFTER_S, flush_rows=_FLUSH_ROWS)
+        config = WriterConfig(flush_after_s=_FLUSH_AFTER_S, flush_rows=_FLUSH_ROWS, reserve_bytes=reserve)
         pump = Pump(log, LakeSink(lake, config, clock), clock)
-        archivist = Archivist(log, FramesArchive(lake), [pump])
+        archivist = Archivist(log, FramesArchive(lake, reserve_bytes=reserve), [pump])
         pump.start()
         archivist.start()
         try:

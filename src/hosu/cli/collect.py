@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from dataclasses import replace
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol, cast
 import typer
 
 from hosu.cli.options import FormatOption, LakeOption, open_lake, state_folder
-from hosu.cli.output import Format, emit_json, stderr, stdout
+from hosu.cli.output import Format, emit_json, note, stderr, stdout
 from hosu.cli.status import block
 
 if TYPE_CHECKING:
@@ -92,12 +91,13 @@ def collect(
 
     The first Ctrl-C stops receiving and commits what came; a second leaves at once. Nothing durable is lost either way:
     the next start goes on from the log. With several keys (LIVE_KIS_APP_KEY_2 and so on) each is a process of its own.
+    With --until-idle it exits 1 if no connection ever stood.
     With --daily it goes on for weeks, and tells systemd how it stands where that asks (hosu service print).
     """
     from hosu.cli.collecting import Wish, planned
     from hosu.cli.coverage import emit_plan
     from hosu.cli.daily import end_on_signals
-    from hosu.cli.keys import keys_of
+    from hosu.cli.keys import keys_of, unusual_lengths
     from hosu.cli.operation import Operation, require_instruments
     from hosu.cli.options import lake_root
     from hosu.cli.station import host_of
@@ -113,6 +113,8 @@ def collect(
     end_on_signals()
     manners = load(KisSettings)
     host, credentials = host_of(kis, rest, ws), keys_of(kis, manners, keys)
+    if odd := unusual_lengths(kis, credentials):
+        note(f"hosu: {odd}")
     _require_descriptor(durable_fd, len(credentials))
     settings = load(CollectSettings, {"state": state})
     opened = None if plan else open_lake(lake, create=True)
@@ -159,6 +161,22 @@ def _operate(operation: Operation, work: Work, today: Callable[[], Work], format
         _show(error.status, format_)
         raise
     _show(last, format_)
+    if work.wish.until_idle_s is not None:
+        _require_connection(work, last)
+
+
+def _require_connection(work: Work, last: dict[str, Any]) -> None:
+    """Nothing that came in vain is no success.
+
+    Raises:
+        BrokerUnreachableError: nothing was received because no connection ever stood.
+    """
+    from hosu.errors import BrokerUnreachableError
+
+    reason = str(last.get("reason"))
+    streams = any(each.registrations for each in work.keys)
+    if streams and "no market data" in reason and not last.get("connects"):
+        raise BrokerUnreachableError(work.wish.host.ws, f"no connection ever stood; {reason}")
 
 
 def _require_scope(scope: str) -> None:
@@ -205,6 +223,8 @@ def run_loop(job: Any) -> Any:
     try:
         import uvloop
     except ImportError:
+        import asyncio
+
         return asyncio.run(job)
     return uvloop.run(job)
 
@@ -221,6 +241,8 @@ async def watched(collector: Watched) -> dict[str, Any]:
     """Runs a collector with its status block on the terminal, if stderr is one. Returns the last status."""
     if not sys.stderr.isatty():
         return await collector.run()
+    import asyncio
+
     from rich.live import Live
 
     with Live(block(collector.status()), console=stderr(), refresh_per_second=4, transient=True) as live:
@@ -232,6 +254,8 @@ async def watched(collector: Watched) -> dict[str, Any]:
 
 
 async def _draw(live: Any, collector: Watched) -> None:
+    import asyncio
+
     while True:
         await asyncio.sleep(0.5)
         live.update(block(collector.status()))

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hosu.cli.output import counted, note
 from hosu.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Work:
         """The plan in one sentence."""
         hows = [each.how for each in self.plan.symbols]
         streamed, polled, not_covered = (hows.count(how) for how in ("streamed", "polled", "not covered"))
-        text = f"{len(hows):,} symbols: {streamed:,} streamed, {polled:,} polled"
+        text = f"{counted(len(hows), 'symbol')}: {streamed:,} streamed, {polled:,} polled"
         if not_covered:
             text += f", {not_covered:,} not covered: there are {self.wish.slots} slots a key, and polling is off"
         return text
@@ -143,7 +144,6 @@ def _collect_apart(
     from random import Random
 
     from hosu.cli.collect import run_loop
-    from hosu.cli.output import note
     from hosu.cli.shard import Job
     from hosu.cli.shards import Shards
     from hosu.clock import SystemClock
@@ -169,7 +169,6 @@ def _collect_apart(
 def _commit_leftovers(state: Path, folders: Sequence[Path], lake: Lake, settings: CollectSettings) -> None:
     """Commits what the logs of keys that are not used any more still hold: nobody else would."""
     from hosu.cli.collect import run_loop
-    from hosu.cli.output import note
 
     others = [state, *sorted((state / SHARDS).glob("*"))]
     for folder in others:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from hosu.cli.output import emit_json
+from hosu.cli.output import counted, emit_json, note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,16 +27,20 @@ def decode(
 ) -> None:
     """Frames to JSON lines, one a record: what the broker named each field, and the columns of our tables.
 
-    A frame that cannot be parsed becomes a line with `error`; the exit code is then 1.
+    A frame that cannot be parsed becomes a line with `error`; how many there were is said at the end, and the exit code
+    is then 1.
     """
     from hosu.kis.codec import describe
 
-    failed = False
+    frames, failed = 0, 0
     for line in frame_lines(file):
-        for record in describe(line):
-            failed |= "error" in record
+        records = list(describe(line))
+        frames += 1
+        failed += any("error" in record for record in records)
+        for record in records:
             emit_json(record)
     if failed:
+        note(f"hosu: {failed:,} of {counted(frames, 'frame')} could not be parsed")
         raise typer.Exit(1)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 import json
+import shlex
 import shutil
 import signal
 import sys
@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from hosu.cli.output import cell, note, size, stdout
+from hosu.cli.output import cell, counted, note, size, stdout
 
 if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+
     from hosu.lake.lake import Lake
 
 _DAY: Final = dt.date(2026, 9, 15)
@@ -54,7 +56,7 @@ _QUESTIONS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Show:
-    """What the demo plays."""
+    """What the demo plays, and whether what it leaves is kept."""
 
     folder: Path
     symbols: int
@@ -62,6 +64,7 @@ class Show:
     minutes: float
     models: bool
     signal: float
+    kept: bool
 
     @property
     def lake(self) -> Path:
@@ -106,19 +109,26 @@ def demo(
         raise InputError(str(folder), "is not empty", "name a new folder")
     place = folder if folder is not None else Path(tempfile.mkdtemp(prefix="hosu-demo-"))
     place.mkdir(parents=True, exist_ok=True)
-    show = Show(place, symbols, rate, minutes, models, signal)
+    kept = folder is not None or keep
+    show = Show(place, symbols, rate, minutes, models, signal, kept)
     try:
         whole = play(show)
     finally:
-        if folder is None and not keep:
+        if not kept:
             shutil.rmtree(place, ignore_errors=True)
-    _say_where_next(None if folder is None and not keep else show)
+    _say_where_next(show if kept else None)
     if not whole:
         raise typer.Exit(1)
 
 
 def play(show: Show) -> bool:
-    """Runs the demo and prints its report. Returns whether every record and share arrived."""
+    """Runs the demo and prints its report. Returns whether every record and share arrived.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C ended it, whether the collector took it in order or not.
+    """
+    import asyncio
+
     from hosu import logs
     from hosu.cli.collect import run_loop
     from hosu.lake.compact import compact
@@ -128,7 +138,8 @@ def play(show: Show) -> bool:
 
     began = time.monotonic()
     logs.configure(load(LogSettings).level, show.folder / "hosu.log", quiet=True)
-    note(f"A trading day of {show.symbols} symbols, {show.records:,} records at {show.rate:,.0f}/s, in {show.folder}")
+    market = counted(show.symbols, "symbol")
+    note(f"A trading day of {market}, {show.records:,} records at {show.rate:,.0f}/s, in {show.folder}")
     lake = Lake.open(str(show.lake))
     try:
         status = run_loop(_run(show, lake))
@@ -136,6 +147,8 @@ def play(show: Show) -> bool:
         status = {"reason": "SIGTERM"}
     if str(status["reason"]).startswith("SIG"):
         note("hosu: stopped before the day was over; what was durable is in the lake")
+        if status["reason"] == "SIGINT":
+            raise KeyboardInterrupt
         return False
     note("The day is over. Building bars, compacting ...")
     build(lake)
@@ -144,7 +157,7 @@ def play(show: Show) -> bool:
     sent = json.loads(show.report.read_text(encoding="utf-8"))
     whole = _report(lake, status, sent)
     _tables(lake, before)
-    _answers(lake)
+    _answers(lake, show.lake if show.kept else None)
     whole = _go_on(show) and whole
     note(f"\nThe whole took {time.monotonic() - began:.0f} s.")
     return whole
@@ -163,6 +176,8 @@ def _go_on(show: Show) -> bool:
 
 async def _run(show: Show, lake: Lake) -> dict[str, Any]:
     """Starts the simulator as a process of its own, and collects from it until it has ended."""
+    import asyncio
+
     from hosu.cli.collect import watched
     from hosu.cli.station import Plan, credentials_of, host_of, registrations_of, station
     from hosu.kis.simulator.universe import default_symbols
@@ -201,7 +216,9 @@ async def _run(show: Show, lake: Lake) -> dict[str, Any]:
             await process.wait()
 
 
-async def _simulator(show: Show, registrations: int) -> asyncio.subprocess.Process:
+async def _simulator(show: Show, registrations: int) -> Process:
+    import asyncio
+
     options = {
         "--date": _DAY,
         "--symbols": show.symbols,
@@ -294,7 +311,8 @@ def _tables(lake: Lake, before: dict[str, int]) -> None:
     _print(shown)
 
 
-def _answers(lake: Lake) -> None:
+def _answers(lake: Lake, kept: Path | None) -> None:
+    """Questions, their answers, and the command that gives them again where the lake is ``kept``, else its SQL."""
     from rich.table import Table
 
     from hosu.lake.sql import Session
@@ -306,7 +324,8 @@ def _answers(lake: Lake) -> None:
             for row in rows:
                 table.add_row(*map(cell, row.values()))
             _print(table)
-            stdout().print(f'  hosu sql "{sql}"\n')
+            command = sql if kept is None else f'hosu sql --lake {shlex.quote(str(kept))} "{sql}"'
+            stdout().print(f"  {command}\n", soft_wrap=True)
 
 
 def _print(table: Any) -> None:
@@ -321,9 +340,10 @@ def _say_where_next(kept: Show | None) -> None:
     if kept is None:
         note("Keep the next one and look around:  hosu demo --dir my-demo  (make demo ARGS='--dir my-demo')")
         return
-    lake = f"--lake {kept.lake}"
+    lake = f"--lake {shlex.quote(str(kept.lake))}"
     note("Where to go next:")
     note(f'  hosu sql {lake} "FROM trades LIMIT 5"')
-    note(f"  hosu lake tables {lake}        hosu lake verify --deep {lake}")
-    note(f"  hosu replay {kept.lake}/raw/frames --lake {kept.folder}/again   # the same day, from the archived frames")
+    note(f"  hosu lake tables {lake}        hosu lake verify {lake}")
+    frames, again = (shlex.quote(str(kept.folder / name)) for name in ("lake/raw/frames", "again"))
+    note(f"  hosu replay {frames} --lake {again}   # the same day, from the archived frames")
     note("  hosu doctor                    # what is missing for collecting the real market")

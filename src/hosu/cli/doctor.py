@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
 import shutil
-import socket
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import urlsplit
 
 import typer
 
+from hosu.cli.doctor_settings import Check, settings_checks
 from hosu.cli.options import FormatOption, LakeOption, lake_root, state_folder
 from hosu.cli.output import Format, emit_rows, note, size
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hosu.kis.hosts import Host
 
-_KEY_LENGTHS: Final = {"APP_KEY": 36, "APP_SECRET": 180}
 _LIBRARIES: Final = ("numpy", "numba", "pyarrow", "deltalake", "duckdb", "picows", "obstore")
 _FREE_BYTES: Final = 5 << 30
 _SYNC_MS: Final = 20.0
 _CLOCK_S: Final = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One finding. ``state`` is ok, note (works, but know this), or fail (something will not work)."""
-
-    check: str
-    state: str
-    found: str
-    do: str = ""
+_STORE_S: Final = 10.0
 
 
 def doctor(
@@ -43,16 +33,17 @@ def doctor(
     lake: LakeOption = None,
     format_: FormatOption = Format.table,
 ) -> None:
-    """Checks keys, clock, disk, network, Java and versions, and says what to do. Exits 1 if something will not work."""
-    root = lake_root(lake)
+    """Checks settings, keys, clock, lake, disk, network, Java and versions, and says what to do. Exits 1 if something
+    will not work."""
     checks = [
         _python(),
         _libraries(),
         _event_loop(),
-        *_keys(),
-        *_further_keys(),
+        *settings_checks(),
+        *_looked("keys", lambda: [*_keys(), *_further_keys()]),
         _clock(network),
-        *_disk(root),
+        *_looked("lake", lambda: [_lake(lake, network=network)]),
+        *_looked("disk", lambda: _disk(lake_root(lake))),
         _descriptors(),
         _java(),
     ]
@@ -65,16 +56,30 @@ def doctor(
         raise typer.Exit(1)
 
 
+def _looked(what: str, look: Callable[[], list[Check]]) -> list[Check]:
+    """What a look finds; where a setting that it needs is malformed, which has a row of its own, that it cannot."""
+    from hosu.errors import SettingsError
+
+    try:
+        return look()
+    except SettingsError as error:
+        return [Check(what, "note", "not looked at", f"mend {error.name} first")]
+
+
 def _python() -> Check:
+    import platform
+
     return Check("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
 
 
 def _libraries() -> Check:
+    from importlib.metadata import PackageNotFoundError, version
+
     found, missing = [], []
     for name in _LIBRARIES:
         try:
-            found.append(f"{name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
             missing.append(name)
     if missing:
         return Check("libraries", "fail", f"missing: {', '.join(missing)}", "run: make setup")
@@ -82,13 +87,16 @@ def _libraries() -> Check:
 
 
 def _event_loop() -> Check:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
-        return Check("event loop", "ok", f"uvloop {importlib.metadata.version('uvloop')}")
-    except importlib.metadata.PackageNotFoundError:
+        return Check("event loop", "ok", f"uvloop {version('uvloop')}")
+    except PackageNotFoundError:
         return Check("event loop", "note", "asyncio", "uvloop is faster; there is none for this system")
 
 
 def _keys() -> list[Check]:
+    from hosu.cli.keys import LENGTHS
     from hosu.settings import KisSettings, load
 
     settings = load(KisSettings)
@@ -103,13 +111,13 @@ def _keys() -> list[Check]:
             if value is None:
                 how = "needed for --kis " + account.lower() + "; demo and simulator need none; set it in .env"
                 checks.append(Check(variable, "note", "not set", how))
-            elif len(value.get_secret_value()) != _KEY_LENGTHS[name]:
+            elif len(value.get_secret_value()) != LENGTHS[name]:
                 length = len(value.get_secret_value())
                 checks.append(
                     Check(
                         variable,
                         "note",
-                        f"{length} characters, usual are {_KEY_LENGTHS[name]}",
+                        f"{length} characters, usual are {LENGTHS[name]}",
                         "check what you pasted",
                     )
                 )
@@ -171,16 +179,67 @@ def _ahead_of_broker_s() -> float | None:
         connection.close()
 
 
+def _lake(root: str | None, *, network: bool) -> Check:
+    """What lies where the lake is or would be; nothing is made there."""
+    from hosu.errors import HosuError
+    from hosu.lake.lake import Lake
+    from hosu.settings import LakeSettings, load
+
+    settings = load(LakeSettings, {"root": root})
+    place = settings.resolved_root()
+    if _is_bucket(place) and not network:
+        return Check("lake", "note", f"{place}, not looked at without the network")
+    try:
+        found = _within(_STORE_S, lambda: Lake.format_at(place, settings.storage_options()))
+    except TimeoutError:
+        return Check(
+            "lake", "fail", f"{place} gives no answer in {_STORE_S:.0f} s", "check the address and the network"
+        )
+    except HosuError as error:
+        fault, _, next_step = str(error).rpartition("; ")
+        return Check("lake", "fail", fault, next_step)
+    return Check("lake", "ok", f"{place}: {'new' if found is None else f'a lake of hosu, format {found}'}")
+
+
+def _is_bucket(root: str) -> bool:
+    return root.startswith("s3://")
+
+
+def _within(seconds: float, call: Callable[[], int | None]) -> int | None:
+    """What ``call`` gives. An object store is asked again for minutes; nobody waits for that.
+
+    Raises:
+        TimeoutError: it takes longer.
+    """
+    from concurrent.futures import Future
+    from threading import Thread
+
+    answer: Future[int | None] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(call())
+        except Exception as error:  # noqa: BLE001  it is raised where the answer is waited for
+            answer.set_exception(error)
+
+    Thread(target=run, name="hosu-doctor-lake", daemon=True).start()
+    return answer.result(seconds)
+
+
 def _disk(root: str) -> list[Check]:
     from hosu.settings import CollectSettings, load
 
     state = state_folder(root, load(CollectSettings))
-    place = next((path for path in (state, *state.parents) if path.exists()), Path())
+    place = next((path for path in (state, *state.parents) if path.is_dir()), Path())
     if not os.access(place, os.W_OK):
         return [Check("disk", "fail", f"{place} cannot be written", "choose another folder with --lake or HOSU_STATE")]
-    free = shutil.disk_usage(place).free
-    wanted = "" if free >= _FREE_BYTES else "a day of 41 registrations takes some GiB before it is compacted; free some"
-    checks = [Check("disk", "ok" if not wanted else "note", f"{size(free)} free at {place}", wanted)]
+    if _is_bucket(root):
+        checks = [Check("disk", "ok", f"the lake is a bucket, which has no such bound; log and status lie in {state}")]
+    else:
+        free = shutil.disk_usage(place).free
+        some = "a day of 41 registrations takes some GiB before it is compacted; free some"
+        wanted = "" if free >= _FREE_BYTES else some
+        checks = [Check("disk", "ok" if not wanted else "note", f"{size(free)} free at {place}", wanted)]
     median_ms = _sync_ms(place)
     slow = "" if median_ms < _SYNC_MS else "what is received is durable only after that; a local disk is faster"
     checks.append(Check("sync", "note" if slow else "ok", f"{median_ms:.1f} ms for one fdatasync", slow))
@@ -222,6 +281,8 @@ def _network() -> list[Check]:
 
 
 def _reach(host: Host) -> Check:
+    import socket
+
     address = urlsplit(host.rest)
     where = (address.hostname or "", address.port or 443)
     try:

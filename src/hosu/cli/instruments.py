@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hosu.cli.options import FormatOption, LakeOption, day_of, open_lake
-from hosu.cli.output import Format, emit_rows, note
+from hosu.cli.output import Format, counted, emit_rows, note
 
 if TYPE_CHECKING:
     from hosu.kis.http import Http
@@ -42,7 +41,7 @@ def sync(
     as_of = day_of(day) if day is not None else business_day(SystemClock().now_us())[0]
     listed = read_folder(files) if files is not None else fetch(rest)
     count = write_universe(open_lake(lake, create=True), as_of.isoformat(), to_arrow(as_of, listed))
-    note(f"{count:,} instruments as of {as_of}")
+    note(f"{counted(count, 'instrument')} as of {as_of}")
 
 
 @app.command("list")
@@ -62,6 +61,9 @@ def list_(
     if market is not None and market.upper() not in list(Market):
         raise typer.BadParameter(f"--market is {', '.join(Market)}")
     rows = universe(open_lake(lake), as_of.isoformat()).to_pylist()
+    if not rows:
+        when = "" if day is None else f" as of {day} or before"
+        note(f"hosu: the lake knows no instruments{when}; fetch them: hosu instruments sync")
     if market is not None:
         rows = [row for row in rows if row["market"] == market.upper()]
     emit_rows(rows, format_, columns=_SHOWN if format_ is Format.table else None)
@@ -74,6 +76,8 @@ def fetch(rest: str | None = None) -> list[Instrument]:
         BrokerUnreachableError: a file cannot be had.
         InputError: a file is not what it should be.
     """
+    import asyncio
+
     return asyncio.run(_fetch(rest))
 
 

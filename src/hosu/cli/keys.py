@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hosu.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from hosu.kis.hosts import Credentials
     from hosu.settings import KisSettings
 
 _MOST_SIMULATED = 99
+
+LENGTHS: Final = {"APP_KEY": 36, "APP_SECRET": 180}
+"""Characters of what the portal gives out."""
 
 
 def keys_of(name: str, settings: KisSettings, chosen: str | None = None) -> list[Credentials]:
@@ -41,11 +44,24 @@ def keys_of(name: str, settings: KisSettings, chosen: str | None = None) -> list
     if chosen is not None and wanted is None:
         return _numbered(name, _read_file(Path(chosen)), settings, chosen)
     first = credentials_of(name, settings)
-    found = [first, *_numbered(name, _surroundings(), settings, "the environment or .env", after=1)]
+    found = [first, *_numbered(name, surroundings(), settings, "the environment or .env", after=1)]
     _refuse_twins(name, found)
     if wanted is not None and not 1 <= wanted <= len(found):
         raise InputError(f"--keys {wanted}", f"there are {len(found)}", f"set {name.upper()}_KIS_APP_KEY_2 and so on")
     return found[:wanted]
+
+
+def unusual_lengths(name: str, keys: Sequence[Credentials]) -> str:
+    """Which keys of an account are not as long as the portal's are, in a line without any of them; empty if all are."""
+    if name == "simulator":
+        return ""
+    said = []
+    for number, each in enumerate(keys, 1):
+        for kind, value in (("APP_KEY", each.appkey), ("APP_SECRET", each.appsecret)):
+            if len(value) != LENGTHS[kind]:
+                which = f"{name.upper()}_KIS_{kind}" + (f" of key {number}" if number > 1 else "")
+                said.append(f"{which} has {len(value)} characters, usual are {LENGTHS[kind]}")
+    return "; ".join(said) + ("; check what you pasted" if said else "")
 
 
 def _number(text: str | None) -> int | None:
@@ -60,7 +76,7 @@ def _simulated(number: int, settings: KisSettings) -> Credentials:
     return first if number == 1 else Credentials(f"SIMULATED{number:028d}", first.appsecret, settings.customer_type)
 
 
-def _surroundings() -> dict[str, str]:
+def surroundings() -> dict[str, str]:
     """What `.env` says, overruled by the environment, as for every other setting."""
     from dotenv import dotenv_values
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hosu.cli.options import FormatOption, LakeOption, day_of, open_lake, sql_config
-from hosu.cli.output import Format, counting, emit_json, emit_rows, note, size
+from hosu.cli.output import Format, counted, counting, emit_json, emit_rows, note, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from hosu.lake.delta import Table
+    from hosu.lake.lake import Lake
     from hosu.lake.ohlcv import BarsBuilt
 
 app = typer.Typer(help="The lake's tables and their upkeep.", no_args_is_help=True, rich_markup_mode=None)
@@ -23,20 +25,35 @@ DateOption = Annotated[
     list[str] | None, typer.Option("--date", metavar="YYYY-MM-DD", help="Only this date; may be repeated.")
 ]
 
+_NOT_READ = "; the pages of the files were not read, nor the archive decoded: leave out --quick for that"
+
 
 @app.command()
 def tables(lake: LakeOption = None, format_: FormatOption = Format.table) -> None:
-    """Every table: rows, files, bytes, first and last date."""
+    """Every table: rows, files, bytes, first and last date. A damaged one is named, and the exit code is then 1."""
+    from hosu.errors import TableCorruptError
     from hosu.lake.tables import TABLES
 
     opened = open_lake(lake)
-    emit_rows([_described(opened, name, format_) for name in TABLES], format_)
+    rows: list[dict[str, Any]] = []
+    damaged: list[TableCorruptError] = []
+    for name in TABLES:
+        try:
+            rows.append(_described(opened, name, opened.find(name), format_))
+        except TableCorruptError as error:
+            damaged.append(error)
+            unknown = _described(opened, name, None, format_)
+            rows.append({**unknown, "rows": None, "files": None, "bytes": None})
+    emit_rows(rows, format_)
+    for fault in damaged:
+        note(f"hosu: {fault}")
+    if damaged:
+        raise typer.Exit(1)
 
 
-def _described(lake: Any, name: str, format_: Format) -> dict[str, Any]:
+def _described(lake: Lake, name: str, table: Table | None, format_: Format) -> dict[str, Any]:
     from hosu.lake.delta import total
 
-    table = lake.find(name)
     files = [] if table is None else table.files()
     count, count_bytes, rows = total(files)
     dates = sorted({file.date for file in files})
@@ -94,8 +111,13 @@ def _compacted(report: Any, format_: Format) -> dict[str, Any]:
 def verify(
     table: TableOption = None,
     deep: Annotated[
-        bool, typer.Option("--deep", help="Read every page, and compare the tables with what the archive decodes to.")
-    ] = False,
+        bool,
+        typer.Option(
+            "--deep/--quick",
+            help="Read every page with its checksum, and compare the tables with what the archive decodes to; or only "
+            "what the files say of themselves at their ends.",
+        ),
+    ] = True,
     repair: Annotated[
         bool, typer.Option("--repair", help="Say what can be rebuilt, and with --yes do it; no collector may run.")
     ] = False,
@@ -104,7 +126,7 @@ def verify(
     lake: LakeOption = None,
     format_: FormatOption = Format.table,
 ) -> None:
-    """Checks the files against the commits, the commits against the log, and the archived segments.
+    """Checks every page of every file, the files against the commits, these against the log and the archived segments.
 
     Changes nothing unless asked to repair. Exits 1 when something is wrong, and names the file.
     """
@@ -112,6 +134,8 @@ def verify(
 
     if yes and not repair:
         raise typer.BadParameter("--yes goes with --repair")
+    if repair and not deep:
+        raise typer.BadParameter("--repair reads every page; leave out --quick")
     if repair:
         _repair(lake, state, format_, yes=yes)
         if not yes:
@@ -120,13 +144,17 @@ def verify(
         result = verify_lake(
             open_lake(lake),
             table,
-            deep=deep or repair,
+            deep=deep,
             config=sql_config(),
             progress=tell,
         )
+    looked_at = ", ".join(
+        counted(count, thing)
+        for count, thing in ((result.tables, "table"), (result.files, "file"), (result.rows, "row"))
+    )
     note(
-        f"{result.tables} tables, {result.files:,} files, {result.rows:,} rows and {result.archived} archived segments "
-        f"checked: {len(result.findings) or 'nothing'} wrong"
+        f"{looked_at} and {counted(result.archived, 'archived segment')} checked: "
+        f"{len(result.findings) or 'nothing'} wrong{'' if deep else _NOT_READ}"
     )
     if result.findings or (format_ is Format.json and not repair):
         emit_rows([_found(finding) for finding in result.findings], format_)

@@ -9,7 +9,7 @@ import typer
 
 from hosu.cli import ledger_repair
 from hosu.cli.options import FormatOption, LakeOption, day_of, open_lake, sql_config
-from hosu.cli.output import Format, emit_rows, note, progress
+from hosu.cli.output import Format, counted, emit_rows, note, progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +68,11 @@ def _summary(day: str, share: dict[str, Any]) -> str:
     )
     seen = "nothing was traded" if share["share_seen"] is None else f"{share['share_seen']:.4%} of the shares seen"
     turnover = "" if share["turnover_seen"] is None else f", about {share['turnover_seen']:.4%} of the turnover"
-    return f"{day} {share['scope']}: {share['symbols']:,} symbols ({states}); {seen}{turnover}"
+    return f"{day} {share['scope']}: {counted(share['symbols'], 'symbol')} ({states}); {seen}{turnover}"
+
+
+def _standing(gaps: int) -> str:
+    return "1 gap stands" if gaps == 1 else f"{gaps:,} gaps stand"
 
 
 @app.command()
@@ -99,7 +103,7 @@ def gaps(
     shown = (*_GAPS_SHOWN, "open") if every else _GAPS_SHOWN
     emit_rows(rows, format_, columns=shown if format_ is Format.table else None)
     still = [row for row in rows if row["open"]]
-    note(f"{day}: {len(still):,} gaps stand open, {sum(row['shares'] for row in still):,} shares")
+    note(f"{day}: {_standing(len(still))} open, {counted(sum(row['shares'] for row in still), 'share')}")
 
 
 @app.command()
@@ -250,7 +254,11 @@ def _unknown(day: str, place: str, known: Sequence[str], *, in_lake: bool) -> Ex
             fault = f"KRX did not trade ({closed_because(when)}), and {fault}"
     except CalendarRangeError:
         pass
-    step = f"it knows {known[0]} to {known[-1]} ({len(known)} days)" if known else "collect or replay that day first"
+    step = (
+        f"it knows {known[0]} to {known[-1]} ({counted(len(known), 'day')})"
+        if known
+        else "collect or replay that day first"
+    )
     return InputError(f"--date {day}", fault, step)
 
 

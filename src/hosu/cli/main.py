@@ -81,7 +81,7 @@ app.add_typer(service.app, name="service")
 
 
 def run() -> None:
-    """Runs the program: 0 on success, 2 on wrong usage, 1 with one sentence on anything else."""
+    """Runs the program: 0 on success, 2 on wrong usage, 130 after Ctrl-C, 1 with one sentence on anything else."""
     try:
         _require_streams()
         failpoints.arm(os.environ)
@@ -104,7 +104,7 @@ def run() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         note("hosu: stopped")
-        sys.exit(1)
+        sys.exit(130)
     except Exception as error:  # the last door: one sentence for the user, the rest on request
         if os.environ.get("LOG_LEVEL", "").upper() == "DEBUG":
             raise

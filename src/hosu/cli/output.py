@@ -43,11 +43,11 @@ def emit_json(value: object) -> None:
 
 
 def _json(value: object) -> str:
-    """JSON for any reader: what is not finite is null, since JSON knows no NaN, and half a surrogate pair, which UTF-8
-    cannot hold, is escaped."""
+    """JSON for any reader: what is not finite is null, since JSON knows no NaN, the keys of a map are text, and half a
+    surrogate pair, which UTF-8 cannot hold, is escaped."""
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
-    except ValueError:
+    except (ValueError, TypeError):
         text = json.dumps(_finite(value), ensure_ascii=False, default=_plain)
     return text.encode(errors="backslashreplace").decode()
 
@@ -56,8 +56,15 @@ def _finite(value: object) -> object:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
+        return {_key(key): _finite(inner) for key, inner in value.items()}
     return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _key(key: object) -> str:
+    """A key of a map as JSON can have it."""
+    if isinstance(key, bool | float | int):
+        return json.dumps(key)
+    return key if isinstance(key, str) else str(_plain(key))
 
 
 def emit_rows(rows: Iterable[Mapping[str, Any]], format_: Format, *, columns: Sequence[str] | None = None) -> None:
@@ -155,10 +162,23 @@ def emit_reader(reader: Batches, format_: Format, *, most: int = 10_000) -> None
 
 def _rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     try:
-        rows: list[dict[str, Any]] = batch.to_pylist()
+        return _with_maps(batch)
     except (OverflowError, ValueError):  # a date beyond the year 9999 or before 1: SQL knows it, Python does not
-        rows = _as_text(batch).to_pylist()
-    return rows
+        return _with_maps(_as_text(batch))
+
+
+def _with_maps(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    columns = [_column(column) for column in batch.columns]
+    return [dict(zip(batch.schema.names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _column(column: pa.Array) -> list[Any]:
+    """The values, a map as an object; one whose keys are lists or objects themselves stays a list of pairs."""
+    try:
+        values: list[Any] = column.to_pylist(maps_as_pydicts="lossy")
+    except TypeError:
+        values = column.to_pylist()
+    return values
 
 
 def _as_text(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -227,6 +247,11 @@ def size(count: float) -> str:
     raise AssertionError  # the loop returns at its last unit
 
 
+def counted(count: int, thing: str) -> str:
+    """So many of a thing: 1 commit, 1,536 commits."""
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+
+
 def cell(value: object) -> str:
     """A value as a table shows it: digits in groups of three, nothing for None."""
     if value is None:
@@ -240,7 +265,7 @@ def cell(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat(sep=" ")
     if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False, default=_plain)
+        return _json(value)
     # What is stored came from outside, and may hold what steers a terminal.
     return "".join(letter if letter.isprintable() or letter == "\n" else "\ufffd" for letter in str(value))
 

@@ -32,10 +32,17 @@ def replay(
     from hosu.collect.replay import replay as replay_into
     from hosu.lake.ledger_store import LakeLedgerStore
     from hosu.lake.ohlcv import build
-    from hosu.lake.writer import LakeSink
+    from hosu.lake.writer import LakeSink, WriterConfig
+    from hosu.settings import CollectSettings, load
 
+    reserve = load(CollectSettings).disk_reserve_mb << 20
     opened = open_lake(lake, create=True)
-    sink = Fanout([LakeSink(opened), LedgerSink(LakeLedgerStore(opened))])
+    sink = Fanout(
+        [
+            LakeSink(opened, WriterConfig(reserve_bytes=reserve)),
+            LedgerSink(LakeLedgerStore(opened, reserve_bytes=reserve)),
+        ]
+    )
     with progress() as shown:
         task = shown.add_task("replaying", total=None)
         report = replay_into(

@@ -21,6 +21,7 @@ _SUMS: Final = (
     "bytes_written",
     "segments",
     "archived_segments",
+    "connects",
     "reconnects",
 )
 _COVERAGE_SUMS: Final = ("streamed", "polled", "not_covered", "slots", "limit", "registered", "calls_per_s", "calls")

@@ -11,6 +11,7 @@ import typer
 
 from hosu.cli.options import FormatOption, LakeOption, open_lake, sql_config
 from hosu.cli.output import Format, emit_reader
+from hosu.errors import QueryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,6 +42,8 @@ def _text(query: str) -> str:
         query.encode()
     except UnicodeEncodeError:
         raise typer.BadParameter("the query is not UTF-8 text") from None
+    if not query.strip():
+        raise QueryError("the query is empty; write one, such as FROM trades LIMIT 5")
     return query
 
 

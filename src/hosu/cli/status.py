@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hosu.cli import checking
 from hosu.cli.options import FormatOption, LakeOption, lake_root, state_folder
-from hosu.cli.output import Format, emit_json, size, stderr, stdout
+from hosu.cli.output import Format, counted, emit_json, size, stderr, stdout
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -30,6 +29,7 @@ def status(
     format_: FormatOption = Format.table,
 ) -> None:
     """What the collector is doing: run time, records, rate, success, latency, durable LSN, buffers, reconnects."""
+    from hosu.cli import checking
     from hosu.collect.status import StatusFile
     from hosu.settings import CollectSettings, load
 
@@ -63,6 +63,8 @@ def _show(found: dict[str, Any], format_: Format) -> None:
 
 def _checked(found: dict[str, Any]) -> dict[str, Any]:
     """A status whose process is gone says so: the file of a killed collector still says ``running``."""
+    from hosu.cli import checking
+
     if found.get("state") in ("starting", "running", "draining") and not checking.is_running(found.get("pid")):
         return {**found, "state": "died"}
     return found
@@ -125,14 +127,14 @@ def _left(found: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _right(found: dict[str, Any]) -> list[tuple[str, str]]:
     buffers = found.get("buffers", {})
-    lag = ", ".join(f"{name} {count:,}" for name, count in buffers.get("lag_records", {}).items())
     registered = sum(facts.get("registered", 0) for facts in found.get("connections", {}).values())
     return [
         ("durable LSN", f"{found['durable_lsn']:,}"),
-        ("log", f"{found['commits']:,} commits, {size(found['bytes_written'])}"),
-        ("lake", _sinks(found)),
+        ("log", f"{counted(found['commits'], 'commit')}, {size(found['bytes_written'])}"),
+        ("sinks", _sinks(found)),
         ("log queue", size(buffers.get("log_queue_bytes", 0))),
-        ("behind the log", lag or "-"),
+        ("behind the log", _by_name(buffers.get("lag_records", {}))),
+        ("not committed", _by_name(buffers.get("uncommitted_records", {}))),
         ("registrations", f"{registered:,}"),
         ("reconnects", f"{found['reconnects']:,}"),
         ("polled every", _polled_every(found)),
@@ -147,12 +149,17 @@ def _ledger(found: dict[str, Any]) -> str:
         return "-"
     if not facts["open_gaps"]:
         return "no gap open"
-    return f"{facts['open_gaps']:,} gaps open, {facts['missing_shares']:,} shares missing"
+    return f"{counted(facts['open_gaps'], 'gap')} open, {counted(facts['missing_shares'], 'share')} missing"
 
 
 def _sinks(found: dict[str, Any]) -> str:
-    counts = found.get("sinks", {}).values()
-    return "; ".join(f"{each['commits']:,} commits, {size(each['bytes'])}" for each in counts) or "-"
+    counts = found.get("sinks", {}).items()
+    said = (f"{name} {counted(each['commits'], 'commit')}, {size(each['bytes'])}" for name, each in counts)
+    return "; ".join(said) or "-"
+
+
+def _by_name(records: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in records.items()) or "-"
 
 
 def _covered(found: dict[str, Any]) -> str:

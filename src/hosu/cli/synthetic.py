@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from hosu.cli.options import day_of
-from hosu.cli.output import note
+from hosu.cli.output import counted, note
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,7 +55,7 @@ def synthetic(
         _write(made, file)
     except OSError as error:
         raise InputError(str(file), f"cannot be written ({error})", "choose another file") from error
-    note(f"{file}: {made.num_rows:,} bars of {symbols} made-up symbols; signal {signal:g}")
+    note(f"{file}: {made.num_rows:,} bars of {counted(symbols, 'made-up symbol')}; signal {signal:g}")
 
 
 def _is_ours(file: Path) -> bool:

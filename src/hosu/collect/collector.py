@@ -235,7 +235,8 @@ class Collector:
             return
         free = self._outside.free_bytes()
         if free < self._config.log_reserve_bytes:
-            raise LogWriteError(self._wal.directory, f"only {free >> 20} MiB are free", self._wal.durable_lsn)
+            kept = f"{self._config.log_reserve_bytes >> 20:,} MiB are kept, a quarter of HOSU_DISK_RESERVE_MB"
+            raise LogWriteError(self._wal.directory, f"only {free >> 20} MiB are free, {kept}", self._wal.durable_lsn)
         low = free < self._config.sink_reserve_bytes
         if low != self._disk_low:
             self._disk_low = low

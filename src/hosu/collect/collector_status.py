@@ -105,6 +105,7 @@ class StatusReport:
             **{sink.name: sink.facts for sink in self._telling},
             "beats": {pump.name: pump.beats for pump in self._pumps},
             "archived_segments": self._archivist.stored if self._archivist is not None else 0,
+            "connects": self._recorder.connects,
             "reconnects": self._recorder.reconnects,
             "connections": {str(number): facts for number, facts in list(self._recorder.connections.items())},
             "business_date": self._recorder.business_date,

@@ -102,12 +102,14 @@ class Recorder:
     Attributes:
         data_frames: frames that carry market data, so far.
         connections: what is known of each standing connection, by its number.
+        connects: how many connections have stood, those that have ended included.
         reconnects: how often a feed had to come back.
     """
 
     def __init__(self, log: Log, clock: Clock) -> None:
         self._wal, self._clock = log, clock
         self.data_frames = 0
+        self.connects = 0
         self.reconnects = 0
         self.connections: dict[int, dict[str, Any]] = {}
         self._received = _Told()
@@ -152,6 +154,7 @@ class Recorder:
         facts = {key: value for key, value in event.items() if key != "event"}
         _level(name, facts)(f"connection {name}", connection=connection, facts=facts)
         if name == "connected":
+            self.connects += 1
             self.connections[connection] = {"since_us": self._clock.now_us(), "registered": 0}
         elif name == "settled" and connection in self.connections:
             self.connections[connection].update(facts)

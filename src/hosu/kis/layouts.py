@@ -236,7 +236,8 @@ def layout_for(tr_id: str, width: int) -> Layout:
     widths, layouts = _by_width(tr_id)
     place = bisect_right(widths, width)
     if place == 0:
-        reason = f"record of {width} fields; the narrowest known layout of {tr_id} has {widths[0]}"
+        fields = "1 field" if width == 1 else f"{width} fields"
+        reason = f"record of {fields}; the narrowest known layout of {tr_id} has {widths[0]}"
         raise FrameError(reason, tr_id=tr_id)
     return layouts[place - 1]
 

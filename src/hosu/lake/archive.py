@@ -42,7 +42,7 @@ class FramesArchive:
         path = _path(name, date)
         free = self._storage.free_bytes()
         if free is not None and free - len(data) < self._reserve_bytes:
-            raise LakeFullError(self._storage.address(path))
+            raise LakeFullError(self._storage.address(path), self._reserve_bytes)
         self._storage.put_if_absent(path, data)
         self._storage.sync([path])
         if self._storage.get(path) != data and not self._holds_same(path, data):

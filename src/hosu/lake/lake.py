@@ -21,6 +21,7 @@ FORMAT: Final = 1
 """Version of the layout below the root; a newer one is refused, an older one would be brought forward here."""
 
 _MARKER: Final = "_hosu/lake.json"
+_NO_MARKER: Final = f"it holds files but no {_MARKER}"
 _STATE: Final = ".hosu"  # the collector may keep its log and status in a local lake, and may come first
 
 
@@ -63,6 +64,25 @@ class Lake:
         if create:
             _keep(storage)
         return cls(storage)
+
+    @staticmethod
+    def format_at(root: str, storage_options: Mapping[str, str] | None = None) -> int | None:
+        """The format of the lake at ``root``; None where there is nothing yet, and ``open`` would make one.
+
+        Never writes.
+
+        Raises:
+            NotALakeError: the root holds something else, or a lake of a newer format.
+        """
+        try:
+            storage = Storage.open(root, storage_options, create=False)
+        except FileNotFoundError:
+            return None
+        if not _is_marked(storage, create=False):
+            if not _is_new(storage):
+                raise NotALakeError(storage.uri, _NO_MARKER)
+            return None
+        return int(json.loads(storage.get(_MARKER))["format"])
 
     def spec(self, name: str) -> TableSpec:
         """What is fixed about the table ``name``; an unknown name is an ``InputError``."""
@@ -112,7 +132,7 @@ def _mark(storage: Storage, *, create: bool) -> None:
     if not _is_new(storage):
         if _is_marked(storage, create=create):  # by another process, a moment ago
             return
-        raise NotALakeError(storage.uri, f"it holds files but no {_MARKER}")
+        raise NotALakeError(storage.uri, _NO_MARKER)
     if not create:
         raise NotALakeError(storage.uri, "it is empty")
     content = {"format": FORMAT, "made_by": "hosu", "id": uuid.uuid4().hex}

@@ -44,7 +44,7 @@ def verify(
     lake: Lake,
     tables: Iterable[str] | None = None,
     *,
-    deep: bool = False,
+    deep: bool = True,
     config: SqlConfig | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Verified:
@@ -54,8 +54,8 @@ def verify(
     Memory: one segment, and ``config`` for what is asked of rows.
 
     Args:
-        deep: reads every page of every data file and its checksum, not only the footers; decodes the archive, and
-            asks that each table holds exactly the rows that come of it.
+        deep: reads every page of every data file and its checksum; decodes the archive, and asks that each table holds
+            exactly the rows that come of it. Without it only the footers are read: what is in a page may be damaged.
         progress: called with the name of each table, and of each archived segment, before it is checked.
     """
     settings = config or SqlConfig()

@@ -176,7 +176,7 @@ class LakeSink:
     def _require_room(self) -> None:
         free = self._lake.storage.free_bytes()
         if free is not None and free < self._config.reserve_bytes:
-            raise LakeFullError(self._lake.root)
+            raise LakeFullError(self._lake.root, self._config.reserve_bytes)
 
     def _commit(self, buffer: _Buffer) -> None:
         buffer.drop_covered()

@@ -271,7 +271,7 @@ def test_below_the_reserve_the_sinks_wait_and_the_log_goes_on(setting: Setting):
 
 def test_with_no_room_for_the_log_the_collector_stops_with_a_sentence(setting: Setting):
     outside = Outside(free_bytes=lambda: 5 << 20)
-    with pytest.raises(LogWriteError, match="only 5 MiB are free"):
+    with pytest.raises(LogWriteError, match=r"only 5 MiB are free.*HOSU_DISK_RESERVE_MB"):
         setting.collect(
             lambda r: ScriptedFeed(r, 0, 10), config=CollectorConfig(stop_s=30.2, log_close_s=30), outside=outside
         )

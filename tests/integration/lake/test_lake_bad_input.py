@@ -11,13 +11,16 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
+from typer.testing import CliRunner
 
+from hosu.cli.main import app
 from hosu.collect.sinks import EventBatch
 from hosu.errors import InputError, LakeReadOnlyError, NotALakeError, QueryError, TableCorruptError
 from hosu.lake.delta import NewFile
 from hosu.lake.lake import FORMAT, Lake
 from hosu.lake.sql import Session
 from hosu.lake.storage import Storage
+from hosu.lake.tables import TABLES
 from hosu.lake.verify import verify
 from hosu.lake.writer import LakeSink
 
@@ -160,6 +163,18 @@ def test_a_garbled_commit_is_named_and_the_log_left_as_it_is(filled: Lake) -> No
     assert tree(Path(filled.root)) == before
 
 
+def test_one_damaged_table_hides_no_other(filled: Lake) -> None:
+    for commit in Path(filled.root).glob("raw/quotes/_delta_log/*"):
+        commit.write_text("{garbage")
+    ran = CliRunner().invoke(app, ["lake", "tables", "--lake", filled.root, "--format", "json"])
+    assert ran.exit_code == 1
+    rows = {row["table"]: (row["rows"], row["files"]) for row in json.loads(ran.stdout)}
+    assert sorted(rows) == sorted(TABLES)
+    assert (rows["trades"], rows["expected"], rows["quotes"]) == ((3, 3), (0, 0), (None, None))
+    (said,) = ran.stderr.splitlines()
+    assert said.startswith("hosu: table quotes is damaged at ")
+
+
 def test_a_missing_commit_is_found(filled: Lake) -> None:
     (Path(filled.root) / "raw/trades/_delta_log/00000000000000000001.json").unlink()
     with pytest.raises(TableCorruptError, match="trades"):
@@ -191,9 +206,9 @@ def test_verify_names_the_damaged_file_and_only_it(filled: Lake, damage: Callabl
     assert "verify --repair" in findings[0].next_step
 
 
-@pytest.mark.parametrize(("column", "found_without_depth"), [("size", False), ("lsn", True)])
-def test_verify_finds_a_flipped_byte_when_it_looks_deep_or_has_to_read_it(
-    filled: Lake, column: str, found_without_depth: bool
+@pytest.mark.parametrize(("column", "found_by_footers"), [("size", False), ("lsn", True)])
+def test_verify_finds_a_flipped_byte_unless_it_is_to_be_quick_and_has_no_need_to_read_it(
+    filled: Lake, column: str, found_by_footers: bool
 ) -> None:
     victim = data_files(filled)[0]
     group = pq.read_metadata(victim).row_group(0)
@@ -203,8 +218,22 @@ def test_verify_finds_a_flipped_byte_when_it_looks_deep_or_has_to_read_it(
     victim.write_bytes(bytes(data))
 
     named = [str(victim)]
-    assert [finding.path for finding in verify(filled).findings] == (named if found_without_depth else [])
-    assert [finding.path for finding in verify(filled, deep=True).findings] == named
+    assert [finding.path for finding in verify(filled, deep=False).findings] == (named if found_by_footers else [])
+    assert [finding.path for finding in verify(filled).findings] == named
+
+    root = ("--lake", filled.root)
+    found = CliRunner().invoke(app, ["lake", "verify", *root])
+    assert (found.exit_code, "1 wrong\n" in found.stderr) == (1, True)
+    assert str(victim) in found.stdout
+    quick = CliRunner().invoke(app, ["lake", "verify", "--quick", *root])
+    assert quick.exit_code == int(found_by_footers)
+    assert "wrong; the pages of the files were not read, nor the archive decoded: leave out --quick" in quick.stderr
+
+
+def test_a_repair_is_never_quick(filled: Lake) -> None:
+    refused = CliRunner().invoke(app, ["lake", "verify", "--repair", "--quick", "--lake", filled.root])
+    assert refused.exit_code == 2
+    assert "--repair reads every page" in refused.stderr
 
 
 def test_verify_finds_rows_stored_twice_and_rows_no_commit_covers(filled: Lake) -> None:

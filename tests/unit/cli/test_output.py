@@ -1,12 +1,13 @@
 import json
 from decimal import Decimal
 
+import duckdb
 import pyarrow as pa
 import pytest
 from rich.console import Console
 
 from hosu.cli import output
-from hosu.cli.output import Format, cell, emit_json, emit_reader, emit_rows
+from hosu.cli.output import Format, cell, counted, emit_json, emit_reader, emit_rows
 from hosu.errors import BrokerReplyError
 
 
@@ -31,12 +32,40 @@ def test_a_table_shows_the_first_rows_and_says_that_there_are_more(capsys: pytes
     assert said.err.startswith("the first 3 rows are shown")
 
 
+def test_a_map_is_an_object_whatever_its_keys_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with duckdb.connect() as duck:
+        found = duck.sql(
+            "SELECT map {'close': 70000.5, 'volume': 5.0} AS ohlcv, map {1: 'a'} AS number, "
+            "map {DATE '2026-09-15': 1} AS day, [map {'a': 1}] AS inner, map {[1, 2]: 'x'} AS listed, "
+            "NULL::MAP(VARCHAR, INT) AS nothing"
+        ).to_arrow_table()
+    emit_reader(found.to_reader(), Format.json)
+    assert json.loads(capsys.readouterr().out) == [
+        {
+            "ohlcv": {"close": 70000.5, "volume": 5},
+            "number": {"1": "a"},
+            "day": {"2026-09-15": 1},
+            "inner": [{"a": 1}],
+            "listed": [[[1, 2], "x"]],
+            "nothing": None,
+        }
+    ]
+    emit_reader(found.to_reader(), Format.table)
+    cells = [each.strip() for each in capsys.readouterr().out.splitlines()[-1].split("│")]
+    shown = ['{"close": 70000.5, "volume": 5}', '{"1": "a"}', '{"2026-09-15": 1}', '[{"a": 1}]', '[[[1, 2], "x"]]', ""]
+    assert cells == shown
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [(None, ""), (True, "yes"), (1234567, "1,234,567"), (0.5, "0.5"), (12.0, "12"), (Decimal(1000), "1,000")],
 )
 def test_cells_read_well(value: object, shown: str) -> None:
     assert cell(value) == shown
+
+
+def test_one_is_no_plural() -> None:
+    assert [counted(n, "commit") for n in (0, 1, 2, 1_536)] == ["0 commits", "1 commit", "2 commits", "1,536 commits"]
 
 
 def test_a_brokers_text_cannot_break_a_terminal_or_a_log() -> None:

@@ -11,12 +11,14 @@ from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 from hosu import __version__
+from hosu.__main__ import run
 from hosu.cli.main import app
 from hosu.lake.lake import Lake
 
 HEAVY = {
     "aiohttp",
     "arch",
+    "asyncio",
     "deltalake",
     "duckdb",
     "exchange_calendars",
@@ -30,9 +32,13 @@ HEAVY = {
     "pandas",
     "picows",
     "pyarrow",
+    "pydantic",
+    "rich",
     "river",
     "scipy",
     "sklearn",
+    "ssl",
+    "structlog",
 }
 ROOT = typer.main.get_command(app)
 
@@ -121,6 +127,27 @@ def test_version_is_that_of_the_package():
     ran = asked("--version")
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, f"{__version__}\n", "")
     assert re.fullmatch(r"\d+\.\d+\.\d+", __version__)
+
+
+@pytest.mark.parametrize("place", ["imports", "command"])
+def test_ctrl_c_ends_with_130_wherever_it_comes(place: str, monkeypatch: pytest.MonkeyPatch, capsys):
+    class Interrupted:
+        """A module that Ctrl-C comes upon while it is imported."""
+
+        def __getattr__(self, name: str) -> None:
+            raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    if place == "imports":
+        monkeypatch.setitem(sys.modules, "hosu.cli.main", Interrupted())
+    else:
+        monkeypatch.setattr("hosu.cli.main.app", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        run()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "hosu: stopped\n"
 
 
 def test_without_words_the_program_shows_its_commands():

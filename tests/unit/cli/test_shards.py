@@ -114,6 +114,7 @@ def status(**facts: object) -> dict:
         "filed": 9,
         "quarantined": 1,
         "durable_lsn": 100,
+        "connects": 1,
         "latency_us": {"p50": 1.0, "p99": None, "max": 7.0},
         "sink_latency_us": {"p50": 4.0, "p99": 5.0, "max": 6.0},
         "buffers": {"log_queue_bytes": 1, "lag_records": {"lake": 2}, "uncommitted_records": {"lake": 3}},
@@ -137,6 +138,7 @@ def test_counts_are_summed_and_the_worst_stands_for_what_cannot_be() -> None:
     assert one["latency_us"] == {"p50": 3.0, "p99": 2.0, "max": 7.0}
     assert one["sink_latency_us"] == {"p50": 4.0, "p99": 5.0, "max": 6.0}
     assert one["success_rate"] == 0.9
+    assert one["connects"] == 2
     assert one["sinks"] == {"lake": {"commits": 8, "rows": 10, "bytes": 12}}
     assert one["buffers"]["lag_records"] == {"lake": 4}
     assert one["connections"] == {"1.1": {"registered": 41}, "2.1": {"registered": 41}}

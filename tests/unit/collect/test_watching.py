@@ -124,7 +124,7 @@ def test_the_recorder_keeps_everything_and_begins_segments_with_what_it_was_told
     assert (recorder.business_date, recorder.data_frames) == (20250314, 1)
     recorder.session_event(5, {"event": "disconnected", "code": 1006})
     recorder.session_event(5, {"event": "reconnecting", "delay_s": 1.0})
-    assert recorder.reconnects == 1
+    assert (recorder.connects, recorder.reconnects) == (1, 1)
     log.seal()
     recorder.clock_offset(-3)
     recorder.ended()

@@ -1,4 +1,5 @@
-"""Frames, taken apart and put together: every rule by an example. All frames here are made by hand."""
+"""Frames, taken apart and put together: every rule by an example. ``TRADE`` is the example of the broker's portal;
+all other frames here are made by hand."""
 
 import json
 

@@ -65,6 +65,8 @@ def test_layout_for_a_width_is_the_widest_it_can_fill(tr_id, width, label):
 def test_a_record_narrower_than_every_layout_is_refused_with_both_widths():
     with pytest.raises(FrameError, match="record of 45 fields; the narrowest known layout of H0STCNT0 has 46"):
         layout_for("H0STCNT0", 45)
+    with pytest.raises(FrameError, match="record of 1 field; the narrowest"):
+        layout_for("H0STCNT0", 1)
 
 
 @pytest.mark.parametrize("ask", [lambda: layout_for("H0XXXXX0", 46), lambda: layout_on("H0XXXXX0", date(2026, 1, 2))])

@@ -115,11 +115,13 @@ def test_two_logs_are_told_apart(lake: Lake, batch: Batch) -> None:
 def test_below_the_reserve_nothing_is_written_and_nothing_lost(
     lake: Lake, batch: Batch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sink = LakeSink(lake, WriterConfig(reserve_bytes=1000))
+    sink = LakeSink(lake, WriterConfig(reserve_bytes=3 << 20))
     sink.write(batch({"lsn": 0}))
     with monkeypatch.context() as patch:
-        patch.setattr(Storage, "free_bytes", lambda self: 999)
-        with pytest.raises(LakeFullError, match="no space left"):
+        patch.setattr(Storage, "free_bytes", lambda self: (3 << 20) - 1)
+        with pytest.raises(
+            LakeFullError, match=r"no space left for .*lake but the 3 MiB of HOSU_DISK_RESERVE_MB; free some"
+        ):
             sink.flush()
     assert sink.rows_held == 1
     sink.close()
