@@ -9,6 +9,7 @@ from hosu.collect.gaps import Gap
 from hosu.collect.ledger_rows import Additions
 from hosu.collect.ledger_state import Series
 from hosu.collect.sinks import EventBatch, SessionNote
+from hosu.errors import TableCorruptError
 from hosu.market.calendar import instant_us
 from hosu.market.events import EVENT_SCHEMAS, in_memory
 
@@ -91,7 +92,7 @@ def events(
 
 class MemoryLedgerStore:
     """Keeps rows and states; outlives the sinks that write to it. ``fail_after`` tables of the next ``add`` it raises
-    ``broken``."""
+    ``broken``. Tables in ``damaged`` cannot be read of those dates."""
 
     def __init__(self) -> None:
         self.gap_rows: list[Gap] = []
@@ -102,6 +103,7 @@ class MemoryLedgerStore:
         self.synced = 0
         self.fail_after: int | None = None
         self.broken: Exception = RuntimeError("killed")
+        self.damaged: dict[str, set[str]] = {}
 
     def covered(self, wal_id: str) -> int:
         return max((lsn for (_, log), lsn in self.numbers.items() if log == wal_id), default=-1)
@@ -115,7 +117,12 @@ class MemoryLedgerStore:
     def other_states(self, wal_id: str, dates: Collection[str]) -> Mapping[str, bytes]:
         return {name: state for name, state in self.states.items() if name != wal_id}
 
+    def _read(self, table: str, dates: Collection[str]) -> None:
+        for date in sorted(self.damaged.get(table, set()) & set(dates)):
+            raise TableCorruptError(table, f"{table}/date={date}/x.parquet", "is missing")
+
     def gaps(self, dates: Collection[str]) -> Mapping[Series, list[Gap]]:
+        self._read("gaps", dates)
         latest = {gap.key: gap for gap in sorted(self.gap_rows, key=lambda gap: gap.revision)}
         found: dict[Series, list[Gap]] = {}
         for gap in latest.values():
@@ -124,10 +131,12 @@ class MemoryLedgerStore:
         return found
 
     def coverage(self, dates: Collection[str]) -> Mapping[Series, Mapping[str, Any]]:
+        self._read("coverage_days", dates)
         ordered = sorted(self.coverage_rows, key=lambda row: row["revision"])
         return {(row["date"], row["scope"], row["symbol"]): row for row in ordered if row["date"] in dates}
 
     def events(self, dates: Collection[str]) -> list[dict[str, Any]]:
+        self._read("gap_events", dates)
         return [row for row in self.event_rows if row["date"] in dates]
 
     def add(self, added: Additions, wal_id: str | None, lsn: int | None) -> None:
