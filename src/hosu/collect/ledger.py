@@ -33,6 +33,7 @@ from hosu.collect.ledger_rows import (
 )
 from hosu.collect.ledger_seen import is_asked, seen_in, sides_of
 from hosu.errors import HosuError, LogGapError, TableCorruptError
+from hosu.market.volume_rules import SETTLE_S
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -95,7 +96,7 @@ class LedgerConfig:
     gaps_every_s: float = 2.0
     coverage_every_s: float = 60.0
     save_every_s: float = 30.0
-    settle_s: float = 5.0
+    settle_s: float = SETTLE_S
 
 
 class LedgerSink:
