@@ -296,7 +296,7 @@ def _row(day: Day, ics: dict[int, list[float]]) -> str:
 def main() -> int:
     options = argparse.ArgumentParser(prog="python -m benchmarks.turning", description=(__doc__ or "").split("\n")[0])
     options.add_argument("--place", type=Path, help="folder of lake and progress, kept; default: a new one")
-    options.add_argument("--sessions", type=int, default=6, help="on the stream; half of them with the signal turned")
+    options.add_argument("--sessions", type=int, default=8, help="on the stream; half of them with the signal turned")
     options.add_argument("--rate", type=float, default=8_000, help="records a second")
     options.add_argument("--report", type=Path, help="where the result goes; default: only printed")
     wish = options.parse_args()

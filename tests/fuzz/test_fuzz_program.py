@@ -11,8 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from effort import examples
+from hosu.cli.checking import checked
 from hosu.cli.output import Format, emit_reader
-from hosu.cli.status import _checked, _show
+from hosu.cli.status import _show
 from hosu.collect.sinks import EventBatch
 from hosu.errors import QueryError
 from hosu.kis.layouts import LAYOUTS
@@ -161,7 +162,7 @@ def test_a_status_is_shown_or_refused(capsys, name, value, drop, format_):
     if drop:
         del found[name]
     with accepted_or_refused():
-        _show(_checked(found), format_)
+        _show(checked(found), format_)
 
 
 # --- a damaged lake -------------------------------------------------------------------------------------------------

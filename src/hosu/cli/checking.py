@@ -11,6 +11,9 @@ from hosu.cli.attended import FILE, read_health
 if TYPE_CHECKING:
     from pathlib import Path
 
+AT_WORK: Final = ("starting", "running", "draining")
+"""States of a collector that receives, or is about to, or commits what it has received."""
+
 OLD_S: Final = 30.0
 """The file is written every five seconds; an older one is of a process that hangs, or of a disk that does."""
 
@@ -27,6 +30,13 @@ def check(folder: Path, *, alive_only: bool = False) -> tuple[bool, str]:
     if age_s > OLD_S:
         return False, f"process {pid} has told nothing for {age_s:,.0f} s; the last was: {sentence}"
     return bool(found.get("alive" if alive_only else "ready")), sentence
+
+
+def checked(status: dict[str, Any]) -> dict[str, Any]:
+    """A status whose process is gone says so: the file of a killed collector still says ``running``."""
+    return (
+        {**status, "state": "died"} if status.get("state") in AT_WORK and not is_running(status.get("pid")) else status
+    )
 
 
 def with_health(status: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hosu.cli import checking
 from hosu.cli.options import FormatOption, LakeOption, lake_root, state_folder
 from hosu.cli.output import Format, emit_json, emit_rows, note
 
@@ -30,6 +32,7 @@ def coverage(
     """What the collector of a lake covers how: streamed, polled (interval wanted and achieved), not covered and why.
 
     Intervals are in seconds, over the last 64 polls of a symbol. Streamed symbols are polled too, rarely, as witnesses.
+    Of a collector that has ended it is what it covered, as it last reported.
     """
     from hosu.settings import CollectSettings, load
 
@@ -78,6 +81,9 @@ def read_coverage(state: Path) -> dict[str, Any]:
     """The reports of all keys of a state folder as one: ``keys`` has each key's facts, ``symbols`` every symbol with
     its ``key``; ``streamed``, ``polled``, ``not_covered`` count them.
 
+    A key's ``report_age_s`` is how old its report is; ``ended`` says how its collector did, and is None while it runs:
+    a report of one that ended says what was, but that nothing is connected any more.
+
     Raises:
         InputError: nothing was collected from this folder.
     """
@@ -102,10 +108,32 @@ def read_coverage(state: Path) -> dict[str, Any]:
         "polled": hows.count("polled"),
         "not_covered": hows.count("not covered"),
         "keys": [
-            {"key": key, **{name: value for name, value in report.items() if name not in ("symbols", "key")}}
+            {
+                "key": key,
+                **{name: value for name, value in report.items() if name not in ("symbols", "key")},
+                **(_standing(state / plan["folders"][key], report) if report else {}),
+            }
             for key, report in reports.items()
         ],
         "symbols": rows,
+    }
+
+
+def _standing(folder: Path, report: Mapping[str, Any]) -> dict[str, Any]:
+    """What has become of a key's collector since it reported."""
+    from hosu.collect.status import StatusFile
+    from hosu.errors import InputError
+
+    try:
+        status = checking.checked(StatusFile(folder / "status.json").read())
+    except InputError:
+        status = {}  # it has not said anything of itself yet
+    state, at_us = status.get("state", checking.AT_WORK[0]), report.get("at_us")
+    ended = None if state in checking.AT_WORK else ": ".join(filter(None, (state, status.get("reason"))))
+    return {
+        "connected": ended is None and bool(report.get("connected")),
+        "ended": ended,
+        "report_age_s": round(max(0.0, time.time() - at_us / 1e6), 1) if isinstance(at_us, int) else None,
     }
 
 
@@ -133,9 +161,22 @@ def _told(key: Mapping[str, Any]) -> str:
     if "registered" not in key:
         return f"key {key['key']}: has not reported yet"
     polled = (key.get("polls") or {}).get("polled") or {}
-    said = f"key {key['key']}: {key['registered']} of {key['limit']} slots in use, {key['calls_per_s']} calls/s"
+    age, ended = key.get("report_age_s"), key.get("ended")
+    were = "" if ended is None else "were "
+    said = f"key {key['key']}: {key['registered']} of {key['limit']} slots {were}in use, {key['calls_per_s']} calls/s"
     if polled.get("symbols"):
         said += f", {polled['symbols']} polled: median {polled['median_s']} s, longest {polled['max_s']} s"
     if (key.get("expected_times") or 1) > 1:
-        said += f"; its calls allow {key['expected_times']} times the interval wanted"
-    return f"{said}; {key['trouble']}" if key.get("trouble") else said
+        said += f"; its calls allow{'' if ended is None else 'ed'} {key['expected_times']} times the interval wanted"
+    said = f"{said}; {key['trouble']}" if key.get("trouble") else said
+    reported = "" if age is None else f"reported {_ago(age)} ago"
+    if ended is not None:
+        return f"{said}; its collector has ended ({ended}), and {reported or 'reported before'}"
+    return f"{said}; {reported}" if age is not None and age > checking.OLD_S else said
+
+
+def _ago(seconds: float) -> str:
+    for unit, name in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:,.0f} {name}"
+    return f"{seconds:,.0f} s"

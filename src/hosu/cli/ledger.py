@@ -53,6 +53,7 @@ def show(
         day = _known_day(session, opened, date)
         where = _where(session, day, symbol, scope)
         rows = session.query(f"FROM coverage WHERE {where} ORDER BY {_WORST_FIRST}, symbol, scope").to_pylist()
+        absent = _absent(session, day, scope)
         shares = session.query(f"FROM coverage_share WHERE date = '{day}' ORDER BY scope").to_pylist()
     if format_ is Format.table:
         rows = [{**row, "why": row["reason"] or ", ".join(row["assumptions"])} for row in rows]
@@ -60,6 +61,8 @@ def show(
     for each in shares:
         if scope in (None, each["scope"]):
             note(_summary(day, each))
+    if absent is not None:
+        note(absent)
 
 
 def _summary(day: str, share: dict[str, Any]) -> str:
@@ -91,6 +94,7 @@ def gaps(
     with Session(opened, sql_config()) as session:
         day = _known_day(session, opened, date)
         where = _where(session, day, symbol, scope)
+        absent = _absent(session, day, scope)
         if not every:
             where += " AND open"
         kst = "strftime({0} AT TIME ZONE 'Asia/Seoul', '%H:%M:%S') AS {1}"
@@ -103,7 +107,7 @@ def gaps(
     shown = (*_GAPS_SHOWN, "open") if every else _GAPS_SHOWN
     emit_rows(rows, format_, columns=shown if format_ is Format.table else None)
     still = [row for row in rows if row["open"]]
-    note(f"{day}: {_standing(len(still))} open, {counted(sum(row['shares'] for row in still), 'share')}")
+    note(absent or f"{day}: {_standing(len(still))} open, {counted(sum(row['shares'] for row in still), 'share')}")
 
 
 @app.command()
@@ -260,6 +264,15 @@ def _unknown(day: str, place: str, known: Sequence[str], *, in_lake: bool) -> Ex
         else "collect or replay that day first"
     )
     return InputError(f"--date {day}", fault, step)
+
+
+def _absent(session: Session, day: str, scope: str | None) -> str | None:
+    """In words, that the ledger has nothing of a scope on a date; None where it has, or where all are asked for."""
+    known = session.query(f"SELECT DISTINCT scope FROM coverage_days WHERE date = '{day}' ORDER BY 1")  # noqa: S608  ISO
+    scopes = known["scope"].to_pylist()
+    if scope in (None, *scopes):
+        return None
+    return f"{day}: the ledger knows nothing of {scope}, only of {' and '.join(map(str, scopes))}"
 
 
 def _where(session: Session, day: str, symbol: str | None, scope: str | None) -> str:

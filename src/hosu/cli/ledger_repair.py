@@ -238,7 +238,16 @@ def _result(lake: Lake, report: RepairReport, day: str, format_: Format) -> None
 
 def repair_after_the_close(means: Means, day: str, began_us: int) -> None:
     """What ``hosu collect`` does when its day is over: repairs what stands open, and judges anew what was repaired
-    since it began."""
+    since it began. Where a table is damaged that is said, and keeps nothing else from being done."""
+    from hosu.errors import TableCorruptError
+
+    try:
+        _repair_and_judge(means, day, began_us)
+    except TableCorruptError as error:
+        note(f"hosu: what is missing of {day} is asked for, or judged, later: {error}")
+
+
+def _repair_and_judge(means: Means, day: str, began_us: int) -> None:
     from hosu.cli.collect import run_loop
     from hosu.cli.repair_station import plan_config, repair_now, session_before
     from hosu.clock import SystemClock

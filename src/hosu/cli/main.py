@@ -6,8 +6,10 @@ import io
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from hosu import __version__, failpoints
 from hosu.cli import (
@@ -35,8 +37,21 @@ from hosu.cli import (
 from hosu.cli.output import note
 from hosu.errors import HosuError
 
+
+class _Program(TyperGroup):
+    """The commands; what is wrong with an option is said without the words of the library that found it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
+
 app = typer.Typer(
     name="hosu",
+    cls=_Program,
     help="Korean stocks, from the broker's wire to an ACID lake, with a count that proves nothing was lost.",
     no_args_is_help=True,
     add_completion=False,

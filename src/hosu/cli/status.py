@@ -41,7 +41,7 @@ def status(
     file = StatusFile(folder / "status.json")
 
     def now() -> dict[str, Any]:
-        return checking.with_health(_checked(file.read()), folder)
+        return checking.with_health(checking.checked(file.read()), folder)
 
     if not watch:
         _show(now(), format_)
@@ -59,15 +59,6 @@ def _show(found: dict[str, Any], format_: Format) -> None:
         emit_json(found)
     else:
         stdout().print(block(found))
-
-
-def _checked(found: dict[str, Any]) -> dict[str, Any]:
-    """A status whose process is gone says so: the file of a killed collector still says ``running``."""
-    from hosu.cli import checking
-
-    if found.get("state") in ("starting", "running", "draining") and not checking.is_running(found.get("pid")):
-        return {**found, "state": "died"}
-    return found
 
 
 def block(found: dict[str, Any]) -> RenderableType:

@@ -38,6 +38,14 @@ class Telling(Protocol):
     def facts(self) -> dict[str, int]: ...
 
 
+@runtime_checkable
+class Troubled(Protocol):
+    """A sink that goes on though something is wrong, and says what."""
+
+    name: str
+    trouble: str | None
+
+
 class StatusReport:
     """Gathers a status from the collector's parts.
 
@@ -61,6 +69,7 @@ class StatusReport:
         self._log, self._recorder, self._pumps, self._archivist, self._clock = log, recorder, pumps, archivist, clock
         self._sinks = [sink for sink in singles(sinks) if isinstance(sink, Counting)]
         self._telling = [sink for sink in singles(sinks) if isinstance(sink, Telling)]
+        self._troubled = [sink for sink in singles(sinks) if isinstance(sink, Troubled)]
         self._started_s, self._started_us = clock.monotonic(), clock.now_us()
         self._rate = _Rate(self._started_s)
 
@@ -116,10 +125,11 @@ class StatusReport:
 
     def _trouble(self) -> dict[str, str]:
         """What is being tried again, by part."""
-        found = {pump.name: pump.trouble for pump in self._pumps}
+        parts = [(sink.name, sink.trouble) for sink in self._troubled]
+        parts += [(pump.name, pump.trouble) for pump in self._pumps]
         if self._archivist is not None:
-            found["archive"] = self._archivist.trouble
-        return {name: text for name, text in found.items() if text is not None}
+            parts.append(("archive", self._archivist.trouble))
+        return {name: text for name, text in parts if text is not None}
 
 
 def _latencies(latency: Histogram) -> dict[str, float | None]:

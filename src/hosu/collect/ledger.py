@@ -3,6 +3,9 @@
 Holes reach the tables within seconds, the states of symbol-days when they change, and in full when the day is over and
 at the end. A restart goes on from a state laid down now and then. What the tables say already is asked of them before
 anything is added, so that a crash anywhere between loses nothing and doubles nothing.
+
+A table that cannot be read holds up nobody: that is said once, what it should be told waits, in the state too, and is
+told when it can be read again.
 """
 
 from __future__ import annotations
@@ -29,7 +32,8 @@ from hosu.collect.ledger_rows import (
     gap_changes,
 )
 from hosu.collect.ledger_seen import is_asked, seen_in, sides_of
-from hosu.errors import HosuError, LogGapError
+from hosu.errors import HosuError, LogGapError, TableCorruptError
+from hosu.market.volume_rules import SETTLE_S
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -45,6 +49,7 @@ _log = structlog.get_logger(__name__)
 _WITNESSES: Final = ("trades", "quotes", "snapshots")
 _DATES_KEPT: Final = 3
 """Business dates a log's state holds: today, yesterday (repaired this morning), and one to spare."""
+_ALL: Final = ""
 _WITNESS_VOLUMES: Final = [kernel.W_BOOK, kernel.W_POLL]
 
 
@@ -91,7 +96,7 @@ class LedgerConfig:
     gaps_every_s: float = 2.0
     coverage_every_s: float = 60.0
     save_every_s: float = 30.0
-    settle_s: float = 5.0
+    settle_s: float = SETTLE_S
 
 
 class LedgerSink:
@@ -99,6 +104,7 @@ class LedgerSink:
 
     Attributes:
         open_gaps: holes of the dates in the state that stand open now, as far as published, whichever log knows them.
+        trouble: what is wrong with the tables; None while they can be read.
         commits, rows: what was added to the tables since the start.
     """
 
@@ -121,6 +127,9 @@ class LedgerSink:
         self._ended: set[str] = set()  # dates whose end has been told
         self._recv_us = 0
         self._in_doubt = True
+        self._faults: dict[str, str] = {}  # by date of which a table cannot be read, or _ALL of them, what is wrong
+        self._faults_said: set[str] = set()
+        self.trouble: str | None = None
         self.open_gaps = 0
         self._facts = {"open_gaps": 0, "missing_shares": 0}
         self.missing: Mapping[Series, int] = {}
@@ -206,23 +215,26 @@ class LedgerSink:
             self._begin(date, first[date])
 
     def _begin(self, date: str, lsn: int) -> None:
-        """A date that the log tells of for the first time; the oldest of too many is told in full and let go."""
+        """A date that the log tells of for the first time; the oldest of too many are told in full and let go."""
         state = self._state
         if self._is_judged(date):
             _log.warning("a day judged before is left to: hosu ledger certify", date=date)
             state.closed.add(date)
             return
-        dates = sorted([*state.began, date])
-        if len(dates) > _DATES_KEPT:
-            self._publish(coverage=True, everything=True, final={dates[0]})
-            self._forget(dates[0])
+        for oldest in sorted([*state.began, date])[:-_DATES_KEPT]:
+            if not self._publish(coverage=True, everything=True, final={oldest}) & {oldest}:
+                self._forget(oldest)
         if date not in state.closed:
             state.began[date] = lsn
 
     def _is_judged(self, date: str) -> bool:
         """Whether others have judged the date, and left no state that this log's could be united with."""
         state = self._state
-        if state.lsn < self._store.covered(state.wal_id) or not self._store.coverage([date]):
+        try:
+            if state.lsn < self._store.covered(state.wal_id) or not self._store.coverage([date]):
+                return False
+        except TableCorruptError as error:
+            self._cannot_tell(_ALL, error)
             return False
         self._read_others({*state.began, date})
         return not any(date in other.began for other in self._others.values())
@@ -257,8 +269,8 @@ class LedgerSink:
         self._gaps_at = now
         coverage = now - self._coverage_at >= self._config.coverage_every_s
         ended = self._dates_ended()
-        self._publish(coverage=coverage or bool(ended), everything=bool(ended), final=ended)
-        self._ended |= ended
+        untold = self._publish(coverage=coverage or bool(ended), everything=bool(ended), final=ended)
+        self._ended |= ended - untold
         if coverage:
             self._coverage_at = now
         if now - self._saved_at >= self._config.save_every_s:
@@ -268,7 +280,10 @@ class LedgerSink:
     def sync(self) -> None:
         """Lays the state down, and returns when it and all rows would survive a power cut."""
         self._save()
-        self._store.sync()
+        try:
+            self._store.sync()
+        except TableCorruptError as error:
+            self._cannot_tell(_ALL, error)
 
     def close(self) -> None:
         """Tells the tables all there is, whether the day is over or not, lays down the state, and syncs."""
@@ -309,19 +324,37 @@ class LedgerSink:
 
     # --- what is told -------------------------------------------------------------------------------------------
 
-    def _publish(self, *, coverage: bool, everything: bool, final: set[str]) -> None:
-        """Adds what the tables do not say yet.
+    def _publish(self, *, coverage: bool, everything: bool, final: set[str]) -> set[str]:
+        """Adds what the tables do not say yet. Returns the dates that they cannot be told of.
 
         Args:
-            coverage: states too, not holes only.
+            coverage: states too, not holes only. What could not be read is tried again.
             everything: of these the figures too.
             final: dates of which a witness ahead of the trades is taken at its word at once.
         """
+        self._faults = {} if coverage else {date: fault for date, fault in self._faults.items() if date != _ALL}
+        try:
+            self._tell(coverage=coverage, everything=everything, final=final)
+        except TableCorruptError as error:
+            self._cannot_tell(_ALL, error)
+        if coverage and self._faults_said and not self._faults:
+            _log.info("the ledger's tables can be read again, and were told what had waited")
+            self._faults_said.clear()
+        self.trouble = "; ".join(dict.fromkeys(self._faults.values())) or None
+        return {*self._state.began, *final} if _ALL in self._faults else set(self._faults)
+
+    def _cannot_tell(self, date: str, error: TableCorruptError) -> None:
+        self._faults[date] = str(error)
+        if str(error) not in self._faults_said:
+            self._faults_said.add(str(error))
+            _log.warning("the ledger waits with what it should tell, collecting goes on", error=str(error))
+
+    def _tell(self, *, coverage: bool, everything: bool, final: set[str]) -> None:
         state = self._state
         if not state.wal_id or (self._in_doubt and state.lsn < self._store.covered(state.wal_id)):
             return  # the tables know more than the state that was taken up; it will get there
         chosen = self._changed(all_of=final if everything else set(), coverage=coverage)
-        dates = {state.table.names[number][0] for number in chosen}
+        dates = self._readable({state.table.names[number][0] for number in chosen}, coverage=coverage)
         if not dates:
             return
         if coverage and not state.began.keys() <= self._saved_dates:
@@ -334,6 +367,8 @@ class LedgerSink:
         told_days: dict[Series, int] = {}
         for number, changed in chosen.items():
             series = state.table.names[number]
+            if series[0] not in dates:
+                continue
             seen, verdict, shared = self._verdict(number, final=series[0] in final)
             if shared is None:
                 continue
@@ -351,17 +386,34 @@ class LedgerSink:
         self._told_gaps |= told_gaps
         self._told_days |= told_days
 
+    def _readable(self, dates: set[str], *, coverage: bool) -> set[str]:
+        """Those of these dates of which the tables can be read, as far as it takes to tell them something."""
+        wanted = dates - self._faults.keys()
+        try:
+            if wanted:
+                self._store.gaps(wanted)
+                if coverage:
+                    self._store.coverage(wanted)
+                if self._in_doubt:
+                    self._store.events(wanted)
+        except TableCorruptError as error:
+            if len(wanted) > 1:
+                return {date for date in sorted(wanted) if self._readable({date}, coverage=coverage)}
+            self._cannot_tell(wanted.pop(), error)
+        return wanted
+
     def _add(self, added: Additions, dates: set[str]) -> None:
         if self._in_doubt and added.events:
-            known = {event_key(row) for row in self._store.events(dates)}
-            added.events = [row for row in added.events if event_key(row) not in known]
+            told = {event_key(row) for row in self._store.events(dates)}
+            added.events = [row for row in added.events if event_key(row) not in told]
         if added:
             self._in_doubt = True
             self._store.add(added, self._state.wal_id, self._state.lsn)
             self.commits += sum(map(bool, (added.gaps, added.events, added.coverage)))
             self.rows += len(added.gaps) + len(added.events) + len(added.coverage)
-        self._in_doubt = False
-        still_open = [gap for gaps in self._store.gaps(list(self._state.began)).values() for gap in gaps if gap.open]
+        self._in_doubt = bool(self._faults)
+        known = self._state.began.keys() - self._faults.keys()
+        still_open = [gap for gaps in self._store.gaps(known).values() for gap in gaps if gap.open]
         self.open_gaps = len(still_open)
         mine = [gap.shares for gap in still_open if self._state.table.find(gap.series) is not None]
         self._facts = {"open_gaps": len(mine), "missing_shares": sum(mine)}

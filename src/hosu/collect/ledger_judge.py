@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Final
 from hosu.collect import ledger_kernel as kernel
 from hosu.collect.gaps import Gap
 from hosu.market.ledger import State
-from hosu.market.volume_rules import COUNTS_MAY_DIFFER, OLD_REPEATS, QUIET_AFTER_CLOSE, STREAM_STOOD, VALUE_MAY_DIFFER
+from hosu.market.volume_rules import (
+    COUNTS_MAY_DIFFER,
+    OLD_REPEATS,
+    QUIET_AFTER_CLOSE,
+    STREAM_STOOD,
+    VALUE_MAY_DIFFER,
+    VALUE_TOLERANCE_WON,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -349,7 +356,7 @@ def _others(seen: Seen, best: Witness | None) -> tuple[str, ...]:
         best is not None
         and best.value is not None
         and seen.last_value is not None
-        and abs(best.value - seen.last_value) > 1
+        and abs(best.value - seen.last_value) > VALUE_TOLERANCE_WON
     )
     held = {
         OLD_REPEATS: seen.unchecked > 0,

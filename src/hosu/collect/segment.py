@@ -38,7 +38,7 @@ _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 _CRC: Final = struct.Struct("<I")
 _WAL_ID: Final = re.compile(rb"[0-9A-Za-z_-]{1,24}")
 _LAST_LSN: Final = 1 << 62
-_BLOCK_BYTES: Final = 4 << 20
+BLOCK_BYTES: Final = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +195,7 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def read_segment(
-    source: Path | bytes | bytearray, *, name: str = "segment", max_bytes: int = _BLOCK_BYTES
+    source: Path | bytes | bytearray, *, name: str = "segment", max_bytes: int = BLOCK_BYTES
 ) -> Iterator[Block]:
     """The records of a segment in blocks of about ``max_bytes``, every checksum compared.
 

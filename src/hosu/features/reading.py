@@ -5,18 +5,16 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
 import pyarrow.dataset as ds
 
-from hosu.errors import LakeUnreachableError, TableCorruptError
-from hosu.lake.storage import disk_error, first_line
+from hosu.lake.reading import reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    from hosu.errors import LakeError
     from hosu.lake.delta import Table
 
 
@@ -55,36 +53,8 @@ def reading_date(table: Table, whole: ds.Dataset, date: str) -> Iterator[None]:
         whole: the table's dataset.
         date: business date, ``YYYY-MM-DD``.
     """
-    try:
+    with reading(table, f"date={date}", lambda: whole.get_fragments(filter=ds.field("date") == date)):
         yield
-    except MemoryError:  # pyarrow's is an ArrowException too
-        raise
-    except (OSError, pa.ArrowException) as error:
-        raise _fault(table, whole, date, error) from error
-
-
-def _fault(table: Table, whole: ds.Dataset, date: str, error: OSError | pa.ArrowException) -> LakeError:
-    found = _unreadable(whole, date)
-    if found is None:  # it was over by the second look
-        return LakeUnreachableError(table.path(f"date={date}"), first_line(error))
-    path, again = table.path(found[0]), found[1]
-    cause = first_line(again)
-    if not table.is_local:  # a store keeps an object whole or not at all: it is the way there
-        return LakeUnreachableError(path, cause)
-    may_pass = isinstance(again, OSError) and again.errno and disk_error(path, f"[Errno {again.errno}]").retryable
-    return LakeUnreachableError(path, cause) if may_pass else TableCorruptError(table.spec.name, path, cause)
-
-
-def _unreadable(whole: ds.Dataset, date: str) -> tuple[str, OSError | pa.ArrowException] | None:
-    """The first file of the date that cannot be read, and why, since pyarrow seldom names it; None where all can."""
-    for part in whole.get_fragments(filter=ds.field("date") == date):
-        try:
-            part.to_table()
-        except MemoryError:
-            raise
-        except (OSError, pa.ArrowException) as error:
-            return part.path.lstrip("/"), error
-    return None
 
 
 def first_made(key: str, made: str, rows: str = "") -> str:

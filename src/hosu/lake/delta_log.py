@@ -9,6 +9,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,11 +31,13 @@ _CHECKPOINT: Final = re.compile(r"(\d{20})\.checkpoint(\.[0-9.a-z-]+)?\.parquet"
 
 @dataclass(slots=True)
 class _Checkpoint:
-    """One version's checkpoint: its files, whether all can be read, and the numbers it covers by application id."""
+    """One version's checkpoint: its files, whether all can be read, the numbers it covers by application id, and the
+    data files it names, those that were removed too."""
 
     paths: list[str] = field(default_factory=list)
     sound: bool = True
     covers: dict[str, int] = field(default_factory=dict)
+    named: set[str] = field(default_factory=set)
 
 
 class DeltaLog:
@@ -85,6 +88,14 @@ class DeltaLog:
         return _highest([begun, *map(self._claims, range(max(self.base, 0), self.end + 1))])
 
     @property
+    def named_at_end(self) -> set[str]:
+        """The data files, by path below the table, that the log up to ``end`` has named, as far as it goes back."""
+        begun = self._checkpoints[self.base].named if self.base in self._checkpoints else set()
+        actions = [action for version in range(self.end + 1) for action in self.commits.get(version) or []]
+        told = [action[kind] for action in actions for kind in ("add", "remove") if isinstance(action.get(kind), dict)]
+        return begun | {unquote(str(each.get("path"))) for each in told}
+
+    @property
     def covered_beyond(self) -> dict[str, int]:
         """What is claimed to be covered by what can be read, but not be used, behind ``end``."""
         unusable = [each.covers for version, each in self._checkpoints.items() if version > self.end]
@@ -108,9 +119,11 @@ class DeltaLog:
         try:
             content = pa.BufferReader(self._storage.get(path))
             fault = "" if check(content, deep=True) else "is empty"
-            for row in pq.ParquetFile(content).read(columns=["txn"]).to_pylist():
+            wanted = ["txn.appId", "txn.version", "add.path", "remove.path"]
+            for row in pq.ParquetFile(content).read(columns=wanted).to_pylist():
                 if row.get("txn") is not None:
                     checkpoint.covers[row["txn"]["appId"]] = row["txn"]["version"]
+                checkpoint.named |= {unquote(row[kind]["path"]) for kind in ("add", "remove") if row.get(kind)}
         except (OSError, pa.ArrowException) as error:
             fault = f"cannot be read: {str(error).splitlines()[0]}"
         if fault:

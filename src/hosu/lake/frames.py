@@ -11,7 +11,7 @@ import structlog
 
 from hosu.collect.decode import Decoder
 from hosu.collect.numbering import Numbering, skipped_after
-from hosu.collect.segment import check_segment, decompress, read_header, read_segment
+from hosu.collect.segment import BLOCK_BYTES, check_segment, decompress, read_header, read_segment
 from hosu.errors import LogCorruptError
 from hosu.lake.archive import FramesArchive
 
@@ -134,13 +134,14 @@ class Frames:
             reached = segment.last_lsn
         return reached >= last
 
-    def blocks(self, segment: Segment) -> Iterator[Block]:
+    def blocks(self, segment: Segment, max_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
         """A segment's records."""
         content = segment.local if segment.local is not None else self._archive.read(segment.path)
-        yield from read_segment(content, name=segment.path)
+        yield from read_segment(content, name=segment.path, max_bytes=max_bytes)
 
-    def decoded(self, wal_id: str, first: int, last: int) -> Iterator[EventBatch]:
-        """What the segments that hold records ``first`` to ``last`` decode to, and a little beyond."""
+    def decoded(self, wal_id: str, first: int, last: int, max_bytes: int = BLOCK_BYTES) -> Iterator[EventBatch]:
+        """What the segments that hold records ``first`` to ``last`` decode to, and a little beyond; a batch is of
+        about so many bytes of records."""
         decoder: Decoder | None = None
         reached = -1
         for segment in self.segments(wal_id):
@@ -150,7 +151,7 @@ class Frames:
             if decoder is None or segment.first_lsn != reached + 1:
                 yield from _finished(decoder)
                 decoder = Decoder(wal_id)
-            for block in self.blocks(segment):
+            for block in self.blocks(segment, max_bytes):
                 batch = decoder.decode(block)
                 if batch is not None:
                     yield batch

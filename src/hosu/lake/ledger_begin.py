@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from hosu.collect.ledger_checkpoint import LogState, pack, unpack
-from hosu.errors import LogCorruptError
+from hosu.errors import LogCorruptError, TableCorruptError
 from hosu.lake.certify import certify
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ def _is_sound(store: LakeLedgerStore, wal_id: str) -> bool:
 
 def begin_ledger(lake: Lake, store: LakeLedgerStore, log: Log) -> None:
     """Lets the ledger begin where the log's records on disk begin, once, for a log that the lake has covered before
-    there was a ledger. What the lake has of the last days is judged, so that their first records are no holes."""
+    there was a ledger. What the lake has of the last days is judged, so that their first records are no holes. A day
+    that cannot be judged now, since a table is damaged, holds up nobody."""
     extent = log.extent_behind(-1)
     first_lsn = extent.first_lsn if extent is not None else log.next_lsn
     if _is_sound(store, log.wal_id) or (first_lsn == 0 and store.state(log.wal_id) is None):
@@ -41,5 +42,8 @@ def begin_ledger(lake: Lake, store: LakeLedgerStore, log: Log) -> None:
     dates = [] if trades is None else trades.dates()[-_DATES:]
     _log.info("the ledger begins in the middle of a log", wal_id=log.wal_id, lsn=first_lsn, dates=dates)
     for date in dates:
-        certify(lake, date)
+        try:
+            certify(lake, date)
+        except TableCorruptError as error:
+            _log.warning("a day is judged later: hosu ledger certify", date=date, error=str(error))
     store.save(log.wal_id, pack(LogState(log.wal_id, lsn=first_lsn - 1)))

@@ -11,6 +11,7 @@ import pyarrow.dataset as ds
 from hosu.collect.gaps import JUDGED, Gap
 from hosu.errors import LakeFullError
 from hosu.lake.parquet import encode, live_name
+from hosu.lake.reading import reading
 from hosu.market.ledger import LEDGER_SCHEMAS
 
 if TYPE_CHECKING:
@@ -28,7 +29,11 @@ _ORDER: Final = ("gap_events", "gaps", "coverage_days")
 
 
 class LakeLedgerStore:
-    """Implements ``collect.ledger.LedgerStore``. For one thread at a time."""
+    """Implements ``collect.ledger.LedgerStore``. For one thread at a time.
+
+    Whatever asks a table raises TableCorruptError where it cannot be read, and LakeUnreachableError where it may be
+    the next time.
+    """
 
     def __init__(self, lake: Lake, *, reserve_bytes: int = 0) -> None:
         self._lake, self._reserve_bytes = lake, reserve_bytes
@@ -155,11 +160,11 @@ class LakeLedgerStore:
         return {other: content for other, (_, content) in found.items()}
 
     def sync(self) -> None:
-        """Returns when all of it would survive a power cut."""
-        for table in self._tables.values():
-            table.sync()
+        """Returns when all of it would survive a power cut; the states do, too, where a table is damaged."""
         self._lake.storage.sync(self._unsynced)
         self._unsynced.clear()
+        for table in self._tables.values():
+            table.sync()
 
 
 def _path(wal_id: str) -> str:
@@ -170,7 +175,8 @@ def _read(table: Table, files: Iterable[str], schema: pa.Schema) -> list[dict[st
     whole = table.dataset()
     chosen = set(files)
     fragments = [part for part in whole.get_fragments() if part.path.lstrip("/") in chosen]
-    found = ds.FileSystemDataset(fragments, whole.schema, whole.format, whole.filesystem).to_table()
+    with reading(table, "", lambda: fragments):
+        found = ds.FileSystemDataset(fragments, whole.schema, whole.format, whole.filesystem).to_table()
     names = [field.name for field in schema if pa.types.is_timestamp(field.type)]
     rows: list[dict[str, Any]] = found.cast(_as_numbers(found.schema, names)).to_pylist()
     return rows

@@ -3,6 +3,7 @@
 delta-rs does not sync what it writes. What a power cut takes was therefore not relied on yet: the log still has it, or
 the archive. So the end of a table's log may be set aside where it is torn, and the records be stored once more; rows
 of a damaged data file are decoded again from the frames; a copy missing from the archive is made again from the log.
+What the ledger's tables lost is judged again, at the end, from the records as they are by then.
 Nothing is removed: what is damaged is moved below ``_hosu/aside``. What cannot be rebuilt is left as it is, and said.
 
 The collector must not run meanwhile, nor anything else that writes to the lake.
@@ -17,11 +18,19 @@ from typing import TYPE_CHECKING, Final
 from hosu.clock import SystemClock
 from hosu.collect.archivist import segment_date
 from hosu.collect.segment import archive_name, compress, read_segment
-from hosu.errors import HosuError, LakeFullError, LakeReadOnlyError, LakeUnreachableError, TableCorruptError
+from hosu.errors import (
+    HosuError,
+    InputError,
+    LakeFullError,
+    LakeReadOnlyError,
+    LakeUnreachableError,
+    TableCorruptError,
+)
 from hosu.lake.archive import FramesArchive
 from hosu.lake.aside import Aside
 from hosu.lake.delta_log import DeltaLog
 from hosu.lake.frames import Frames
+from hosu.lake.judge_again import has_records, judge_again, keep_waiting, waiting
 from hosu.lake.lease import maintenance
 from hosu.lake.repair_rows import RowRebuilder, last_records
 from hosu.lake.sql import SqlConfig
@@ -29,6 +38,7 @@ from hosu.lake.tables import TABLES
 from hosu.lake.verify import damaged_files
 from hosu.lake.verify_archive import Finding
 from hosu.lake.writer import LakeSink, WriterConfig
+from hosu.market.ledger import LEDGER_SCHEMAS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,6 +50,10 @@ if TYPE_CHECKING:
     from hosu.lake.lake import Lake
 
 _FROM_COPY: Final = "restore it from a copy"
+_AGAIN: Final = dict.fromkeys(LEDGER_SCHEMAS, "its dates are judged again") | {
+    "gap_events": "its dates are judged again; when repairs asked, and for what, is not known any more"
+}
+_WHEN_MENDED: Final = "the date is judged once that is mended: run this command again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +128,7 @@ class _Repairer:
         self._aside = Aside(lake.storage, self._clock)
         self._result = Repair()
         self._frames = Frames(lake, logs, self._progress)
+        self._to_judge = waiting(lake.storage)
 
     def run(self) -> Repair:
         with ExitStack() as held:
@@ -122,11 +137,18 @@ class _Repairer:
                     held.enter_context(maintenance(self._lake.storage, name, self._clock))
             self._archive()
             for name in TABLES:
-                self._progress(name)
-                if self._log(name):
-                    self._data(name)
+                if name not in LEDGER_SCHEMAS:
+                    self._table(name)
             self._store_again()
+            for name in LEDGER_SCHEMAS:
+                self._table(name)
+            self._judge_again()
         return self._result
+
+    def _table(self, name: str) -> None:
+        self._progress(name)
+        if self._log(name):
+            self._data(name)
 
     def _does(self, table: str, path: str, what: str) -> bool:
         """Notes a step; whether to do it."""
@@ -184,16 +206,22 @@ class _Repairer:
             return False
         for path in sorted(doomed):
             fault = log.faults.get(path, "follows one that is missing or damaged")
-            again = "what it held is stored again" if spec.is_event_table else "build or fetch again what it held"
+            again = _AGAIN.get(name, "build or fetch again what it held")
+            if spec.is_event_table:
+                again = "what it held is stored again"
             if not path.endswith(".json"):
                 again = "the commits say the same"
             self._does(name, path, f"set aside, since it {fault}; {again}")
+        if name in LEDGER_SCHEMAS and log.beyond_end:
+            self._judge_later({*self._claimed(log), *self._unclaimed(name, log)})
         if self._act:
             self._aside.move(sorted(doomed))
         return self._act
 
     def _may_rewind(self, name: str, log: DeltaLog) -> bool:
         """Whether what the commits behind the first damaged one say is still in the frames."""
+        if name in LEDGER_SCHEMAS:  # its rows come of records, whichever log had told of them
+            return True
         spec, sound = self._lake.spec(name), [version for version in log.beyond_end if log.commits[version]]
         if not spec.is_event_table and sound:
             fault = f"is damaged, and commits {sound[0]} to {sound[-1]} behind it are not"
@@ -215,6 +243,8 @@ class _Repairer:
         if not paths:
             return False
         files = [path for path in paths if path.endswith(".parquet") and "/_delta_log/" not in path]
+        if name in LEDGER_SCHEMAS:
+            return self._without_ledger(name, log, paths, {_date_of(path) for path in files})
         if files and not (spec.is_event_table and self._hold_all_of(files)):
             fault = "makes no table any more, and its data cannot all be rebuilt"
             self._cannot(name, log.folder, fault, _FROM_COPY)
@@ -245,11 +275,13 @@ class _Repairer:
         found = list(damaged_files(self._lake, table, deep=True))
         if not found:
             return
-        if not table.spec.is_event_table:
+        if name in LEDGER_SCHEMAS:
+            self._take_out(table, found)
+        elif not table.spec.is_event_table:
             for file, fault in found:
                 self._cannot(name, table.path(file), fault, "build or fetch the data of its date again")
-            return
-        self._rebuild(table, found)
+        else:
+            self._rebuild(table, found)
 
     def _rebuild(self, table: Table, found: list[tuple[DataFile, str]]) -> None:
         rebuilder = RowRebuilder(self._lake, table, [file for file, _ in found], self._frames)
@@ -274,6 +306,88 @@ class _Repairer:
         if self._act:
             rebuilder.commit(result)
             self._aside.move(table.path(file) for file, _ in found)
+
+    # --- the ledger -----------------------------------------------------------------------------------------------
+
+    def _claimed(self, log: DeltaLog) -> set[str]:
+        """The dates of the files that commits which are set aside name, as far as these can be read."""
+        actions = [action for version in log.beyond_end for action in log.commits[version] or []]
+        named = [action[kind] for action in actions for kind in ("add", "remove") if isinstance(action.get(kind), dict)]
+        return {_date_of(str(each.get("path"))) for each in named}
+
+    def _unclaimed(self, name: str, log: DeltaLog) -> set[str]:
+        """The dates of data files that the sound part of the log does not know: a torn commit may have named them."""
+        location = self._lake.spec(name).location
+        known = {f"{location}/{path}" for path in log.named_at_end}
+        paths = (entry.path for entry in self._lake.storage.list(f"{location}/") if "/_delta_log/" not in entry.path)
+        return {_date_of(path) for path in paths if path.endswith(".parquet") and path not in known}
+
+    def _without_ledger(self, name: str, log: DeltaLog, paths: list[str], dates: set[str]) -> bool:
+        if not all(self._has_records(date) for date in dates):
+            self._cannot(name, log.folder, "makes no table any more, and not all its dates can be judged", _FROM_COPY)
+            return False
+        what = f"set aside as a whole, since its log makes no table; {_AGAIN[name]}"
+        if self._does(name, self._lake.spec(name).location, what):
+            self._judge_later(dates)
+            self._aside.move(paths)
+        self._to_judge |= dates
+        return False
+
+    def _take_out(self, table: Table, found: list[tuple[DataFile, str]]) -> None:
+        gone = []
+        for file, fault in found:
+            if self._has_records(file.date):
+                gone.append(file)
+                self._does(table.spec.name, table.path(file), f"set aside, since it {fault}; {_AGAIN[table.spec.name]}")
+            else:
+                lacking = f"{fault}; the lake has no records of {file.date} to judge it by"
+                self._cannot(table.spec.name, table.path(file), lacking, _FROM_COPY)
+        self._judge_later({file.date for file in gone})
+        if self._act and gone:
+            table.rewrite(gone, [], data_change=True)
+            table.sync()
+            self._aside.move(table.path(file) for file in gone)
+
+    def _has_records(self, date: str) -> bool:
+        try:
+            return has_records(self._lake, date)
+        except TableCorruptError:
+            return not self._act  # by then it would be mended, or said to be beyond repair
+
+    def _judge_later(self, dates: set[str]) -> None:
+        """Notes dates to be judged at the end, before anything of them is taken away."""
+        self._to_judge |= dates - {""}
+        if self._act:
+            keep_waiting(self._lake.storage, self._to_judge)
+
+    def _judge_again(self) -> None:
+        dates = sorted(self._to_judge)
+        for date in dates:
+            self._progress(f"judging {date}")
+            self._judge(date)
+        if self._act and dates:
+            keep_waiting(self._lake.storage, self._to_judge)
+
+    def _again(self, date: str) -> bool:
+        def tell(text: str) -> None:
+            self._progress(f"judging {text}")
+
+        return judge_again(self._lake, date, self._frames, config=self._config, clock=self._clock, progress=tell)
+
+    def _judge(self, date: str) -> None:
+        what = f"{date} is judged again from the lake's records, and from the frames as far as they hold it"
+        try:
+            if self._act and not self._again(date):
+                what = f"{date} is judged again from the lake's records; why shares are missing, the frames do not tell"
+        except TableCorruptError as error:
+            self._cannot(error.table, f"{self._lake.spec(error.table).location}/date={date}", error.fault, _WHEN_MENDED)
+            return
+        except InputError as error:
+            self._cannot("coverage_days", f"raw/ledger/coverage_days/date={date}", error.fault, _FROM_COPY)
+        else:
+            self._does("coverage_days", f"raw/ledger/coverage_days/date={date}", what)
+        if self._act:
+            self._to_judge.discard(date)
 
     # --- what tables lack -----------------------------------------------------------------------------------------
 
@@ -312,3 +426,8 @@ class _Repairer:
             if sink.due():
                 sink.flush()
         sink.close()
+
+
+def _date_of(path: str) -> str:
+    """The date that a data file's path names; empty where it names none."""
+    return next((part.removeprefix("date=") for part in path.split("/") if part.startswith("date=")), "")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import pyarrow as pa
 
 from hosu.errors import LakeFullError, QueryError, TableCorruptError
+from hosu.lake.storage import first_line
 from hosu.lake.tables import TABLES
 from hosu.lake.views import VIEWS
 
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
     from hosu.lake.tables import TableSpec
 
 BATCH_ROWS: Final = 65_536
+
+_DAMAGED: Final = "damaged_"
+_REFUSED: Final = re.compile(rf"Table with name {_DAMAGED}(\w+) does not exist")
+_MISSING: Final = re.compile(r'No files found that match the pattern "(.+)"')
+_NO_DAMAGE: Final = ("Too many open files", "Permission denied", "Out of Memory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +52,24 @@ class Session:
     changed. Queries that need more memory than allowed go on in files under the temporary folder, which is removed
     on ``close``. For one thread at a time.
 
-    A table with damaged data files can be asked as far as they are not met; then the query fails and names one.
-
-    Raises:
-        TableCorruptError: a table's log is damaged.
+    A table with damaged data files can be asked as far as they are not met. One of whose files one is missing, or none
+    can be read, or whose log is damaged, cannot be asked at all: a query that names it, or a view over it, is refused
+    whatever else it says. No other query is.
     """
 
     def __init__(self, lake: Lake, config: SqlConfig | None = None) -> None:
         settings = config or SqlConfig()
         self._temp = tempfile.TemporaryDirectory(prefix="hosu-sql-", dir=settings.temp_dir)
         self._duck = connect(settings, self._temp.name)
+        self._refused: dict[str, TableCorruptError] = {}
+        self._shown: dict[str, list[str]] = {}
         try:
             for name in TABLES:
-                self._register(lake.storage, lake.spec(name), lake.find(name))
+                self._register(lake, name)
             for name, sql in VIEWS.items():
                 self._duck.execute(f"CREATE VIEW {name} AS {sql}")
+            for name in self._refused:
+                self._duck.unregister(f"{_DAMAGED}{name}")
             self._confine(lake.storage)
         except BaseException:
             self.close()
@@ -93,50 +102,86 @@ class Session:
 
         Raises:
             QueryError: DuckDB refused it (its message), or it is not one query.
+            TableCorruptError: a table that it needs is damaged.
         """
-        with _as_query_error():
+        with self._in_our_words():
             self._require_query(sql)
             return self._duck.sql(sql).to_arrow_table()
 
     def reader(self, sql: str, batch_rows: int = BATCH_ROWS) -> pa.RecordBatchReader:
         """The result of one query, batch by batch; read it to its end before the next query. Raises as ``query``, also
         while it is read."""
-        with _as_query_error():
+        with self._in_our_words():
             self._require_query(sql)
             found = self._duck.sql(sql).to_arrow_reader(batch_rows)
-        return pa.RecordBatchReader.from_batches(found.schema, _read_in_duckdbs_words(found))
+        return pa.RecordBatchReader.from_batches(found.schema, self._read(found))
 
-    def _register(self, storage: Storage, spec: TableSpec, table: Table | None) -> None:
-        files = [] if table is None else table.files()
-        if table is None or not files:
-            self._duck.register(spec.name, spec.schema.empty_table())
-        elif not storage.is_local:
-            self._duck.register(spec.name, table.dataset().replace_schema(spec.schema))
-        else:
-            self._show(storage, table, files)
+    def _register(self, lake: Lake, name: str) -> None:
+        """Lets a table's name stand for what it holds. One that is damaged must not keep others from being asked."""
+        spec, storage = lake.spec(name), lake.storage
+        try:
+            table = lake.find(name)
+            files = [] if table is None else table.files()
+            if table is None or not files:
+                self._duck.register(name, spec.schema.empty_table())
+            elif not storage.is_local:
+                self._duck.register(name, table.dataset().replace_schema(spec.schema))
+            else:
+                self._show(storage, table, files)
+        except TableCorruptError as error:
+            self._refuse(spec, error)
 
     def _show(self, storage: Storage, table: Table, files: list[DataFile]) -> None:
-        """Lets a table's name stand for its files. One that cannot be read must not keep others from being asked."""
-        name, columns = table.spec.name, table.spec.schema.names
         try:
-            with _as_table_error(table, self._temp.name):
-                self._duck.execute(f"CREATE VIEW {name} AS {_scan(storage, table, files, columns)}")
-        except TableCorruptError as error:
+            self._scan(storage, table, files)
+        except TableCorruptError:
             # The first file tells the columns, so let a sound one be first; the damaged one is met where it is read.
             sound = next((file for file in files if _has_columns(storage, table, file)), None)
             if sound is None or table.spec.added:  # where columns were added later, every file tells its own
-                self._refuse(table, str(error))
-            else:
-                others = [file for file in files if file is not sound]
-                self._duck.execute(f"CREATE VIEW {name} AS {_scan(storage, table, [sound, *others], columns)}")
+                raise
+            self._scan(storage, table, [sound, *(file for file in files if file is not sound)])
+        self._shown[table.spec.name] = [storage.address(table.path(file)) for file in files]
 
-    def _refuse(self, table: Table, fault: str) -> None:
-        """A view with the table's columns that ends every query with ``fault``."""
-        self._duck.register(f"{table.spec.name}_columns", table.spec.schema.empty_table())
-        types = self._duck.sql(f"DESCRIBE {table.spec.name}_columns").fetchall()
-        columns = ", ".join(f'CAST(NULL AS {row[1]}) AS "{row[0]}"' for row in types)
-        refusing = f"SELECT {columns} FROM range(1) WHERE error({_literal(fault)}) IS NULL"  # noqa: S608 - quoted
-        self._duck.execute(f"CREATE VIEW {table.spec.name} AS {refusing}")
+    def _scan(self, storage: Storage, table: Table, files: list[DataFile]) -> None:
+        with _as_table_error(table, self._temp.name):
+            scan = _scan(storage, table, files, table.spec.schema.names)
+            self._duck.execute(f"CREATE VIEW {table.spec.name} AS {scan}")
+
+    def _refuse(self, spec: TableSpec, error: TableCorruptError) -> None:
+        """Lets a table's name stand for one that will be gone: whoever names it, or a view over it, meets that.
+
+        A view that raises would not do: DuckDB drops what it takes for rows that no condition lets through.
+        """
+        self._refused[spec.name] = error
+        self._duck.register(f"{_DAMAGED}{spec.name}", spec.schema.empty_table())
+        self._duck.execute(f"CREATE VIEW {spec.name} AS SELECT * FROM {_DAMAGED}{spec.name}")  # noqa: S608  our names
+
+    @contextmanager
+    def _in_our_words(self) -> Iterator[None]:
+        import duckdb
+
+        try:
+            yield
+        except duckdb.Error as error:
+            raise self._damage(first_line(error)) or QueryError(str(error)) from error
+
+    def _damage(self, fault: str) -> TableCorruptError | None:
+        """The damage that what DuckDB says comes from; None where it is something else."""
+        refused = _REFUSED.search(fault)
+        if refused is not None and refused[1] in self._refused:
+            known = self._refused[refused[1]]
+            return TableCorruptError(known.table, known.path, known.fault)
+        if any(cause in fault for cause in _NO_DAMAGE):
+            return None
+        for name, addresses in self._shown.items():
+            path = next((each for each in addresses if each in fault), None)
+            if path is not None:
+                return TableCorruptError(name, path, _fault_in(fault))
+        return None
+
+    def _read(self, found: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        with self._in_our_words():
+            yield from _read(found)
 
     def _confine(self, storage: Storage) -> None:
         if storage.is_local:
@@ -337,7 +382,8 @@ def _as_combine_error(temp: str, storage: Storage, tables: Sequence[Table]) -> I
         # Only the message says in which of the files it was.
         for table in tables:
             if f"{storage.address(table.spec.location)}/" in whole:
-                raise TableCorruptError(table.spec.name, table.spec.location, fault) from error
+                raise TableCorruptError(table.spec.name, table.spec.location, _fault_in(fault)) from error
+
         raise QueryError(f"{fault}\n`hosu lake verify` tells whether a file of the lake is damaged") from error
 
 
@@ -410,21 +456,6 @@ def _literal(text: str) -> str:
     return f"'{quoted}'"
 
 
-@contextmanager
-def _as_query_error() -> Iterator[None]:
-    import duckdb
-
-    try:
-        yield
-    except duckdb.Error as error:
-        raise QueryError(str(error)) from error
-
-
-def _read_in_duckdbs_words(found: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-    with _as_query_error():
-        yield from _read(found)
-
-
 def _read(found: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
     """What DuckDB finds wrong behind the first batch comes through Arrow's stream: its words in an error of Arrow's."""
     import duckdb
@@ -448,4 +479,10 @@ def _as_table_error(table: Table, temp: str) -> Iterator[None]:
             raise QueryError(str(error)) from error
         if "No space left" in fault:
             raise LakeFullError(temp) from error
-        raise TableCorruptError(table.spec.name, table.spec.location, fault) from error
+        raise TableCorruptError(table.spec.name, table.spec.location, _fault_in(fault)) from error
+
+
+def _fault_in(fault: str) -> str:
+    """What is wrong with a file, of what DuckDB says."""
+    missing = _MISSING.search(fault)
+    return fault if missing is None else f"the file {missing[1]} is missing"

@@ -13,10 +13,12 @@ import pyarrow as pa
 
 from hosu.errors import TableCorruptError
 from hosu.lake.delta_log import DeltaLog
+from hosu.lake.judge_again import WAITING, waiting
 from hosu.lake.parquet import check
 from hosu.lake.sql import FileQueries, SqlConfig
 from hosu.lake.tables import TABLES
 from hosu.lake.verify_archive import ArchiveCheck, Finding
+from hosu.market.ledger import LEDGER_SCHEMAS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from hosu.lake.tables import TableSpec
 
 _RESTORE: Final = "run hosu lake verify --repair, which rebuilds it from the frames if they hold it"
+_GO_ON: Final = "run hosu lake verify --repair, which was stopped before that"
 _ASK: Final = "keep the lake as it is and replay raw/frames into a new one with: hosu replay"
 
 
@@ -71,6 +74,13 @@ def verify(
             opened += checked.exists
             files += len(checked.files)
             rows += sum(file.rows for file in checked.files)
+        if set(names) & LEDGER_SCHEMAS.keys():
+            findings += [
+                Finding(
+                    "coverage_days", lake.storage.address(WAITING), f"names {date}, which waits to be judged", _GO_ON
+                )
+                for date in sorted(waiting(lake.storage))
+            ]
         event_tables = [name for name in names if lake.spec(name).is_event_table]
         archive = ArchiveCheck(lake, event_tables, settings, queries, progress)
         findings += archive.run(deep=deep)

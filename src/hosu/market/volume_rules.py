@@ -53,6 +53,11 @@ OLD_REPEATS: Final = "old_repeats_are_repeats"
 VALUE_MAY_DIFFER: Final = "value_may_differ"
 COUNTS_MAY_DIFFER: Final = "counts_may_differ"
 
+SETTLE_S: Final = 5.0
+"""So long trades may come after a book or poll that counts them already, seconds."""
+VALUE_TOLERANCE_WON: Final = 1
+"""So much a cumulative value may be off without being another one."""
+
 _TABLE: Final = (
     VolumeRule(
         "steps_by_size", _ALL, None, None,
@@ -132,6 +137,20 @@ _TABLE: Final = (
         _PROVED, "each day on which both end at the same number; a poll that says more opens a hole",
     ),
     VolumeRule(
+        "less_says_nothing", _ALL, None, None,
+        "A poll or book that names less than the trades have reached says nothing: it neither confirms the end of the "
+        "day nor contradicts a trade.",
+        _ASSUMED, "no day is called whole by it. Whether polls count the after-market of KRX is documented nowhere; a "
+        "poll after 20:00 that names what the trades do would show that they count it",
+    ),
+    VolumeRule(
+        "witness_ahead_settles", _ALL, None, None,
+        f"A book or poll and the trades it counts come on different ways: one that says more is a hole at the end only "
+        f"once the trades have stood still behind it for {SETTLE_S:g} s.",
+        _ASSUMED, "a hole at the end that the stream itself fills later (gap_events: repaired, by stream) shows a wait "
+        "that was too short; when a day is told in full, no witness is waited for",
+    ),
+    VolumeRule(
         QUIET_AFTER_CLOSE, _ALL, None, None,
         "Between the witness after the close of the regular session and the end of the day's last one nothing was "
         "traded.",
@@ -146,6 +165,12 @@ _TABLE: Final = (
         OLD_REPEATS, _ALL, None, None,
         "A trade inside of what is covered, older than the trades that are remembered whole, is a repeat.",
         _ASSUMED, "`hosu ledger certify`, which reads the whole day in order and compares each with its twin",
+    ),
+    VolumeRule(
+        "value_within_a_won", _ALL, None, None,
+        f"The cumulative value is in whole won, and prices may hold half ones: what differs from price x size, or from "
+        f"a poll's value, by up to {VALUE_TOLERANCE_WON} won does not differ.",
+        _ASSUMED, f"a day on which anything differs by more names {VALUE_MAY_DIFFER}; no share is counted by its value",
     ),
     VolumeRule(
         VALUE_MAY_DIFFER, _ALL, None, None,

@@ -156,8 +156,10 @@ def test_a_garbled_commit_is_named_and_the_log_left_as_it_is(filled: Lake) -> No
 
     with pytest.raises(TableCorruptError, match=r"table trades is damaged at .*_delta_log"):
         LakeSink(filled)
-    with pytest.raises(TableCorruptError):
-        Session(filled)
+    with Session(filled) as session:
+        assert session.query("SELECT count(*) AS n FROM quotes").to_pylist() == [{"n": 0}]
+        with pytest.raises(TableCorruptError, match="table trades is damaged"):
+            session.query("FROM trades WHERE false")
     findings = verify(filled).findings
     assert [finding.table for finding in findings] == ["trades"]
     assert tree(Path(filled.root)) == before
@@ -267,12 +269,77 @@ def test_a_table_that_vanishes_while_it_is_open_is_damaged(filled: Lake, monkeyp
         table.refresh()
 
 
-def test_a_query_over_a_missing_file_says_which(filled: Lake) -> None:
+def test_a_query_over_a_file_that_went_missing_says_which(filled: Lake) -> None:
     victim = data_files(filled)[2]
     with Session(filled) as session:
         victim.unlink()
-        with pytest.raises(QueryError, match=victim.name):
+        with pytest.raises(TableCorruptError, match=rf"table trades .*{victim.name} is missing\); run"):
             session.query("SELECT * FROM trades")
+
+
+ASKED_OF_TRADES = (
+    "SELECT count(*) AS n FROM trades",
+    "SELECT count(*) AS n FROM trades WHERE date = '2025-09-15'",
+    "SELECT count(*) AS n FROM trades WHERE false",
+    "SELECT count(*) AS n FROM quotes LEFT JOIN trades USING (date, symbol)",
+    "SELECT count(*) AS n FROM quotes WHERE EXISTS (SELECT 1 FROM main.Trades WHERE price < 0)",
+    "SELECT count(*) AS n FROM trades_unique WHERE date = '2025-09-15'",
+    "SELECT count(*) AS n FROM raw_stock_data WHERE date = '2025-09-15' AND data_type = 'trade'",
+    "WITH day AS (FROM raw_stock_data LIMIT 0) SELECT count(*) AS n FROM day",
+    "EXPLAIN SELECT symbol FROM trades",
+)
+
+
+@pytest.mark.parametrize("harm", ["one is missing", "all are missing", "all are empty", "all are garbled"])
+def test_a_table_that_cannot_be_read_is_refused_and_never_taken_for_an_empty_one(filled: Lake, harm: str) -> None:
+    files = data_files(filled)
+    for path in files[1:2] if harm == "one is missing" else files:
+        if harm.endswith("missing"):
+            path.unlink()
+        else:
+            path.write_bytes(b"" if harm.endswith("empty") else bytes(path.stat().st_size))
+    with Session(filled) as session:
+        for sql in ASKED_OF_TRADES:
+            with pytest.raises(TableCorruptError, match=r"table trades is damaged .* run: hosu lake verify --repair"):
+                session.query(sql)
+            with pytest.raises(TableCorruptError, match="table trades is damaged"):
+                session.reader(sql)
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(b"")])
+def test_a_table_that_cannot_be_read_keeps_nobody_from_asking_others(
+    filled: Lake, harm: Callable[[Path], object]
+) -> None:
+    for path in data_files(filled):
+        harm(path)
+    with Session(filled) as session:
+        for name in (*session.names, "information_schema.columns", "duckdb_views()"):
+            if name not in ("trades", "trades_unique", "raw_stock_data"):
+                session.query(f"FROM {name}")
+        assert session.query("WITH trades AS (SELECT 7 AS x) FROM trades").to_pylist() == [{"x": 7}]
+        assert set(session.query("SHOW TABLES")["name"].to_pylist()) == set(session.names)
+        with pytest.raises(QueryError, match="no_such_table"):
+            session.query("FROM no_such_table")
+
+
+def test_what_the_damage_of_a_view_s_table_is_is_said_of_the_table(filled: Lake, batch: Batch) -> None:
+    """A view over two tables: the one that is damaged is named."""
+    sink = LakeSink(filled)
+    sink.write(batch({"lsn": 3}, table="quotes", wal="w2", first=0))
+    sink.close()
+    for path in Path(filled.root).glob("raw/quotes/date=*/*.parquet"):
+        path.unlink()
+    with Session(filled) as session:
+        assert session.query("SELECT count(*) AS n FROM trades_unique").to_pylist() == [{"n": 3}]
+        with pytest.raises(TableCorruptError, match="table quotes is damaged"):
+            session.query("SELECT count(*) AS n FROM raw_stock_data WHERE data_type = 'trade'")
+
+
+def test_a_damaged_file_behind_the_first_is_told_as_damage_where_it_is_met(filled: Lake) -> None:
+    victim = data_files(filled)[-1]
+    victim.write_bytes(b"")
+    with Session(filled) as session, pytest.raises(TableCorruptError, match=victim.name):
+        session.query("SELECT sum(price) FROM trades")
 
 
 def test_a_marker_is_made_durable_whoever_wrote_it_before_anything_is_written_below(

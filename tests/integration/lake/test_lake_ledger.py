@@ -17,7 +17,7 @@ from hosu.collect.fanout import Fanout
 from hosu.collect.gaps import Gap
 from hosu.collect.ledger import LedgerConfig, LedgerSink
 from hosu.collect.replay import replay
-from hosu.errors import InputError, LakeFullError
+from hosu.errors import InputError, LakeFullError, TableCorruptError
 from hosu.lake.certify import certify, open_gaps
 from hosu.lake.compact import compact
 from hosu.lake.lake import Lake
@@ -173,6 +173,44 @@ def test_judging_twice_changes_nothing_but_the_revision(lake: Lake) -> None:
     certify(lake, DAY)
     assert (gaps(lake, "true"), told(lake)) == before
     assert coverage(lake)[0][-1] == 3
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, emptied], ids=["gone", "empty"])
+@pytest.mark.parametrize("table", ["gaps", "gap_events", "coverage_days"])
+def test_a_damaged_table_of_the_ledger_is_named_and_keeps_nothing_from_the_lake(
+    lake: Lake, table: str, harm: Callable[[Path], object]
+) -> None:
+    sink = both(lake)
+    sink.write(events(*HOLED))
+    sink.close()
+    (path,) = Path(lake.root).glob(f"raw/ledger/{table}/date=*/*.parquet")
+    whole = path.read_bytes()
+    harm(path)
+    named = rf"table {table} is damaged at raw/ledger/{table}/.*{path.name} .*; run: hosu lake verify --repair"
+    store = LakeLedgerStore(lake)
+    asked = {"gaps": store.gaps, "gap_events": store.events, "coverage_days": store.coverage}
+    with pytest.raises(TableCorruptError, match=named):
+        asked[table]([DAY])
+    if table != "gap_events":  # the judge adds to it, and does not ask
+        with pytest.raises(TableCorruptError, match=named):
+            certify(lake, DAY)
+
+    again = both(lake)
+    more = [("trades", trade(60, 10, "09:00:20")), ("quotes", book(60, "18:00:09"))]
+    again.write(events(*more, first=6))
+    again.close()
+    assert rows(lake, "SELECT count(*) AS n FROM trades") == [{"n": 3}]
+    path.write_bytes(whole)
+    last = both(lake)
+    assert last.resume_after("w1") == 7
+    last.close()
+    assert gaps(lake) == [(10, 35, 2_500, "reconnect", 1), (40, 50, 1_000, "unknown", 1)]
+    assert coverage(lake)[0][2:6] == ("open", 25, 35, 2)
+    assert [event[:3] for event in told(lake)] == [("opened", 10, 35), ("opened", 40, 50)]
 
 
 def test_a_date_that_the_lake_does_not_have_is_refused(lake: Lake) -> None:

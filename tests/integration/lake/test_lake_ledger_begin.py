@@ -8,16 +8,20 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "collect"))
 
 from archived_log import T0_US, ArchivedLog, trade
+from structlog.testing import capture_logs
 
 from hosu.clock import SimulatedClock
 from hosu.collect.ledger import LedgerSink
 from hosu.collect.replay import replay
 from hosu.collect.wal import Log
+from hosu.lake.certify import certify
 from hosu.lake.lake import Lake
 from hosu.lake.ledger_begin import begin_ledger
 from hosu.lake.ledger_store import LakeLedgerStore
 from hosu.lake.sql import Session
 from hosu.lake.writer import LakeSink
+
+DAY = "2025-03-14"
 
 
 def day_of(lake: Lake) -> dict[str, object]:
@@ -66,3 +70,21 @@ def test_a_new_log_begins_with_nothing(lake: Lake, tmp_path: Path) -> None:
     assert store.state(opened.wal_id) is None
     opened.append(1, 1, T0_US, trade(1))
     opened.close()
+
+
+@pytest.mark.parametrize("table", ["trades", "ledger/coverage_days"])
+def test_a_day_that_cannot_be_judged_keeps_no_collector_from_its_start(
+    old_lake: Lake, log: ArchivedLog, table: str
+) -> None:
+    if table != "trades":
+        certify(old_lake, DAY)
+    for path in Path(old_lake.root).glob(f"raw/{table}/date=*/*.parquet"):
+        path.unlink()
+    opened = Log.open(log.folder, SimulatedClock(T0_US))
+    with capture_logs() as logs:
+        begin_ledger(old_lake, LakeLedgerStore(old_lake), opened)
+    opened.close()
+    (said,) = [entry for entry in logs if entry["log_level"] == "warning"]
+    assert said["date"] == DAY
+    assert "run: hosu lake verify --repair" in said["error"]
+    assert LedgerSink(LakeLedgerStore(old_lake)).resume_after(log.wal_id) == 4

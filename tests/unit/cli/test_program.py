@@ -213,3 +213,18 @@ def test_who_cannot_predict_is_told_so_before_anything_begins(words, said, tmp_p
     assert ran.exit_code == 2
     assert said in " ".join(re.sub("[│╭╮╰╯─]", " ", ran.output).split())
     assert not (tmp_path / "lake").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("backfill", "weeks"), "Error: Invalid value for 'kind': 'weeks' is not one of 'daily', 'minutes'."),
+        (
+            ("ledger", "rules", "--format", "xml"),
+            "Error: Invalid value for '--format': 'xml' is not one of 'table', 'json'.",
+        ),
+    ],
+)
+def test_a_wrong_value_is_named_without_the_words_of_a_library(words: tuple[str, ...], says: str):
+    ran = CliRunner().invoke(app, words)
+    assert (ran.exit_code, ran.stderr.splitlines()[-1]) == (2, says)

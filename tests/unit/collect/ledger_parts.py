@@ -6,9 +6,11 @@ from typing import Any
 import pyarrow as pa
 
 from hosu.collect.gaps import Gap
+from hosu.collect.ledger_memory import MemoryLedger
 from hosu.collect.ledger_rows import Additions
 from hosu.collect.ledger_state import Series
 from hosu.collect.sinks import EventBatch, SessionNote
+from hosu.errors import TableCorruptError
 from hosu.market.calendar import instant_us
 from hosu.market.events import EVENT_SCHEMAS, in_memory
 
@@ -89,56 +91,41 @@ def events(
     return EventBatch(wal, first, last, joined, follows=follows, sessions=tuple(sessions), broker_clock=tuple(clock))
 
 
-class MemoryLedgerStore:
-    """Keeps rows and states; outlives the sinks that write to it. ``fail_after`` tables of the next ``add`` it raises
-    ``broken``."""
+class MemoryLedgerStore(MemoryLedger):
+    """Outlives the sinks that write to it. ``fail_after`` tables of the next ``add`` it raises ``broken``. Tables in
+    ``damaged`` cannot be read of those dates."""
 
     def __init__(self) -> None:
-        self.gap_rows: list[Gap] = []
-        self.event_rows: list[dict[str, Any]] = []
-        self.coverage_rows: list[dict[str, Any]] = []
-        self.numbers: dict[tuple[str, str], int] = {}
-        self.states: dict[str, bytes] = {}
+        super().__init__()
         self.synced = 0
         self.fail_after: int | None = None
         self.broken: Exception = RuntimeError("killed")
+        self.damaged: dict[str, set[str]] = {}
 
-    def covered(self, wal_id: str) -> int:
-        return max((lsn for (_, log), lsn in self.numbers.items() if log == wal_id), default=-1)
-
-    def state(self, wal_id: str) -> bytes | None:
-        return self.states.get(wal_id)
-
-    def save(self, wal_id: str, state: bytes) -> None:
-        self.states[wal_id] = state
-
-    def other_states(self, wal_id: str, dates: Collection[str]) -> Mapping[str, bytes]:
-        return {name: state for name, state in self.states.items() if name != wal_id}
+    def _read(self, table: str, dates: Collection[str]) -> None:
+        for date in sorted(self.damaged.get(table, set()) & set(dates)):
+            raise TableCorruptError(table, f"{table}/date={date}/x.parquet", "is missing")
 
     def gaps(self, dates: Collection[str]) -> Mapping[Series, list[Gap]]:
-        latest = {gap.key: gap for gap in sorted(self.gap_rows, key=lambda gap: gap.revision)}
-        found: dict[Series, list[Gap]] = {}
-        for gap in latest.values():
-            if gap.date in dates:
-                found.setdefault(gap.series, []).append(gap)
-        return found
+        self._read("gaps", dates)
+        return super().gaps(dates)
 
     def coverage(self, dates: Collection[str]) -> Mapping[Series, Mapping[str, Any]]:
-        ordered = sorted(self.coverage_rows, key=lambda row: row["revision"])
-        return {(row["date"], row["scope"], row["symbol"]): row for row in ordered if row["date"] in dates}
+        self._read("coverage_days", dates)
+        return super().coverage(dates)
 
     def events(self, dates: Collection[str]) -> list[dict[str, Any]]:
-        return [row for row in self.event_rows if row["date"] in dates]
+        self._read("gap_events", dates)
+        return super().events(dates)
 
-    def add(self, added: Additions, wal_id: str | None, lsn: int | None) -> None:
-        tables = [(self.event_rows, added.events), (self.gap_rows, added.gaps), (self.coverage_rows, added.coverage)]
-        for number, (table, new) in enumerate(tables):
+    def add(self, rows: Additions, wal_id: str | None, lsn: int | None) -> None:
+        parts = [Additions(events=rows.events), Additions(gaps=rows.gaps), Additions(coverage=rows.coverage)]
+        for number, part in enumerate(parts):
             if self.fail_after == number:
                 self.fail_after = None
                 raise self.broken
-            if new:
-                table.extend(new)
-                self.numbers[str(number), wal_id or ""] = -1 if lsn is None else lsn
+            if part:
+                super().add(part, wal_id, lsn)
 
     def sync(self) -> None:
         self.synced += 1

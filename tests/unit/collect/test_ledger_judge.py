@@ -1,14 +1,17 @@
 """From what was seen to what is known: the states, each with what it rests on."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from ledger_parts import DAY
 
+from hosu.collect import ledger_kernel as kernel
 from hosu.collect.gaps import Gap
+from hosu.collect.ledger import LedgerConfig
 from hosu.collect.ledger_judge import Seen, Witness, judge, tail_of, united
 from hosu.market.ledger import State
-from hosu.market.volume_rules import RULES, rules_on
+from hosu.market.volume_rules import RULES, SETTLE_S, VALUE_TOLERANCE_WON, rules_on
 
 SERIES = (DAY, "KRX", "005930")
 
@@ -146,6 +149,23 @@ def test_every_assumption_a_state_may_name_is_a_rule_and_assumed() -> None:
     named = {name for _, _, assumptions, _ in CASES.values() for name in assumptions}
     assert len(named) == 5
     assert named <= {rule.name for rule in RULES if rule.evidence == "assumed"}
+
+
+def test_what_the_code_waits_for_and_lets_pass_is_listed_among_the_rules() -> None:
+    """Each of these decides what a day is called."""
+    listed = {rule.name: rule for rule in RULES}
+    assert LedgerConfig().settle_s == SETTLE_S
+    assert f"{SETTLE_S:g} s" in listed["witness_ahead_settles"].statement
+    assert 100 * VALUE_TOLERANCE_WON == kernel._ROUNDING
+    assert f"{VALUE_TOLERANCE_WON} won" in listed["value_within_a_won"].statement
+    assert listed["less_says_nothing"].evidence == "assumed"
+    assert judge(seen(100, witnesses=(said(90, 2, "poll"),))).state == judge(seen(100)).state == State.OPEN
+
+
+@pytest.mark.parametrize(("off_by", "assumptions"), [(VALUE_TOLERANCE_WON, ()), (2, ("value_may_differ",))])
+def test_a_poll_s_value_may_be_off_by_a_won(off_by: int, assumptions: tuple[str, ...]) -> None:
+    given = seen(100, last_value=10_000, witnesses=(replace(said(100, 2, "poll"), value=10_000 + off_by),))
+    assert judge(given).assumptions == assumptions
 
 
 def test_rules_speak_of_days_and_scopes() -> None:

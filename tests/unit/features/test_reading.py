@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pytest
@@ -52,10 +53,12 @@ def test_a_damaged_file_is_named(lake: Lake) -> None:
         (OSError(13, "Permission denied"), True, TableCorruptError),
         (OSError("Couldn't deserialize thrift"), True, TableCorruptError),
         (OSError("Generic S3 error: connection reset"), False, LakeUnreachableError),
+        (FileNotFoundError("Object at location x.parquet not found"), False, TableCorruptError),
+        (pa.ArrowInvalid("Parquet file size is 0 bytes"), False, TableCorruptError),
     ],
 )
 def test_what_may_pass_is_asked_again_and_a_damage_is_not(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch, fault: OSError, is_local: bool, error: type[Exception]
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, fault: Exception, is_local: bool, error: type[Exception]
 ) -> None:
     served(lake, DAY, ("A", 0, 100.0, 1.0))
     table = held(lake)
