@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hosu.cli import checking
 from hosu.cli.options import FormatOption, LakeOption, lake_root, state_folder
 from hosu.cli.output import Format, emit_json, emit_rows, note
 
@@ -121,6 +120,7 @@ def read_coverage(state: Path) -> dict[str, Any]:
 
 def _standing(folder: Path, report: Mapping[str, Any]) -> dict[str, Any]:
     """What has become of a key's collector since it reported."""
+    from hosu.cli import checking
     from hosu.collect.status import StatusFile
     from hosu.errors import InputError
 
@@ -158,6 +158,8 @@ def _row(symbol: str, key: str | None, how: str, why: str) -> dict[str, Any]:
 
 def _told(key: Mapping[str, Any]) -> str:
     """One key's facts as a sentence."""
+    from hosu.cli import checking
+
     if "registered" not in key:
         return f"key {key['key']}: has not reported yet"
     polled = (key.get("polls") or {}).get("polled") or {}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hosu.collect.sinks import EventBatch
-from hosu.errors import QueryError, TableCorruptError
+from hosu.errors import TableCorruptError
 from hosu.lake.compact import compact
 from hosu.lake.lake import Lake
 from hosu.lake.ohlcv import build
@@ -160,7 +160,7 @@ def test_a_damaged_file_is_named_and_the_bars_stay_as_they_were(lake: Lake, batc
 
     with pytest.raises(TableCorruptError, match=victim.name):
         build(lake)
-    with Session(lake) as session, pytest.raises(QueryError, match=victim.name):
+    with Session(lake) as session, pytest.raises(TableCorruptError, match=victim.name):
         session.query("SELECT count(*) FROM trades")
     victim.write_bytes(whole)
     assert stored(lake) == before

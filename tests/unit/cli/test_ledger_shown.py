@@ -44,8 +44,8 @@ def lake(tmp_path: Path) -> Path:
         (("show", "--scope", "UN"), f"{DAY}: the ledger knows nothing of UN, only of KRX and NXT"),
         (("gaps", "--scope", "UN"), f"{DAY}: the ledger knows nothing of UN, only of KRX and NXT"),
         (("gaps", "--scope", "NXT"), f"{DAY}: 0 gaps stand open, 0 shares"),
-        (("gaps", "--scope", "KRX"), f"{DAY}: 1 gaps stand open, 5 shares"),
-        (("gaps",), f"{DAY}: 1 gaps stand open, 5 shares"),
+        (("gaps", "--scope", "KRX"), f"{DAY}: 1 gap stands open, 5 shares"),
+        (("gaps",), f"{DAY}: 1 gap stands open, 5 shares"),
     ],
 )
 def test_what_is_not_known_is_not_called_whole(lake: Path, words: tuple[str, ...], says: str) -> None:
@@ -56,4 +56,4 @@ def test_what_is_not_known_is_not_called_whole(lake: Path, words: tuple[str, ...
 def test_the_turnover_of_a_scope_is_told_as_before(lake: Path) -> None:
     ran = CliRunner().invoke(app, ["ledger", "show", "--scope", "NXT", "--lake", str(lake)])
     assert ran.exit_code == 0
-    assert ran.stderr.startswith(f"{DAY} NXT: 1 symbols (1 certified)")
+    assert ran.stderr.startswith(f"{DAY} NXT: 1 symbol (1 certified)")
