@@ -32,7 +32,12 @@ def _is_sound(store: LakeLedgerStore, wal_id: str) -> bool:
 
 def begin_ledger(lake: Lake, store: LakeLedgerStore, log: Log) -> None:
     """Lets the ledger begin where the log's records on disk begin, once, for a log that the lake has covered before
-    there was a ledger. What the lake has of the last days is judged, so that their first records are no holes."""
+    there was a ledger. What the lake has of the last days is judged, so that their first records are no holes.
+
+    Raises:
+        TableCorruptError: a table of the ledger is damaged; found now, and not once there is something to tell.
+    """
+    store.covered(log.wal_id)
     extent = log.extent_behind(-1)
     first_lsn = extent.first_lsn if extent is not None else log.next_lsn
     if _is_sound(store, log.wal_id) or (first_lsn == 0 and store.state(log.wal_id) is None):

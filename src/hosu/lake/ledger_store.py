@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from hosu.collect.gaps import JUDGED, Gap
-from hosu.errors import LakeFullError
+from hosu.errors import LakeFullError, TableCorruptError
 from hosu.lake.parquet import encode, live_name
+from hosu.lake.storage import disk_error, first_line
 from hosu.market.ledger import LEDGER_SCHEMAS
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ class LakeLedgerStore:
         self._tables: dict[str, Table] = {}
         self._cached: dict[str, tuple[int, frozenset[str], list[dict[str, Any]]]] = {}
         self._others: dict[str, tuple[str, bytes]] = {}
-        self._unsynced: set[str] = set()
 
     # --- tables -------------------------------------------------------------------------------------------------
 
@@ -84,6 +84,9 @@ class LakeLedgerStore:
         for name in _ORDER:
             if listed[name]:
                 self._append(name, listed[name], wal_id, lsn)
+            if name in self._tables:
+                # What comes behind rests on it, even on what a killed process told: what is known is not told again.
+                self._tables[name].sync()
 
     def _append(self, name: str, rows: list[dict[str, Any]], wal_id: str | None, lsn: int | None) -> None:
         table = self._table(name, create=True)
@@ -132,9 +135,8 @@ class LakeLedgerStore:
             return None
 
     def save(self, wal_id: str, state: bytes) -> None:
-        """Keeps the state of a log, in place of the one before, as a whole."""
-        self._lake.storage.put(_path(wal_id), state)
-        self._unsynced.add(_path(wal_id))
+        """Keeps the state of a log, in place of the one before, as a whole; durable when it returns."""
+        self._lake.storage.replace(_path(wal_id), state)
 
     def other_states(self, wal_id: str, dates: Collection[str]) -> Mapping[str, bytes]:
         """The states of all other logs, and what the lake itself was judged by on these dates, by name; what has not
@@ -158,8 +160,6 @@ class LakeLedgerStore:
         """Returns when all of it would survive a power cut."""
         for table in self._tables.values():
             table.sync()
-        self._lake.storage.sync(self._unsynced)
-        self._unsynced.clear()
 
 
 def _path(wal_id: str) -> str:
@@ -167,10 +167,19 @@ def _path(wal_id: str) -> str:
 
 
 def _read(table: Table, files: Iterable[str], schema: pa.Schema) -> list[dict[str, Any]]:
-    whole = table.dataset()
     chosen = set(files)
-    fragments = [part for part in whole.get_fragments() if part.path.lstrip("/") in chosen]
-    found = ds.FileSystemDataset(fragments, whole.schema, whole.format, whole.filesystem).to_table()
+    try:
+        whole = table.dataset()
+        fragments = [part for part in whole.get_fragments() if part.path.lstrip("/") in chosen]
+        found = ds.FileSystemDataset(fragments, whole.schema, whole.format, whole.filesystem).to_table()
+    except MemoryError:  # pyarrow's is an ArrowException too
+        raise
+    except (OSError, pa.ArrowException) as error:
+        cause = f"[Errno {error.errno}]" if isinstance(error, OSError) and error.errno else first_line(error)
+        fault = disk_error(table.spec.location, cause)
+        if fault.retryable or not table.is_local:  # a store keeps an object whole or not at all: it is the way there
+            raise fault from error
+        raise TableCorruptError(table.spec.name, table.spec.location, first_line(error)) from error
     names = [field.name for field in schema if pa.types.is_timestamp(field.type)]
     rows: list[dict[str, Any]] = found.cast(_as_numbers(found.schema, names)).to_pylist()
     return rows

@@ -17,10 +17,12 @@ from hosu.collect.fanout import Fanout
 from hosu.collect.gaps import Gap
 from hosu.collect.ledger import LedgerConfig, LedgerSink
 from hosu.collect.replay import replay
-from hosu.errors import InputError, LakeFullError
+from hosu.collect.wal import Log
+from hosu.errors import InputError, LakeFullError, TableCorruptError
 from hosu.lake.certify import certify, open_gaps
 from hosu.lake.compact import compact
 from hosu.lake.lake import Lake
+from hosu.lake.ledger_begin import begin_ledger
 from hosu.lake.ledger_store import LakeLedgerStore
 from hosu.lake.sql import Session
 from hosu.lake.verify import verify
@@ -302,3 +304,30 @@ def test_the_schema_of_what_is_written_is_that_of_the_table(lake: Lake, batch: C
         found = table.dataset().to_table()
         assert sorted(found.schema.names) == sorted(table.spec.schema.names)
         assert isinstance(found, pa.Table)
+
+
+@pytest.fixture
+def gaps_folder(lake: Lake) -> Path:
+    """The folder of the table ``gaps`` of a lake that knows of a hole."""
+    sink = both(lake)
+    sink.write(events(*HOLED))
+    sink.close()
+    return Path(lake.root) / "raw" / "ledger" / "gaps"
+
+
+@pytest.mark.parametrize("left", [0, 100])
+def test_a_data_file_of_the_ledger_that_is_damaged_or_gone_is_named(lake: Lake, gaps_folder: Path, left: int) -> None:
+    (file,) = gaps_folder.rglob("date=*/*.parquet")
+    file.write_bytes(file.read_bytes()[:left]) if left else file.unlink()
+    with pytest.raises(TableCorruptError, match="table gaps is damaged"):
+        LakeLedgerStore(lake).gaps([DAY])
+
+
+def test_a_torn_commit_of_the_ledger_is_found_before_anything_is_received(
+    lake: Lake, gaps_folder: Path, tmp_path: Path
+) -> None:
+    (gaps_folder / "_delta_log" / f"{1:020d}.json").write_bytes(b"")
+    log = Log.open(tmp_path / "wal", SimulatedClock(OPEN_US))
+    with pytest.raises(TableCorruptError, match="table gaps is damaged"):
+        begin_ledger(lake, LakeLedgerStore(lake), log)
+    log.close()
