@@ -334,10 +334,11 @@ class LedgerSink:
         told_days: dict[Series, int] = {}
         for number, changed in chosen.items():
             series = state.table.names[number]
-            seen, verdict, shared = self._verdict(number, final=series[0] in final)
+            former = former_gaps.get(series, ())
+            seen, verdict, shared = self._verdict(number, former, final=series[0] in final)
             if shared is None:
                 continue
-            former, gaps = former_gaps.get(series, ()), self._explained(verdict)
+            gaps = self._explained(verdict)
             now = gaps if coverage else but_for_growth(former, gaps)
             _extend(added, gap_changes(former, now, self._found(number), seen.hi))
             if coverage:
@@ -389,23 +390,29 @@ class LedgerSink:
                 chosen[number] = count
         return chosen
 
-    def _verdict(self, number: int, *, final: bool) -> tuple[Seen, Verdict, bool | None]:
-        """What is known of a series, by all logs together; None for ``shared`` where another log speaks of it."""
+    def _verdict(self, number: int, former: Sequence[Gap], *, final: bool) -> tuple[Seen, Verdict, bool | None]:
+        """What is known of a series, by all logs together; None for ``shared`` where another log speaks of it.
+
+        ``former`` are its gaps as they were told.
+        """
         seen = seen_in(self._state, number)
         others = self._seen_by_others(seen.series)
         if not seen.trades and any(other.trades for other in others):
             return seen, judge(seen), None
         whole = united(seen, others)
         shared = whole.hi != seen.hi or [gap.key for gap in whole.gaps] != [gap.key for gap in seen.gaps]
-        return whole, judge(whole if final else self._settled(whole)), shared
+        return whole, judge(whole if final else self._settled(whole, former)), shared
 
-    def _settled(self, seen: Seen) -> Seen:
+    def _settled(self, seen: Seen, former: Sequence[Gap]) -> Seen:
         """Without its witnesses while trades may still come that these are ahead of; nobody knows then whether the end
         was reached, whatever others say. Trades that have stood still for ``settle_s`` come no more: a witness
-        may say more every second, and would else be waited for all day."""
+        may say more every second, and would else be waited for all day. Where a hole at the end was told already there
+        is nothing to wait for, be it by a process before this one or because the day was over."""
         ahead = [each.recv or 0 for each in seen.witnesses if each.volume > seen.hi]
         if not ahead or not (seen.trades or seen.registered):
             self._waits.pop(seen.series, None)
+            return seen
+        if any(gap.open and gap.after_ts is None and gap.from_volume == seen.hi for gap in former):
             return seen
         hi, since_us = self._waits.get(seen.series, (-1, 0))
         if hi != seen.hi:
@@ -468,10 +475,12 @@ def _last_of_dates(rows: pa.RecordBatch) -> list[tuple[str, int]]:
 
 
 def _mark_clock(state: LogState, lsn: int, clock_us: int) -> None:
-    """Notes which sessions are over by the broker's clock."""
+    """Notes which sessions are over by the broker's clock, of dates that had begun when it said so."""
     if not clock_us:
         return
     for number, series in enumerate(state.table.names):
+        if state.began.get(series[0], -1) > lsn:
+            continue
         marks = state.marks.setdefault(series[:2], [-1, -1])
         for level in (0, 1):
             if marks[level] < 0 and clock_us >= state.table.bounds[number, level]:

@@ -99,6 +99,26 @@ def test_at_the_end_a_poll_tells_what_is_missing_there(store: MemoryLedgerStore)
     assert store.day()["reason"] == "15 shares are missing in 1 gap"
 
 
+def test_a_hole_at_the_end_that_was_told_stands_until_trades_fill_it(store: MemoryLedgerStore) -> None:
+    sink = sink_on(store)
+    clock = [("clock", {"us": at("18:00:00")}), ("clock", {"us": at("18:00:10")})]
+    sink.write(events(REGISTERED, ("trades", trade(10, 10)), ("quotes", book(17, "17:59:59"))))
+    sink.flush()
+    assert store.holes() == []  # the trades may still come
+    sink.write(events(*clock, first=3))
+    sink.flush()
+    assert store.holes() == [(10, 17)]  # the day is over
+    sink.flush()
+    assert store.holes() == [(10, 17)]
+    sink.sync()
+
+    again = sink_on(store)
+    again.write(events(("quotes", book(17, "18:00:20")), first=5))
+    again.flush()
+    assert [(gap.revision, gap.open) for gap in store.gap_rows] == [(1, True)]
+    assert store.told() == [("opened", 10, 17, 7)]
+
+
 def test_a_symbol_that_is_only_polled_is_no_hole(store: MemoryLedgerStore) -> None:
     sink = sink_on(store)
     sink.write(events(("snapshots", poll(25, symbol="000660", ts_recv=at("18:01:00")))))
@@ -115,6 +135,19 @@ def test_the_day_is_told_in_full_when_the_brokers_clock_says_it_is_over(store: M
     sink.write(events(("clock", {"us": at("18:00:10")}), first=3))
     sink.flush()
     assert (store.day()["state"], store.day()["assumptions"]) == ("assumed", ["stream_stood_to_the_end"])
+
+
+@pytest.mark.parametrize("cut", [2, 3, 4])
+def test_a_day_that_begins_behind_the_clocks_word_knows_of_its_end_once_it_is_said_again(
+    store: MemoryLedgerStore, cut: int
+) -> None:
+    word = ("clock", {"us": at("18:00:10")})
+    items = [word, word, ("quotes", book(0, "17:00:00")), word]
+    sink = sink_on(store)
+    sink.write(events(*items[:cut]))
+    if items[cut:]:
+        sink.write(events(*items[cut:], first=cut))
+    assert sink._state.marks == {(DAY, "KRX"): [3, 3]}
 
 
 def test_a_poll_before_the_brokers_clock_says_the_end_does_not_witness_it_wherever_the_log_is_cut(
