@@ -214,7 +214,7 @@ class LedgerSink:
             return
         dates = sorted([*state.began, date])
         if len(dates) > _DATES_KEPT:
-            self._publish(coverage=True, everything=True, final={dates[0]})
+            self._publish(coverage=True, everything=True, final={dates[0]}, leaving=True)
             self._forget(dates[0])
         if date not in state.closed:
             state.began[date] = lsn
@@ -309,18 +309,24 @@ class LedgerSink:
 
     # --- what is told -------------------------------------------------------------------------------------------
 
-    def _publish(self, *, coverage: bool, everything: bool, final: set[str]) -> None:
+    def _publish(self, *, coverage: bool, everything: bool, final: set[str], leaving: bool = False) -> None:
         """Adds what the tables do not say yet.
 
         Args:
             coverage: states too, not holes only.
             everything: of these the figures too.
             final: dates of which a witness ahead of the trades is taken at its word at once.
+            leaving: those dates are let go of, so that nothing will be told of them later.
         """
         state = self._state
-        if not state.wal_id or (self._in_doubt and state.lsn < self._store.covered(state.wal_id)):
+        if not state.wal_id:
+            return
+        behind = self._in_doubt and state.lsn < self._store.covered(state.wal_id)
+        if behind and not leaving:
             return  # the tables know more than the state that was taken up; it will get there
         chosen = self._changed(all_of=final if everything else set(), coverage=coverage)
+        if behind:
+            chosen = {number: count for number, count in chosen.items() if state.table.names[number][0] in final}
         dates = {state.table.names[number][0] for number in chosen}
         if not dates:
             return
@@ -349,6 +355,7 @@ class LedgerSink:
                 told_gaps[series] = changed
                 told_days.update({series: changed} if coverage else {})
         self._add(added, dates)
+        self._in_doubt = behind
         self._told_gaps |= told_gaps
         self._told_days |= told_days
 

@@ -142,7 +142,7 @@ def test_a_day_that_begins_behind_the_clocks_word_knows_of_its_end_once_it_is_sa
     store: MemoryLedgerStore, cut: int
 ) -> None:
     word = ("clock", {"us": at("18:00:10")})
-    items = [word, word, ("quotes", book(0, "17:00:00")), word]
+    items = [word, word, ("quotes", book(0, "10:00:00")), word]
     sink = sink_on(store)
     sink.write(events(*items[:cut]))
     if items[cut:]:
@@ -430,6 +430,27 @@ def test_a_state_holds_three_dates_and_what_is_older_is_left_to_the_judge(store:
     assert store.day(date=days[0])["missing_shares"] == 10
     assert store.day(date=days[3])["missing_shares"] == 10
     assert sink_on(store).resume_after("w1") == 4
+
+
+@pytest.mark.parametrize("table", [0, 1, 2])
+def test_killed_while_it_told_a_day_that_it_lets_go_it_tells_it_though_the_log_is_cut_elsewhere(
+    store: MemoryLedgerStore, table: int
+) -> None:
+    days = ["2025-09-15", "2025-09-16", "2025-09-17", "2025-09-18"]
+    items = [("trades", trade(20, 10, date=day, ts_event=at("10:00:00", day))) for day in (*days[:3], *days[2:])]
+    sink = sink_on(store)
+    sink.write(events(*items[:3]))
+    sink.sync()  # the state, and no row yet
+    sink.write(events(items[3], first=3))
+    store.fail_after = table
+    with suppress(RuntimeError):
+        sink.write(events(items[4], first=4))
+
+    again = sink_on(store)
+    again.write(events(*items[3:], first=again.resume_after("w1") + 1))
+    again.close()
+    assert store.day(date=days[0])["missing_shares"] == 10
+    assert [(gap.date, gap.revision) for gap in store.gap_rows] == [(day, 1) for day in days]
 
 
 def test_a_day_that_others_have_judged_and_let_go_is_not_judged_from_a_part_of_it(store: MemoryLedgerStore) -> None:
