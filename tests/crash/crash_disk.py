@@ -31,7 +31,7 @@ class Fault:
 
     Kinds: ``full`` (what needs room says ENOSPC, after a part of it), ``sync`` (a sync says EIO and drops the pages),
     ``lie`` (a sync says it is done and did nothing), ``read_only`` (EROFS), ``slow`` (a sync takes seconds),
-    ``lost_answer`` (a commit lands and reports an error).
+    ``lost_answer`` (a commit lands and reports an error), and those of ``crash_lake.NETWORK``.
     """
 
     kind: str

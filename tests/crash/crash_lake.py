@@ -3,6 +3,9 @@
 delta-rs writes to a real folder, in Rust, and syncs nothing; so the folder is real, and whatever the lake syncs is
 told to this. Files are never changed in place below a lake, only replaced, so a hard link keeps what was synced. At a
 power cut the folder is turned back into what the disk would hold.
+
+The same folder stands in for an object store: then nothing is synced or torn, an object is there whole or not at all,
+and the way there is what fails. Whoever writes may not learn whether it arrived.
 """
 
 from __future__ import annotations
@@ -10,12 +13,21 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import deltalake
 from crash_disk import SECTOR_BYTES, Chance
+from obstore.exceptions import GenericError
 
 from hosu.lake.storage import Storage, translated
 from hosu.lake.syncing import FolderSync
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from hosu.lake.storage import Entry
 
 
 class LakeDisk:
@@ -131,38 +143,157 @@ class LakeDisk:
         return b"".join(part if chance.random() < 0.5 else bytes(len(part)) for part in parts)
 
 
+NETWORK = ("unreachable", "busy", "server", "timed_out", "lost_answer", "asked_twice")
+"""What may befall a call on its way: it does not arrive, is turned away (429, 503, 500), runs out of time and may have
+arrived or not, arrives and its answer is lost, or arrives and is made once more by the library underneath, which is
+told of its own object then."""
+OF_WRITES = NETWORK[4:]
+_SAID = {
+    "unreachable": "Generic S3 error: Error performing PUT http://h/b/k in 1ms - HTTP error: error sending request",
+    "busy": "Generic S3 error: x - Server returned non-2xx status code: 503 Service Unavailable: <Code>SlowDown</Code>",
+    "server": "Generic S3 error: x - Server returned non-2xx status code: 500 Internal Server Error: y",
+    "timed_out": "Generic S3 error: Error performing PUT http://h/b/k in 30s - HTTP error: operation timed out",
+    "lost_answer": "Generic S3 error: Error performing PUT http://h/b/k in 1ms - HTTP error: connection closed",
+}
+_BEFORE = ("unreachable", "busy", "server")
+_T = TypeVar("_T")
+
+
+class Way:
+    """The way to a store, which fails as the chance says."""
+
+    def __init__(self, chance: Chance) -> None:
+        self._chance = chance
+
+    def write(self, write: Callable[[], _T], fault: Callable[[str], Exception]) -> _T:
+        """What ``write`` gives, unless the way fails; then it was made, or not, and ``fault`` of a text is raised."""
+        kind = self._chance.fails(*NETWORK)
+        if kind == "asked_twice":
+            write()
+            return write()
+        if kind in _BEFORE or (kind == "timed_out" and self._chance.random.random() < 0.5):
+            raise fault(_SAID[kind])
+        result = write()
+        if kind is not None:
+            raise fault(_SAID[kind])
+        return result
+
+    def read(self, fault: Callable[[str], Exception]) -> None:
+        """Raises ``fault`` of a text, or does not."""
+        kind = self._chance.fails(*_BEFORE, "timed_out")
+        if kind is not None:
+            raise fault(_SAID[kind])
+
+
 class CrashStorage(Storage):
     """The real storage of a folder, each of whose writes is a step that may fail or be the last."""
 
     disk: LakeDisk
 
     @classmethod
-    def over(cls, disk: LakeDisk) -> CrashStorage:
+    def over(cls, disk: LakeDisk, *, objects: bool = False) -> CrashStorage:
+        """``objects``: what is said of the folder is what is said of an object store."""
         storage = cls.open(str(disk.folder))
         assert isinstance(storage, CrashStorage)
-        storage.disk = disk
+        storage.disk, storage.way = disk, Way(disk.chance)
         storage.syncing = FolderSync(disk.folder, disk.fsync)
+        if objects:
+            storage.folder = storage.syncing = None
         return storage
 
     def put(self, path: str, data: bytes) -> None:
-        self._step("put", path)
-        super().put(path, data)
+        self._write("put", path, lambda: super(CrashStorage, self).put(path, data))
+
+    def replace(self, path: str, data: bytes) -> None:
+        if self.is_local:
+            self._write("replace", path, lambda: super(CrashStorage, self).replace(path, data))
+        else:
+            super().replace(path, data)
 
     def put_if_absent(self, path: str, data: bytes) -> bool:
-        self._step("put_if_absent", path)
-        return super().put_if_absent(path, data)
+        return self._write("put_if_absent", path, lambda: super(CrashStorage, self).put_if_absent(path, data))
+
+    def put_if_unchanged(self, path: str, data: bytes, etag: str | None) -> bool:
+        def write() -> bool:
+            stands = Storage.head(self, path)
+            if stands is None or stands.etag != etag:
+                return False
+            super(CrashStorage, self).put(path, data)
+            return True
+
+        return self._write("put_if_unchanged", path, write)
 
     def delete(self, path: str) -> None:
-        self._step("delete", path)
-        super().delete(path)
+        self._write("delete", path, lambda: super(CrashStorage, self).delete(path))
+
+    def get(self, path: str) -> bytes:
+        self._read(path)
+        return super().get(path)
+
+    def head(self, path: str) -> Entry | None:
+        self._read(path)
+        return super().head(path)
+
+    def list(self, prefix: str) -> Iterator[Entry]:
+        found = sorted(super().list(prefix), key=lambda entry: entry.path)
+        yield from found[: len(found) // 2]
+        self._read(prefix)
+        yield from found[len(found) // 2 :]
 
     def free_bytes(self) -> int | None:
         return 1 << 40
 
-    def _step(self, call: str, path: str) -> None:
+    def _write(self, call: str, path: str, write: Callable[[], _T]) -> _T:
         self.disk.chance.step(f"{call} {path}")
         with translated(self.address(path)):
-            self.disk.chance.require_room()
+            if self.is_local:
+                self.disk.chance.require_room()
+            return self.way.write(write, GenericError)
+
+    def _read(self, path: str) -> None:
+        with translated(self.address(path)):
+            self.way.read(GenericError)
+
+
+@contextmanager
+def unsteady(chance: Chance) -> Iterator[None]:
+    """What delta-rs asks of a store goes the same way."""
+    way, real = Way(chance), deltalake.DeltaTable
+
+    class UnsteadyTable(real):  # type: ignore[misc, valid-type]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            way.read(OSError)
+            super().__init__(*args, **kwargs)
+
+        def update_incremental(self) -> None:
+            way.read(OSError)
+            super().update_incremental()
+
+        def get_add_actions(self, *, flatten: bool = False) -> Any:
+            way.read(OSError)
+            return super().get_add_actions(flatten=flatten)
+
+        def to_pyarrow_dataset(self, *args: Any, **kwargs: Any) -> Any:
+            way.read(OSError)
+            return super().to_pyarrow_dataset(*args, **kwargs)
+
+        def create_write_transaction(self, *args: Any, **kwargs: Any) -> None:
+            stood, calls = self.version(), 0
+
+            def commit() -> None:
+                nonlocal calls
+                calls += 1
+                # Whoever asks again asks from where it stood, and finds a commit that it does not know for its own.
+                handle = self if calls == 1 else real(self.table_uri, version=stood)
+                real.create_write_transaction(handle, *args, **kwargs)
+
+            way.write(commit, OSError)
+
+    deltalake.DeltaTable = UnsteadyTable
+    try:
+        yield
+    finally:
+        deltalake.DeltaTable = real
 
 
 def reached(chance: Chance, name: str) -> None:
@@ -183,4 +314,4 @@ def age(folder: Path, seconds: float) -> None:
             os.utime(path, (modified_s, modified_s))
 
 
-__all__ = ["CrashStorage", "LakeDisk", "age", "reached"]
+__all__ = ["NETWORK", "OF_WRITES", "CrashStorage", "LakeDisk", "age", "reached", "unsteady"]

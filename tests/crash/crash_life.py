@@ -6,6 +6,7 @@ run to the last step.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -16,16 +17,20 @@ from crash_market import START_US, Market
 
 from hosu.clock import SimulatedClock
 from hosu.collect.archivist import Archivist
+from hosu.collect.fanout import Fanout, singles
+from hosu.collect.ledger import LedgerConfig, LedgerSink
 from hosu.collect.pump import Pump, PumpConfig
 from hosu.collect.recorder import Recorder
 from hosu.collect.runs import read_run
 from hosu.collect.wal import Log, LogConfig
-from hosu.errors import LogWriteError
+from hosu.errors import LockedError, LogWriteError
 from hosu.lake import lake as lake_module
 from hosu.lake import writer
 from hosu.lake.archive import FramesArchive
 from hosu.lake.compact import CompactConfig, compact
 from hosu.lake.lake import Lake
+from hosu.lake.ledger_begin import begin_ledger
+from hosu.lake.ledger_store import LakeLedgerStore
 from hosu.lake.sql import SqlConfig
 from hosu.lake.writer import LakeSink, WriterConfig
 
@@ -80,10 +85,15 @@ class Truth:
 
 
 class Machine:
-    """What outlives the program: two disks, the market, the truth, and time."""
+    """What outlives the program: two disks, the market, the truth, and time.
 
-    def __init__(self, home: Path, chance: Chance) -> None:
-        self.chance = chance
+    Args:
+        ledger: a ledger is kept beside the lake.
+        objects: the lake is in an object store, and not on a disk of the machine.
+    """
+
+    def __init__(self, home: Path, chance: Chance, *, ledger: bool = False, objects: bool = False) -> None:
+        self.chance, self.ledger, self.objects = chance, ledger, objects
         self.clock = SimulatedClock(START_US)
         self.wal = home / "wal"
         self.disk = SimulatedDisk(chance)
@@ -91,14 +101,19 @@ class Machine:
         self.truth = Truth()
         self.disk.on_write = self.truth.written
         self.market = Market(chance.random)
+        self.market.tells = ledger
         chance.on_slow = lambda: self.pass_time(3.0)
 
     def pass_time(self, seconds: float) -> None:
         self.clock._now_us += round(seconds * 1e6)
 
+    def next_morning(self) -> None:
+        """The machine stood still over night."""
+        self.clock._now_us = self.market.next_day()
+
     def open_lake(self) -> Lake:
         original = lake_module.Storage
-        lake_module.Storage = SimpleNamespace(open=lambda *_, **__: CrashStorage.over(self.lake))
+        lake_module.Storage = SimpleNamespace(open=lambda *_, **__: CrashStorage.over(self.lake, objects=self.objects))
         try:
             return Lake.open(str(self.lake.folder))
         finally:
@@ -109,7 +124,8 @@ class Machine:
         self.chance.dead, self.chance.cut_at, self.chance.faults = False, None, []
         if power:
             self.disk.cut()
-            self.lake.cut()
+            if not self.objects:
+                self.lake.cut()
         else:
             self.disk.killed()
 
@@ -188,13 +204,26 @@ class Life:
             flush_after_s=chance.choice((0.5, 2.0)), cover_after_s=chance.choice((2.0, 60.0)), reserve_bytes=0
         )
         self.lake = lake
-        self.sink = LakeSink(lake, config, machine.clock)
-        reached = self.sink.resume_after(self.log.wal_id)
+        self.ledger = self._ledger(lake) if machine.ledger else None
+        self.lake_sink = LakeSink(lake, config, machine.clock)
+        self.sink = self.lake_sink if self.ledger is None else Fanout([self.lake_sink, self.ledger])
+        reached = max(sink.resume_after(self.log.wal_id) for sink in singles([self.sink]))
         if reached >= self.log.next_lsn:
             self.log.advance_to(reached + 1)
         self.pump = Pump(self.log, self.sink, machine.clock, PUMP)
         self.archivist = Archivist(self.log, FramesArchive(lake), [self.pump])
         self.reading = self.pump._begin()
+
+    def _ledger(self, lake: Lake) -> LedgerSink:
+        machine, chance = self.machine, self.machine.chance.random
+        config = LedgerConfig(
+            gaps_every_s=chance.choice((0.5, 2.0)),
+            coverage_every_s=chance.choice((2.0, 60.0)),
+            save_every_s=chance.choice((1.0, 30.0)),
+        )
+        store = LakeLedgerStore(lake)
+        begin_ledger(lake, store, self.log)
+        return LedgerSink(store, config, machine.clock)
 
     def drain(self) -> int:
         """Connects, and feeds the lake with all that is durable. Returns that number, which the lake covers then."""
@@ -213,6 +242,8 @@ class Life:
     def act(self) -> None:
         """One thing that happens in a collector's life."""
         chance = self.machine.chance.random
+        if self.ledger is not None and chance.random() < 0.01:
+            self.machine.clock._now_us = self.machine.market.evening(self.recorder)
         kind = chance.random()
         if kind < 0.40:
             for _ in range(chance.randint(1, 12)):
@@ -235,7 +266,8 @@ class Life:
     def compact(self) -> None:
         """As ``hosu lake compact`` beside the collector."""
         table = self.machine.chance.random.choice(writer.EVENT_TABLES)
-        compact(self.lake, [table], config=CompactConfig(sort=SQL, reserve_bytes=0), clock=self.machine.clock)
+        with suppress(LockedError):  # a lease outlives whoever held it for a while
+            compact(self.lake, [table], config=CompactConfig(sort=SQL, reserve_bytes=0), clock=self.machine.clock)
 
     def _go_on(self) -> None:
         """A failed log ends the collector."""

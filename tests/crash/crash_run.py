@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import structlog
 from crash_disk import Chance, Fault, PowerCut
-from crash_lake import age, reached
+from crash_lake import NETWORK, OF_WRITES, age, reached, unsteady
+from crash_ledger import LEDGER_TABLES, Told
 from crash_life import SQL, BrokenPromiseError, Life, Machine
 
 from hosu import failpoints
@@ -41,8 +42,9 @@ from hosu.lake.tables import EVENT_TABLES, TABLES
 from hosu.lake.verify import damaged_files, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
+    from hosu.collect.block import Block
     from hosu.lake.delta import Table
     from hosu.lake.lake import Lake
 
@@ -55,6 +57,27 @@ _KEYS = ["wal_id", "lsn", "record_no"]
 _REFUSALS = (ArchiveConflictError, LogCorruptError, LogGapError, NotALakeError, TableCorruptError)
 """What a machine whose disk lied may end in: a sentence that says what is missing."""
 _NIGHT_S = 30 * 3600.0
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a run's machine is like. ``tables`` are those of the log's events that its lake has; ``ledger``: one is kept
+    beside it; ``objects``: the lake is in an object store; ``kinds``: what may befall disks, and the way to the lake.
+    """
+
+    tables: tuple[str, ...]
+    ledger: bool = False
+    objects: bool = False
+    kinds: tuple[str, ...] = KINDS
+
+    @classmethod
+    def of(cls, seed: int) -> Shape:
+        """Drawn from a run's seed. One of ten keeps a ledger, whose tables cost twice as much as all the rest; one of
+        five lakes is in an object store, one of ten in a folder that is reached over a network."""
+        chance = random.Random(seed ^ 0x5A4BE)
+        ledger, place = chance.random() < 0.1, chance.random()
+        kinds = (*KINDS, *NETWORK) if place < 0.3 else KINDS
+        return cls(("trades",) if ledger else _tables_of(seed), ledger, objects=place < 0.2, kinds=kinds)
 
 
 @dataclass
@@ -73,17 +96,17 @@ class Outcome:
     refused: str = ""
 
 
-def run(seed: int, crashes: int = CRASHES_A_RUN, *, base: Path | None = None, kinds: Sequence[str] = KINDS) -> Outcome:
-    """``crashes`` crashes of one machine, whose disks know faults of these ``kinds``.
+def run(seed: int, crashes: int = CRASHES_A_RUN, *, base: Path | None = None, shape: Shape | None = None) -> Outcome:
+    """``crashes`` crashes of one machine. Without a ``shape`` it is what the seed says, and its disk may lie.
 
     Raises:
         BrokenPromiseError: a promise was broken; names the seed.
     """
     home = Path(tempfile.mkdtemp(prefix="hosu-crash-", dir=base or _fastest()))
-    chance = Chance(random.Random(seed))
+    chance, made = Chance(random.Random(seed)), shape or Shape.of(seed)
     try:
-        with _seeded(seed), _small(_tables_of(seed)), _watched(chance):
-            return _Run(seed, home, chance, kinds).run(crashes)
+        with _seeded(seed), _small(made), _watched(chance), unsteady(chance):
+            return _Run(seed, home, chance, made, may_lie=shape is None).run(crashes)
     except Exception as error:
         raise BrokenPromiseError(f"seed {seed}: {type(error).__name__}: {error}") from error
     finally:
@@ -91,15 +114,15 @@ def run(seed: int, crashes: int = CRASHES_A_RUN, *, base: Path | None = None, ki
 
 
 class _Run:
-    def __init__(self, seed: int, home: Path, chance: Chance, kinds: Sequence[str]) -> None:
+    def __init__(self, seed: int, home: Path, chance: Chance, shape: Shape, *, may_lie: bool) -> None:
         self.outcome = Outcome(seed)
-        self.machine = Machine(home, chance)
+        self.machine = Machine(home, chance, ledger=shape.ledger, objects=shape.objects)
         self.chance = chance
-        self.home, self._kinds = home, kinds
+        self.home, self._kinds = home, shape.kinds
         self._read = Remembered(lambda path: pq.ParquetFile(path).read())
         self._usual_steps = 200
         self._repair_unfinished = False
-        self.machine.truth.lied = kinds is KINDS and chance.random.random() < 0.1
+        self.machine.truth.lied = may_lie and chance.random.random() < 0.1
 
     def run(self, crashes: int) -> Outcome:
         while self.outcome.crashes < crashes and not self.outcome.refused:
@@ -113,6 +136,8 @@ class _Run:
 
     def _live(self) -> None:
         chance = self.chance
+        if self.machine.ledger and chance.random.random() < 0.6:
+            self.machine.next_morning()
         begun = chance.steps
         in_start = chance.random.random() < 0.4
         chance.cut_at = begun + 1 + chance.random.randrange(self._usual_steps) if in_start else None
@@ -147,9 +172,11 @@ class _Run:
             self._start(life)
             self.check(life)
             life.archivist.work()
+            if self.machine.ledger and not self.machine.truth.lied:
+                self._end_in_order(life)
             if self.outcome.seed % VERIFIED_ONE_OF:
                 return
-            found = verify(life.lake, list(writer.EVENT_TABLES), deep=True, config=SQL).findings
+            found = verify(life.lake, list(repairing.TABLES), deep=True, config=SQL).findings
             if found and not self.machine.truth.lied:
                 raise BrokenPromiseError(f"at the end: {found[0]}")
         except HosuError as error:
@@ -178,6 +205,8 @@ class _Run:
         life.start()
 
     def _repair(self, life: Life) -> None:
+        if self.machine.objects:
+            raise BrokenPromiseError("a lake in an object store, which tears nothing, is damaged")
         self.outcome.repairs += 1
         self._repair_unfinished = True
         result = repairing.repair(
@@ -202,6 +231,12 @@ class _Run:
         found = [Fault(chance.choice(self._kinds), chance.randrange(60), chance.choice((1, 1, 2, 20)))] * (
             chance.random() < 0.5
         )
+        for _ in range(chance.randrange(4) if NETWORK[0] in self._kinds else 0):
+            kind = chance.choice(NETWORK)
+            found = [
+                *found,
+                Fault(kind, chance.randrange(12 if kind in OF_WRITES else 60), chance.choice((1, 1, 2, 9))),
+            ]
         if self.machine.truth.lied and chance.random() < 0.5:
             found = [*found, Fault("lie", chance.randrange(60), chance.choice((1, 5, 50)))]
         return found
@@ -215,21 +250,33 @@ class _Run:
         target = life.drain()
         if target < self.machine.truth.acknowledged and not self.machine.truth.lied:
             raise BrokenPromiseError(f"durable up to {self.machine.truth.acknowledged}, but {target} was drained")
-        tables = {buffer.table.spec.name: buffer.table for buffer in life.sink._buffers}
-        if damage(life.lake, tables):
+        with self._calm():
+            damaged = damage(life.lake)
+        if damaged:
             self._mend(life)
             target = life.drain()
-            tables = {buffer.table.spec.name: buffer.table for buffer in life.sink._buffers}
-            again = damage(life.lake, tables) or verify(life.lake, list(tables), deep=True, config=SQL).findings
+            with self._calm():
+                again = damage(life.lake) or verify(life.lake, list(repairing.TABLES), deep=True, config=SQL).findings
             if again and not self.machine.truth.lied:
                 raise BrokenPromiseError(f"after repair: {again[0]}")
             if again:  # the disk lost the frames too, and verify says what is missing
                 self.outcome.refused = str(again[0])
                 return
-        self._compare(life, tables, target)
+        with self._calm():
+            self._compare(life, target)
         self.outcome.checks += 1
 
-    def _compare(self, life: Life, tables: dict[str, Table], target: int) -> None:
+    @contextmanager
+    def _calm(self) -> Iterator[None]:
+        """While somebody else looks, nothing fails."""
+        faults, self.chance.faults = self.chance.faults, []
+        try:
+            yield
+        finally:
+            self.chance.faults = faults
+
+    def _compare(self, life: Life, target: int) -> None:
+        tables = {buffer.table.spec.name: buffer.table for buffer in life.lake_sink._buffers}
         expected = {} if self.machine.truth.lied else self._expected(life.log.wal_id, target)
         self.outcome.rows = 0
         for name, table in tables.items():
@@ -245,15 +292,29 @@ class _Run:
             wanted = _ordered(wanted)
             if not rows.equals(wanted):
                 raise BrokenPromiseError(f"{name}: {difference(rows, wanted)}")
+        if life.ledger is not None and not self.machine.truth.lied:
+            self._told(life).require_state(life.ledger)
+
+    def _end_in_order(self, life: Life) -> None:
+        """As a collector that is stopped: the ledger tells all it knows. Nothing may be doubtful about it then."""
+        life.sink.close()
+        trades = self._expected(life.log.wal_id, life.log.durable_lsn).get("trades")
+        self._told(life).require_tables(life.lake, trades)
+
+    def _told(self, life: Life) -> Told:
+        return Told(life.log.wal_id, self._block(life.log.wal_id), self.machine.clock.now_us())
+
+    def _block(self, wal_id: str) -> Block:
+        records = self.machine.truth.records
+        data, _ = pack_records([records[lsn] for lsn in range(len(records))], 0)
+        return read_run(wal_id, np.frombuffer(data, np.uint8), 0, len(data)).block
 
     def _expected(self, wal_id: str, target: int) -> dict[str, pa.Table]:
         records = self.machine.truth.records
         if sorted(records) != list(range(len(records))) or target != len(records) - 1:
             raise BrokenPromiseError(f"the log's numbers have a hole, or end at {len(records) - 1} and not at {target}")
-        data, _ = pack_records([records[lsn] for lsn in range(len(records))], 0)
         decoder = Decoder(wal_id)
-        block = read_run(wal_id, np.frombuffer(data, np.uint8), 0, len(data)).block
-        batches = [batch for batch in (decoder.decode(block), decoder.finish()) if batch is not None]
+        batches = [batch for batch in (decoder.decode(self._block(wal_id)), decoder.finish()) if batch is not None]
         return {
             name: pa.Table.from_batches([batch.tables[name] for batch in batches if name in batch.tables])
             for name in {name for batch in batches for name in batch.tables}
@@ -267,14 +328,14 @@ class _Run:
             raise BrokenPromiseError(f"{name} holds rows of records that were never written")
 
 
-def damage(lake: Lake, tables: dict[str, Table]) -> list[str]:
+def damage(lake: Lake) -> list[str]:
     """What ``verify`` asks of files: each table's log, and every page of every data file.
 
     At the end of some runs, and after each repair, all of ``verify`` is asked; here the rows themselves are compared
     instead.
     """
     found = []
-    for table in tables.values():
+    for table in [table for name in repairing.TABLES if (table := lake.find(name)) is not None]:
         log = DeltaLog(lake.storage, table.spec)
         found += [f"{path}: {fault}" for path, fault in log.faults.items()]
         found += [f"{table.spec.name}: commits behind {log.end}"] if log.beyond_end else []
@@ -302,7 +363,9 @@ class Remembered:
     def __init__(self, ask: Callable[..., Any]) -> None:
         self._ask, self._known = ask, {}
 
-    def __call__(self, path: str, **how: bool) -> Any:
+    def __call__(self, path: Any, **how: bool) -> Any:
+        if not isinstance(path, str):  # the content itself
+            return self._ask(path, **how)
         facts = Path(path).stat()
         key = (path, facts.st_ino, facts.st_mtime_ns, facts.st_size, *how.items())
         if key not in self._known:
@@ -350,13 +413,14 @@ def _tables_of(seed: int) -> tuple[str, ...]:
 
 
 @contextmanager
-def _small(tables: tuple[str, ...]) -> Iterator[None]:
+def _small(shape: Shape) -> Iterator[None]:
     """A lake of few tables, with checkpoints and clean-ups as often as a short life needs to meet them."""
     before = delta.CHECKPOINT_EVERY, delta.CLEAN_EVERY, writer.EVENT_TABLES, repairing.TABLES
     check = verifying.check
     delta.CHECKPOINT_EVERY, delta.CLEAN_EVERY = 5, 10  # type: ignore[misc]
-    writer.EVENT_TABLES = tables  # type: ignore[misc]
-    repairing.TABLES = {name: TABLES[name] for name in tables}  # type: ignore[misc]
+    names = (*shape.tables, *(LEDGER_TABLES if shape.ledger else ()))
+    writer.EVENT_TABLES = shape.tables  # type: ignore[misc]
+    repairing.TABLES = {name: TABLES[name] for name in names}  # type: ignore[misc]
     verifying.check = Remembered(check)  # type: ignore[assignment]
     try:
         yield
@@ -385,4 +449,4 @@ def _fastest() -> Path | None:
     return memory if memory.is_dir() else None
 
 
-__all__ = ["CRASHES_A_RUN", "BrokenPromiseError", "Outcome", "difference", "run", "stored"]
+__all__ = ["CRASHES_A_RUN", "BrokenPromiseError", "Outcome", "Shape", "difference", "run", "stored"]

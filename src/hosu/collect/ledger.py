@@ -222,7 +222,7 @@ class LedgerSink:
             state.closed.add(date)
             return
         for oldest in sorted([*state.began, date])[:-_DATES_KEPT]:
-            if not self._publish(coverage=True, everything=True, final={oldest}) & {oldest}:
+            if not self._publish(coverage=True, everything=True, final={oldest}, leaving=True) & {oldest}:
                 self._forget(oldest)
         if date not in state.closed:
             state.began[date] = lsn
@@ -324,17 +324,18 @@ class LedgerSink:
 
     # --- what is told -------------------------------------------------------------------------------------------
 
-    def _publish(self, *, coverage: bool, everything: bool, final: set[str]) -> set[str]:
+    def _publish(self, *, coverage: bool, everything: bool, final: set[str], leaving: bool = False) -> set[str]:
         """Adds what the tables do not say yet. Returns the dates that they cannot be told of.
 
         Args:
             coverage: states too, not holes only. What could not be read is tried again.
             everything: of these the figures too.
             final: dates of which a witness ahead of the trades is taken at its word at once.
+            leaving: those dates are let go of, so that nothing will be told of them later.
         """
         self._faults = {} if coverage else {date: fault for date, fault in self._faults.items() if date != _ALL}
         try:
-            self._tell(coverage=coverage, everything=everything, final=final)
+            self._tell(coverage=coverage, everything=everything, final=final, leaving=leaving)
         except TableCorruptError as error:
             self._cannot_tell(_ALL, error)
         if coverage and self._faults_said and not self._faults:
@@ -349,11 +350,16 @@ class LedgerSink:
             self._faults_said.add(str(error))
             _log.warning("the ledger waits with what it should tell, collecting goes on", error=str(error))
 
-    def _tell(self, *, coverage: bool, everything: bool, final: set[str]) -> None:
+    def _tell(self, *, coverage: bool, everything: bool, final: set[str], leaving: bool) -> None:
         state = self._state
-        if not state.wal_id or (self._in_doubt and state.lsn < self._store.covered(state.wal_id)):
+        if not state.wal_id:
+            return
+        behind = self._in_doubt and state.lsn < self._store.covered(state.wal_id)
+        if behind and not leaving:
             return  # the tables know more than the state that was taken up; it will get there
         chosen = self._changed(all_of=final if everything else set(), coverage=coverage)
+        if behind:
+            chosen = {number: count for number, count in chosen.items() if state.table.names[number][0] in final}
         dates = self._readable({state.table.names[number][0] for number in chosen}, coverage=coverage)
         if not dates:
             return
@@ -369,10 +375,11 @@ class LedgerSink:
             series = state.table.names[number]
             if series[0] not in dates:
                 continue
-            seen, verdict, shared = self._verdict(number, final=series[0] in final)
+            former = former_gaps.get(series, ())
+            seen, verdict, shared = self._verdict(number, former, final=series[0] in final)
             if shared is None:
                 continue
-            former, gaps = former_gaps.get(series, ()), self._explained(verdict)
+            gaps = self._explained(verdict)
             now = gaps if coverage else but_for_growth(former, gaps)
             _extend(added, gap_changes(former, now, self._found(number), seen.hi))
             if coverage:
@@ -383,6 +390,7 @@ class LedgerSink:
                 told_gaps[series] = changed
                 told_days.update({series: changed} if coverage else {})
         self._add(added, dates)
+        self._in_doubt = behind
         self._told_gaps |= told_gaps
         self._told_days |= told_days
 
@@ -441,23 +449,29 @@ class LedgerSink:
                 chosen[number] = count
         return chosen
 
-    def _verdict(self, number: int, *, final: bool) -> tuple[Seen, Verdict, bool | None]:
-        """What is known of a series, by all logs together; None for ``shared`` where another log speaks of it."""
+    def _verdict(self, number: int, former: Sequence[Gap], *, final: bool) -> tuple[Seen, Verdict, bool | None]:
+        """What is known of a series, by all logs together; None for ``shared`` where another log speaks of it.
+
+        ``former`` are its gaps as they were told.
+        """
         seen = seen_in(self._state, number)
         others = self._seen_by_others(seen.series)
         if not seen.trades and any(other.trades for other in others):
             return seen, judge(seen), None
         whole = united(seen, others)
         shared = whole.hi != seen.hi or [gap.key for gap in whole.gaps] != [gap.key for gap in seen.gaps]
-        return whole, judge(whole if final else self._settled(whole)), shared
+        return whole, judge(whole if final else self._settled(whole, former)), shared
 
-    def _settled(self, seen: Seen) -> Seen:
+    def _settled(self, seen: Seen, former: Sequence[Gap]) -> Seen:
         """Without its witnesses while trades may still come that these are ahead of; nobody knows then whether the end
         was reached, whatever others say. Trades that have stood still for ``settle_s`` come no more: a witness
-        may say more every second, and would else be waited for all day."""
+        may say more every second, and would else be waited for all day. Where a hole at the end was told already there
+        is nothing to wait for, be it by a process before this one or because the day was over."""
         ahead = [each.recv or 0 for each in seen.witnesses if each.volume > seen.hi]
         if not ahead or not (seen.trades or seen.registered):
             self._waits.pop(seen.series, None)
+            return seen
+        if any(gap.open and gap.after_ts is None and gap.from_volume == seen.hi for gap in former):
             return seen
         hi, since_us = self._waits.get(seen.series, (-1, 0))
         if hi != seen.hi:
@@ -520,10 +534,12 @@ def _last_of_dates(rows: pa.RecordBatch) -> list[tuple[str, int]]:
 
 
 def _mark_clock(state: LogState, lsn: int, clock_us: int) -> None:
-    """Notes which sessions are over by the broker's clock."""
+    """Notes which sessions are over by the broker's clock, of dates that had begun when it said so."""
     if not clock_us:
         return
     for number, series in enumerate(state.table.names):
+        if state.began.get(series[0], -1) > lsn:
+            continue
         marks = state.marks.setdefault(series[:2], [-1, -1])
         for level in (0, 1):
             if marks[level] < 0 and clock_us >= state.table.bounds[number, level]:

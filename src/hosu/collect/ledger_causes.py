@@ -88,8 +88,11 @@ class Timeline:
         scope = TRADE_SCOPES.get(str(event.get("tr_id", "")))
         if name == "registered" and scope is not None:
             self._ask((scope, str(event.get("key", ""))), note.lsn, begins)
-        elif name == "connected" or (name == SEGMENT_BEGINS and not event.get("dates")):
-            # No connection stands. Where nobody wrote down how the one before ended, the last that is known of it.
+        elif name == SEGMENT_BEGINS and not event.get("dates"):
+            # No connection stands. Where nobody wrote down how the one before ended, it stood up to here: whoever was
+            # killed wrote every record before.
+            self._end_all(note.lsn - 1)
+        elif name == "connected":
             self._end_all(self._last_lsn)
         elif name in ("disconnected", COLLECTION_ENDS):
             self._end_all(note.lsn)

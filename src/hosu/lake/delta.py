@@ -8,6 +8,8 @@ Data files are written first, below the table; a commit then names them. What ke
   delta-rs would accept two rewriters of the same files, were it not that both carry the next number of one
   application transaction: the second is refused.
 * A commit that reports an error may have landed all the same; it is looked up before the error is believed.
+* What the log cannot make again rests on nothing that a power cut could take: a commit to such a table is made once
+  its files, and every commit before it, are synced. So a cut tears the last commit at most, and rows of none.
 """
 
 from __future__ import annotations
@@ -161,6 +163,8 @@ class Table:
         table = cls(storage, spec, delta)
         table._unsynced.add(f"{spec.location}/_delta_log/{0:020d}.json")
         table._inherited = table.version > 0
+        if not spec.is_event_table:
+            table.sync()  # files beside a log that is gone could be anybody's
         return table
 
     @property
@@ -286,6 +290,8 @@ class Table:
         from deltalake.exceptions import CommitFailedError, DeltaError
 
         self._add_columns()
+        if not self.spec.is_event_table:
+            self.sync()
         address = self._storage.address(self._log)
         transactions = [Transaction(app_id, version) for app_id, version in covers.items()]
         before = self.version

@@ -67,7 +67,7 @@ class _ObjectLease(Lease):
         self._holder = f"process {os.getpid()} ({doing()}) on {socket.gethostname()} ({uuid.uuid4().hex[:8]})"
 
     def acquire(self) -> None:
-        if self._storage.put_if_absent(self._path, self._text()):
+        if self._replaced(None):
             return
         etag = self._etag()  # before the reading: a lease renewed in between is then not taken over
         holder, expires_us = self._read()
@@ -77,9 +77,22 @@ class _ObjectLease(Lease):
             raise self._locked("another process")
 
     def _replaced(self, etag: str | None) -> bool:
-        if etag is None:  # its holder has just let go
-            return self._storage.put_if_absent(self._path, self._text())
-        return self._storage.put_if_unchanged(self._path, self._text(), etag)
+        """Whether the lease is ours now. ``etag`` is that of the one to be taken over; None where nobody holds it.
+
+        Where an answer was lost, the client asks again by itself, and is refused for what it has put there.
+        """
+        text = self._text()
+        if etag is None:
+            put = self._storage.put_if_absent(self._path, text)
+        else:
+            put = self._storage.put_if_unchanged(self._path, text, etag)
+        return put or self._holds(text)
+
+    def _holds(self, text: bytes) -> bool:
+        try:
+            return self._storage.get(self._path) == text
+        except FileNotFoundError:
+            return False
 
     def renew(self) -> None:
         etag = self._etag()

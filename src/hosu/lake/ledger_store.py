@@ -40,7 +40,6 @@ class LakeLedgerStore:
         self._tables: dict[str, Table] = {}
         self._cached: dict[str, tuple[int, frozenset[str], list[dict[str, Any]]]] = {}
         self._others: dict[str, tuple[str, bytes]] = {}
-        self._unsynced: set[str] = set()
 
     # --- tables -------------------------------------------------------------------------------------------------
 
@@ -89,6 +88,9 @@ class LakeLedgerStore:
         for name in _ORDER:
             if listed[name]:
                 self._append(name, listed[name], wal_id, lsn)
+            if name in self._tables:
+                # What comes behind rests on it, even on what a killed process told: what is known is not told again.
+                self._tables[name].sync()
 
     def _append(self, name: str, rows: list[dict[str, Any]], wal_id: str | None, lsn: int | None) -> None:
         table = self._table(name, create=True)
@@ -137,9 +139,8 @@ class LakeLedgerStore:
             return None
 
     def save(self, wal_id: str, state: bytes) -> None:
-        """Keeps the state of a log, in place of the one before, as a whole."""
-        self._lake.storage.put(_path(wal_id), state)
-        self._unsynced.add(_path(wal_id))
+        """Keeps the state of a log, in place of the one before, as a whole; durable when it returns."""
+        self._lake.storage.replace(_path(wal_id), state)
 
     def other_states(self, wal_id: str, dates: Collection[str]) -> Mapping[str, bytes]:
         """The states of all other logs, and what the lake itself was judged by on these dates, by name; what has not
@@ -160,9 +161,7 @@ class LakeLedgerStore:
         return {other: content for other, (_, content) in found.items()}
 
     def sync(self) -> None:
-        """Returns when all of it would survive a power cut; the states do, too, where a table is damaged."""
-        self._lake.storage.sync(self._unsynced)
-        self._unsynced.clear()
+        """Returns when all of it would survive a power cut."""
         for table in self._tables.values():
             table.sync()
 

@@ -134,6 +134,14 @@ class Storage:
         with translated(self.address(path), absent=LakeRefusedError):
             self._store.put(path, data)
 
+    def replace(self, path: str, data: bytes) -> None:
+        """Writes an object as ``put`` does; after a power cut it is there, or the one before, whole."""
+        if self.syncing is None:
+            self.put(path, data)
+            return
+        with translated(self.address(path), absent=LakeRefusedError):
+            self.syncing.replace(path, data)
+
     def put_if_absent(self, path: str, data: bytes) -> bool:
         """Writes an object unless one of that name exists; returns whether it was written."""
         from obstore.exceptions import AlreadyExistsError

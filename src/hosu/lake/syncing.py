@@ -55,6 +55,17 @@ class FolderSync:
         with suppress(FileNotFoundError):
             (self._folder / DOUBTFUL).unlink()
 
+    def replace(self, path: str, data: bytes) -> None:
+        """Writes a file in place of the one of that name; a power cut leaves the one or the other, and none torn.
+
+        Raises:
+            OSError: the disk refused. What stood there stands there still.
+        """
+        target = self._folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self._take_place(target, data)
+        self.sync([path])
+
     def _sync(self, paths: list[str]) -> None:
         folders: set[str] = set()
         for path in paths:
@@ -87,9 +98,12 @@ class FolderSync:
 
         It is synced before it takes the name: the one before may have been safe long ago, when it was synced first.
         """
+        self._take_place(path, path.read_bytes())
+
+    def _take_place(self, path: Path, content: bytes) -> None:
         fresh = path.with_name(again(path.name))
         fresh.unlink(missing_ok=True)  # its own sync may have failed before
-        fresh.write_bytes(path.read_bytes())
+        fresh.write_bytes(content)
         self._fsync(fresh)
         fresh.replace(path)
 
@@ -99,6 +113,6 @@ class FolderSync:
 
 
 def again(path: str) -> str:
-    """Where the content of a file is written anew, before it takes the file's name."""
+    """Where the content of a file is written, before it takes the file's name."""
     folder, _, name = path.rpartition("/")
     return f"{folder}{'/' * bool(folder)}.{name}.again"

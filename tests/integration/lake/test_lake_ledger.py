@@ -340,3 +340,20 @@ def test_the_schema_of_what_is_written_is_that_of_the_table(lake: Lake, batch: C
         found = table.dataset().to_table()
         assert sorted(found.schema.names) == sorted(table.spec.schema.names)
         assert isinstance(found, pa.Table)
+
+
+@pytest.fixture
+def gaps_folder(lake: Lake) -> Path:
+    """The folder of the table ``gaps`` of a lake that knows of a hole."""
+    sink = both(lake)
+    sink.write(events(*HOLED))
+    sink.close()
+    return Path(lake.root) / "raw" / "ledger" / "gaps"
+
+
+@pytest.mark.parametrize("left", [0, 100])
+def test_a_data_file_of_the_ledger_that_is_damaged_or_gone_is_named(lake: Lake, gaps_folder: Path, left: int) -> None:
+    (file,) = gaps_folder.rglob("date=*/*.parquet")
+    file.write_bytes(file.read_bytes()[:left]) if left else file.unlink()
+    with pytest.raises(TableCorruptError, match="table gaps is damaged"):
+        LakeLedgerStore(lake).gaps([DAY])

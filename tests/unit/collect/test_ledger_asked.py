@@ -77,6 +77,13 @@ def test_what_was_asked_for_and_did_not_come_stays_missing_when_it_is_asked_for_
     assert store.day()["state"] == "open"
 
 
+def test_whoever_was_killed_had_asked_up_to_the_last_record_it_wrote() -> None:
+    """The first that is known of a day may come behind the last that is known of the connection."""
+    store = told_of(CONNECTED, trades_of("registered"), ("snapshots", poll(51)), BEGINS, CONNECTED)
+    assert store.holes() == [(0, 51)]
+    assert store.day()["state"] == "open"
+
+
 STOOD = {
     "nothing happened": ([], "assumed"),
     "another symbol's slot was given away": ([trades_of("released", "000660")], "assumed"),

@@ -99,6 +99,26 @@ def test_at_the_end_a_poll_tells_what_is_missing_there(store: MemoryLedgerStore)
     assert store.day()["reason"] == "15 shares are missing in 1 gap"
 
 
+def test_a_hole_at_the_end_that_was_told_stands_until_trades_fill_it(store: MemoryLedgerStore) -> None:
+    sink = sink_on(store)
+    clock = [("clock", {"us": at("18:00:00")}), ("clock", {"us": at("18:00:10")})]
+    sink.write(events(REGISTERED, ("trades", trade(10, 10)), ("quotes", book(17, "17:59:59"))))
+    sink.flush()
+    assert store.holes() == []  # the trades may still come
+    sink.write(events(*clock, first=3))
+    sink.flush()
+    assert store.holes() == [(10, 17)]  # the day is over
+    sink.flush()
+    assert store.holes() == [(10, 17)]
+    sink.sync()
+
+    again = sink_on(store)
+    again.write(events(("quotes", book(17, "18:00:20")), first=5))
+    again.flush()
+    assert [(gap.revision, gap.open) for gap in store.gap_rows] == [(1, True)]
+    assert store.told() == [("opened", 10, 17, 7)]
+
+
 def test_a_symbol_that_is_only_polled_is_no_hole(store: MemoryLedgerStore) -> None:
     sink = sink_on(store)
     sink.write(events(("snapshots", poll(25, symbol="000660", ts_recv=at("18:01:00")))))
@@ -115,6 +135,19 @@ def test_the_day_is_told_in_full_when_the_brokers_clock_says_it_is_over(store: M
     sink.write(events(("clock", {"us": at("18:00:10")}), first=3))
     sink.flush()
     assert (store.day()["state"], store.day()["assumptions"]) == ("assumed", ["stream_stood_to_the_end"])
+
+
+@pytest.mark.parametrize("cut", [2, 3, 4])
+def test_a_day_that_begins_behind_the_clocks_word_knows_of_its_end_once_it_is_said_again(
+    store: MemoryLedgerStore, cut: int
+) -> None:
+    word = ("clock", {"us": at("18:00:10")})
+    items = [word, word, ("quotes", book(0, "10:00:00")), word]
+    sink = sink_on(store)
+    sink.write(events(*items[:cut]))
+    if items[cut:]:
+        sink.write(events(*items[cut:], first=cut))
+    assert sink._state.marks == {(DAY, "KRX"): [3, 3]}
 
 
 def test_a_poll_before_the_brokers_clock_says_the_end_does_not_witness_it_wherever_the_log_is_cut(
@@ -397,6 +430,27 @@ def test_a_state_holds_three_dates_and_what_is_older_is_left_to_the_judge(store:
     assert store.day(date=days[0])["missing_shares"] == 10
     assert store.day(date=days[3])["missing_shares"] == 10
     assert sink_on(store).resume_after("w1") == 4
+
+
+@pytest.mark.parametrize("table", [0, 1, 2])
+def test_killed_while_it_told_a_day_that_it_lets_go_it_tells_it_though_the_log_is_cut_elsewhere(
+    store: MemoryLedgerStore, table: int
+) -> None:
+    days = ["2025-09-15", "2025-09-16", "2025-09-17", "2025-09-18"]
+    items = [("trades", trade(20, 10, date=day, ts_event=at("10:00:00", day))) for day in (*days[:3], *days[2:])]
+    sink = sink_on(store)
+    sink.write(events(*items[:3]))
+    sink.sync()  # the state, and no row yet
+    sink.write(events(items[3], first=3))
+    store.fail_after = table
+    with suppress(RuntimeError):
+        sink.write(events(items[4], first=4))
+
+    again = sink_on(store)
+    again.write(events(*items[3:], first=again.resume_after("w1") + 1))
+    again.close()
+    assert store.day(date=days[0])["missing_shares"] == 10
+    assert [(gap.date, gap.revision) for gap in store.gap_rows] == [(day, 1) for day in days]
 
 
 def test_a_day_that_others_have_judged_and_let_go_is_not_judged_from_a_part_of_it(store: MemoryLedgerStore) -> None:

@@ -32,6 +32,30 @@ def test_a_second_maintainer_is_refused_and_told_who_holds_it(kind: str, tmp_pat
         pass
 
 
+class AskedTwice(Storage):
+    """A store whose first answer is lost each time, and whose client asks again by itself."""
+
+    def put_if_absent(self, path: str, data: bytes) -> bool:
+        super().put_if_absent(path, data)
+        return super().put_if_absent(path, data)
+
+    def put_if_unchanged(self, path: str, data: bytes, etag: str | None) -> bool:
+        super().put_if_unchanged(path, data, etag)
+        return super().put_if_unchanged(path, data, etag)
+
+
+def test_who_is_refused_for_its_own_lease_holds_it() -> None:
+    storage = AskedTwice("s3://bucket", MemoryStore(), None, {})  # type: ignore[arg-type]
+    clock = SimulatedClock(0)
+    with maintenance(storage, "trades", clock) as lease:
+        lease.renew()
+        clock._now_us = round(LEASE_S * 2e6)
+        with maintenance(storage, "trades", clock), pytest.raises(LockedError):
+            lease.renew()
+    with maintenance(storage, "trades", clock):
+        pass
+
+
 def test_a_lease_nobody_renews_runs_out() -> None:
     storage = objects()
     later = SimulatedClock(round(LEASE_S * 1e6) + 1)

@@ -96,3 +96,19 @@ def test_a_note_that_somebody_tampered_with_reaches_nothing_outside(tmp_path: Pa
     disk = Disk()
     FolderSync(tmp_path, disk.fsync).sync([])
     assert disk.synced == []
+
+
+def test_what_replaces_a_file_is_synced_before_it_takes_its_name(tmp_path: Path):
+    file, disk = made(tmp_path), Disk()
+    FolderSync(tmp_path, disk.fsync).replace("date=2026-09-16/live-1.parquet", b"other rows")
+    assert file.read_bytes() == b"other rows"
+    (fresh, inode), *rest = disk.synced
+    assert (fresh, inode) == (".live-1.parquet.again", file.stat().st_ino)
+    assert [name for name, _ in rest] == ["live-1.parquet", "date=2026-09-16", tmp_path.name]
+
+
+def test_what_cannot_be_synced_replaces_nothing(tmp_path: Path):
+    file, disk = made(tmp_path), Disk(".live-1.parquet.again")
+    with pytest.raises(OSError, match="Input/output error"):
+        FolderSync(tmp_path, disk.fsync).replace("date=2026-09-16/live-1.parquet", b"other rows")
+    assert file.read_bytes() == b"rows"
