@@ -3,14 +3,11 @@
 The simulator and the collector are processes of their own, joined by loopback, as a user would run them; both share
 this machine's cores. Records are trades, one a frame, which is the dearest way to send them; the highest rates also
 with up to 19 a frame, most one and few many, as the broker packs what was filled at once. Latency runs from the read of
-the socket to the return of the sync that made the record durable, and to when ledger, features and the lake's sink
-have all taken it.
+the socket to the return of the sync that made the record durable.
 
 ``BENCH_SECONDS`` says how long each rate is held. The burst is ten times a mean for up to a minute of it, as at the
 open, where the simulator can be told to hasten. The peers (``path_peers``) do the same work on the same simulator; what
 is compared is the highest rate that was held without loss, ours the highest of the rates measured here.
-
-Two keys are two processes, each with half of the symbols: ``cores`` is the CPU time that both took a second.
 """
 
 from __future__ import annotations
@@ -28,8 +25,6 @@ from typing import Any
 SYMBOLS = 40
 RATES = ((10_000, 1), (100_000, 1), (200_000, 1), (200_000, 19), (300_000, 19))
 """Records a second, and the most that a frame holds."""
-SHARED_RATE = 100_000
-"""Records a second over two keys."""
 BURST_MEAN = 20_000
 BURST = 10
 PEER_SECONDS = 15.0
@@ -50,19 +45,7 @@ def run(seconds: float = float(os.environ.get("BENCH_SECONDS", "60"))) -> list[d
             continue
         if not found["lost"] and found["records_per_s"] >= ON_TIME * rate:
             held = max(held, found["records_per_s"])
-    return [*rows, *_predicting(seconds), *_two_keys(seconds), *_burst(seconds), *_peers(held, seconds)]
-
-
-def _two_keys(seconds: float) -> list[dict[str, Any]]:
-    """A rate shared by two keys, each a process of its own beside the other and the simulator."""
-    found = measure(SHARED_RATE, seconds, keys=2)
-    target = f"{SHARED_RATE:,}/s over two keys"
-    return [
-        _row(f"{target} for {seconds:.0f} s: arrived", found["records_per_s"], "records/s"),
-        _row(f"{target}: lost", found["lost"], "records"),
-        _row(f"{target}: socket to durable, 99th percentile of the slower", found["p99_ms"], "ms"),
-        _row(f"{target}: cores in use", found["cpu_us"] * found["records_per_s"] / 1e6, "cores"),
-    ]
+    return [*rows, *_predicting(seconds), *_burst(seconds), *_peers(held, seconds)]
 
 
 def _predicting(seconds: float) -> list[dict[str, Any]]:
@@ -87,8 +70,6 @@ def _rows_of(target: str, arrived: str, found: dict[str, float]) -> list[dict[st
         _row(f"{target}: lost", found["lost"], "records"),
         _row(f"{target}: socket to durable, median", found["p50_ms"], "ms"),
         _row(f"{target}: socket to durable, 99th percentile", found["p99_ms"], "ms"),
-        _row(f"{target}: socket to sinks, median", found["sink_p50_ms"], "ms"),
-        _row(f"{target}: socket to sinks, 99th percentile", found["sink_p99_ms"], "ms"),
         _row(f"{target}: peak memory of the collector", found["peak_mib"], "MiB"),
         _row(f"{target}: CPU of the collector", found["cpu_us"], "µs a record"),
     ]
