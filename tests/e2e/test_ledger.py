@@ -2,6 +2,7 @@
 
 import re
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,10 @@ HOLES = """
              lag(cum_volume, 1, 0) OVER (PARTITION BY symbol ORDER BY cum_volume) AS before
       FROM trades_unique)
     SELECT symbol, before AS from_volume, begin AS to_volume FROM steps WHERE begin > before ORDER BY ALL
+"""
+
+HOLES_OF_THE_LAST = f"""
+    WITH trades_unique AS (SELECT * FROM main.trades_unique WHERE date = '2026-09-16') {HOLES.replace("WITH", ",", 1)}
 """
 
 
@@ -125,6 +130,48 @@ def test_a_collector_that_comes_late_and_leaves_early_says_so(tmp_path: Path) ->
     assert {(gap["from_volume"], gap["cause"]) for gap in gaps} == {(0, "late start")}
     assert holes(gaps) == [tuple(row.values()) for row in rows_of(lake, HOLES)]
     assert {day["state"] for day in days.values()} == {"open"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(b"")], ids=["gone", "empty"])
+@pytest.mark.parametrize("table", ["gaps", "coverage_days"])
+def test_a_damaged_ledger_loses_no_trade_and_is_repaired_to_the_share(
+    tmp_path: Path, table: str, harm: Callable[[Path], object]
+) -> None:
+    lake = tmp_path / "lake"
+    options = ("--feeds", "trades", "--symbols", SYMBOLS, "--lake", lake, "--no-bars", "--no-features")
+
+    def collected(name: str, date: str) -> int:
+        home = tmp_path / name
+        home.mkdir()
+        words = ("--synthetic", "--date", date, "--symbols", SYMBOLS, "--records", "6000", "--speed", "max")
+        with simulator(home, *words, "--faults", "drop=1/300", "--expect", "3", "--token-interval", "0") as broker:
+            ended = Collector(home, name, broker, *options).finish()
+            assert ended.code == 0, ended.err
+            said = ended.err.count("the ledger waits with what it should tell")
+            assert said == (name == "second")
+            report = broker.report()
+        return sum(facts["trades"] for facts in report["symbols"].values())
+
+    first = collected("first", "2026-09-15")
+    before = gaps_of(lake)
+    assert before
+    for path in (lake / "raw" / "ledger" / table).glob("date=*/*.parquet"):
+        harm(path)
+    second = collected("second", "2026-09-16")
+    assert [row["n"] for row in rows_of(lake, "SELECT count(*) AS n FROM trades")] == [first + second]
+    for verb in ("show", "gaps") if table == "gaps" else ("show", "certify"):
+        refused = hosu(tmp_path, "ledger", verb, "--date", "2026-09-15", "--lake", lake)
+        assert refused.code == 1
+        assert f"table {table} is damaged" in refused.err
+        assert "run: hosu lake verify --repair" in refused.err
+
+    repaired = hosu(tmp_path, "lake", "verify", "--repair", "--yes", "--lake", lake)
+    assert repaired.code == 0, repaired.err
+    found = hosu(tmp_path, "ledger", "gaps", "--date", "2026-09-15", "--lake", lake, "--format", "json").json()
+    told = [{name: gap[name] for name in gap if name not in ("lsn", "wal_id", "revision")} for gap in before]
+    assert [{name: gap[name] for name in told[0]} for gap in found] == told
+    assert holes(gaps_of(lake)) == [tuple(row.values()) for row in rows_of(lake, HOLES_OF_THE_LAST)]
 
 
 WRONG: dict[str, tuple[tuple[str, ...], int, str]] = {
