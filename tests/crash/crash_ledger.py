@@ -65,7 +65,7 @@ class Told:
         store = LakeLedgerStore(lake)
         traded = {row["date"] for row in _counted(trades)}  # of these a ledger must tell, be it the one of comparison
         dates = sorted({row["date"] for row in self.store.coverage_rows} | traded)
-        _require_once(store, dates)
+        require_once(store, dates)
         self._require_gaps(store, dates)
         self._require_coverage(store, dates)
         self._require_complement(store, trades, dates)
@@ -149,7 +149,7 @@ def _series(state: LogState, number: int) -> Any:
     return row.tolist(), state.table.rings[number].tolist(), [hole.tolist() for hole in holes]
 
 
-def _require_once(store: LakeLedgerStore, dates: list[str]) -> None:
+def require_once(store: LakeLedgerStore, dates: list[str]) -> None:
     """Each revision of a gap and of a day is there once, none is left out; what was told of a gap is told once."""
     gaps = [((*_key(row),), row["revision"]) for row in store._rows("gaps", dates)]
     days = [
@@ -199,4 +199,4 @@ def _between(intervals: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
         reached = max(reached, end)
 
 
-__all__ = ["LEDGER_TABLES", "Told"]
+__all__ = ["LEDGER_TABLES", "Told", "require_once"]

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "e2e"))
 
+import numpy as np
+from crash_ledger import require_once
 from program import (
     EVENT_TABLES,
     Collector,
@@ -31,14 +33,20 @@ from program import (
 
 from hosu.collect.replay import replay
 from hosu.failpoints import POINTS
+from hosu.lake.certify import certify, open_gaps
 from hosu.lake.lake import Lake
+from hosu.lake.ledger_store import LakeLedgerStore
 from hosu.lake.verify import verify
 from hosu.lake.writer import LakeSink
+from hosu.market.ledger import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 SYMBOLS = "005930,000660,035420"
+DAY = "2026-09-15"
+CAUSES = {Cause.OUTAGE, Cause.LATE_START}
+"""Why shares may be missing: nobody collected for a time, or nobody did yet. Who was killed leaves no other word."""
 AT_THE_END = ("log.sealing", "log.sealed")
 """Places that a collector reaches when it is stopped."""
 COMPACTIONS = 10
@@ -82,7 +90,7 @@ class Round:
 
     def run(self, planned: list[Kill]) -> None:
         """Raises AssertionError where a promise was broken; its text names seed and kill."""
-        options = ("--synthetic", "--date", "2026-09-15", "--symbols", SYMBOLS, "--records", 900_000, "--rate", 3_000)
+        options = ("--synthetic", "--date", DAY, "--symbols", SYMBOLS, "--records", 900_000, "--rate", 3_000)
         more = ("--seed", self.seed, "--expect", 12, "--away", "run", "--token-interval", 0)
         with simulator(self.home, *options, *more) as broker:
             for kill in planned:
@@ -173,6 +181,7 @@ class Round:
             keys = f"SELECT count(DISTINCT (wal_id, lsn, coalesce(record_no, -1))) AS n FROM {name}"
             assert rows_of(self.lake, keys) == [{"n": counted[name][0]}], f"{name} holds rows twice"
         self._check_sent(report, logged)
+        self._check_ledger(report)
         self._check_replay(counted)
         found = verify(Lake.open(str(self.lake), create=False), deep=True).findings
         assert found == (), found
@@ -196,6 +205,34 @@ class Round:
                 if whole:
                     assert (row["trades"], row["last"]) == (wanted["trades"], wanted["last_cum_volume"])
             place += 1
+
+    def _check_ledger(self, report: dict[str, Any]) -> None:
+        """Of every share that was traded the lake has a trade, or the ledger a gap with its cause; of none both."""
+        lake = Lake.open(str(self.lake), create=False)
+        store = LakeLedgerStore(lake)
+        require_once(store, [DAY])
+        self._check_gaps(store, report)
+        before = {gap.key: gap.cause for gap in open_gaps(lake, DAY)}
+        judged = certify(lake, DAY)
+        assert {gap.key: gap.cause for gap in open_gaps(lake, DAY)} == before, "the judge finds other gaps"
+        assert judged.missing_shares == sum(end - begin for *_, begin, end in before), judged
+
+    def _check_gaps(self, store: LakeLedgerStore, report: dict[str, Any]) -> None:
+        gaps = {series[2]: [gap for gap in found if gap.open] for series, found in store.gaps([DAY]).items()}
+        unsent = report["unsent"]["symbols"]
+        for symbol in SYMBOLS.split(","):
+            key = f"KRX:{symbol}"
+            never = unsent.get(key, {}).get("intervals", [])
+            end = max([report["symbols"][key]["last_cum_volume"], *(last for _, last in never)])
+            held, missing = np.zeros(end, np.int64), np.zeros(end, np.int64)
+            for row in rows_of(self.lake, f"SELECT DISTINCT size, cum_volume FROM trades WHERE symbol = '{symbol}'"):
+                held[row["cum_volume"] - row["size"] : row["cum_volume"]] += 1
+            for gap in gaps.get(symbol, []):
+                missing[gap.from_volume : gap.to_volume] += 1
+            assert (held + missing == 1).all(), f"{symbol}: shares {np.flatnonzero(held + missing != 1)[:5]}"
+            assert not any(held[begin:last].any() for begin, last in never), f"{symbol}: nobody was sent what is there"
+            causes = {gap.cause for gap in gaps.get(symbol, [])}
+            assert causes <= CAUSES, f"{symbol}: {causes - CAUSES}"
 
     def _trades(self, first_lsn: int, behind: int) -> list[dict[str, Any]]:
         return rows_of(
