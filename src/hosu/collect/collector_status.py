@@ -51,9 +51,9 @@ class StatusReport:
 
     Times are in seconds unless the name says otherwise; counts are since the start; market records are those of the
     first sink. ``success_rate`` is the share of filed among filed and quarantined records, ``latency_us`` runs from
-    the read of the socket to the sync of the log, ``sink_latency_us`` to when the first sink has taken the record,
-    ``buffers`` says how much waits at each stage, ``sinks`` what each sink that counts has committed (``commits`` and
-    ``bytes_written`` are the log's own). None stands for what is not known yet.
+    the read of the socket to the sync of the log, ``sink_latency_us`` to when all sinks of the first pump have taken
+    the record, ``buffers`` says how much waits at each stage, ``sinks`` what each sink that counts has committed
+    (``commits`` and ``bytes_written`` are the log's own). None stands for what is not known yet.
     """
 
     def __init__(

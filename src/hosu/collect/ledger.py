@@ -21,7 +21,7 @@ import structlog
 from hosu.clock import SystemClock
 from hosu.collect import ledger_kernel as kernel
 from hosu.collect.ledger_checkpoint import LogState, pack, unpack
-from hosu.collect.ledger_judge import Seen, judge, united
+from hosu.collect.ledger_others import Others
 from hosu.collect.ledger_rows import (
     Additions,
     Found,
@@ -31,12 +31,12 @@ from hosu.collect.ledger_rows import (
     event_key,
     gap_changes,
 )
-from hosu.collect.ledger_seen import is_asked, seen_in, sides_of
-from hosu.errors import HosuError, LogGapError, TableCorruptError
+from hosu.collect.ledger_seen import is_asked, sides_of
+from hosu.errors import LogGapError, TableCorruptError
 from hosu.market.volume_rules import SETTLE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping
 
     from hosu.clock import Clock
     from hosu.collect.gaps import Gap
@@ -121,9 +121,8 @@ class LedgerSink:
         self._told_gaps: dict[Series, int] = {}
         self._told_days: dict[Series, int] = {}
         # By series that a witness is ahead of, how far its trades have come, and since when they stand there.
-        self._waits: dict[Series, tuple[int, int]] = {}
-        self._others: dict[str, LogState] = {}
-        self._others_raw: dict[str, bytes] = {}
+        self._others = Others(store, self._config.settle_s)
+        self._unasked: set[str] = set()  # dates of which nobody could say whether they were judged before
         self._ended: set[str] = set()  # dates whose end has been told
         self._recv_us = 0
         self._in_doubt = True
@@ -165,7 +164,7 @@ class LedgerSink:
                 steps.append((lsn, state.clock_us))
         self._take(tables, np.array(steps, np.int64))
         for lsn, clock_us in steps[1:]:
-            _mark_clock(state, lsn, clock_us)
+            state.mark_clock(lsn, clock_us)
         state.lsn = batch.last_lsn
 
     def _fresh(self, rows: pa.RecordBatch, lsn: int) -> pa.RecordBatch:
@@ -218,8 +217,7 @@ class LedgerSink:
         """A date that the log tells of for the first time; the oldest of too many are told in full and let go."""
         state = self._state
         if self._is_judged(date):
-            _log.warning("a day judged before is left to: hosu ledger certify", date=date)
-            state.closed.add(date)
+            self._leave_to_certify(date)
             return
         for oldest in sorted([*state.began, date])[:-_DATES_KEPT]:
             if not self._publish(coverage=True, everything=True, final={oldest}, leaving=True) & {oldest}:
@@ -228,16 +226,24 @@ class LedgerSink:
             state.began[date] = lsn
 
     def _is_judged(self, date: str) -> bool:
-        """Whether others have judged the date, and left no state that this log's could be united with."""
+        """Whether others have judged the date, and left no state that this log's could be united with. Where the table
+        cannot be read now it is asked again when it can."""
         state = self._state
         try:
-            if state.lsn < self._store.covered(state.wal_id) or not self._store.coverage([date]):
-                return False
+            ours = state.lsn < self._store.covered(state.wal_id) or not self._store.coverage([date])
         except TableCorruptError as error:
-            self._cannot_tell(_ALL, error)
+            self._cannot_tell(date, error)
+            self._unasked.add(date)
             return False
-        self._read_others({*state.began, date})
-        return not any(date in other.began for other in self._others.values())
+        self._unasked.discard(date)
+        if ours:
+            return False
+        self._others.read(state.wal_id, {*state.began, date})
+        return not self._others.began(date)
+
+    def _leave_to_certify(self, date: str) -> None:
+        _log.warning("a day judged before is left to: hosu ledger certify", date=date)
+        self._state.closed.add(date)
 
     def _forget(self, date: str) -> None:
         state = self._state
@@ -249,7 +255,7 @@ class LedgerSink:
         state.marks = {key: marks for key, marks in state.marks.items() if key[0] != date}
         self._told_gaps = {series: count for series, count in self._told_gaps.items() if series[0] != date}
         self._told_days = {series: count for series, count in self._told_days.items() if series[0] != date}
-        self._waits = {series: wait for series, wait in self._waits.items() if series[0] != date}
+        self._others.forget(date)
 
     def due(self) -> bool:
         """Whether it is time to tell the tables, or to lay down the state."""
@@ -284,6 +290,7 @@ class LedgerSink:
             self._store.sync()
         except TableCorruptError as error:
             self._cannot_tell(_ALL, error)
+            self.trouble = str(error)
 
     def close(self) -> None:
         """Tells the tables all there is, whether the day is over or not, lays down the state, and syncs."""
@@ -306,7 +313,8 @@ class LedgerSink:
         self._state = LogState(wal_id) if content is None else unpack(content, f"the ledger's state of log {wal_id}")
         self._saved_lsn = self._state.lsn
         self._saved_dates, self._recv_us = set(self._state.began), self._state.table.last_recv_us()
-        self._told_gaps, self._told_days, self._waits, self._in_doubt = {}, {}, {}, True
+        self._told_gaps, self._told_days, self._unasked, self._in_doubt = {}, {}, set(), True
+        self._others.forget()
 
     def _save(self) -> None:
         if self._state.wal_id and self._state.lsn > self._saved_lsn:
@@ -357,16 +365,21 @@ class LedgerSink:
         behind = self._in_doubt and state.lsn < self._store.covered(state.wal_id)
         if behind and not leaving:
             return  # the tables know more than the state that was taken up; it will get there
+        for date in sorted(self._unasked) if coverage else ():
+            if self._is_judged(date):
+                self._forget(date)
+                self._leave_to_certify(date)
         chosen = self._changed(all_of=final if everything else set(), coverage=coverage)
         if behind:
             chosen = {number: count for number, count in chosen.items() if state.table.names[number][0] in final}
-        dates = self._readable({state.table.names[number][0] for number in chosen}, coverage=coverage)
+        wanted = {state.table.names[number][0] for number in chosen} - self._unasked
+        dates = self._readable(wanted, coverage=coverage)
         if not dates:
             return
         if coverage and not state.began.keys() <= self._saved_dates:
             # First the state: without it another log takes the rows for those of a day that was judged and let go.
             self._save()
-        self._read_others(set(state.began))
+        self._others.read(state.wal_id, set(state.began))
         former_gaps, former_days = self._store.gaps(dates), self._store.coverage(dates) if coverage else {}
         added = Additions()
         told_gaps: dict[Series, int] = {}
@@ -376,7 +389,9 @@ class LedgerSink:
             if series[0] not in dates:
                 continue
             former = former_gaps.get(series, ())
-            seen, verdict, shared = self._verdict(number, former, final=series[0] in final)
+            seen, verdict, shared = self._others.verdict(
+                state, number, former, final=series[0] in final, recv_us=self._recv_us
+            )
             if shared is None:
                 continue
             gaps = self._explained(verdict)
@@ -390,7 +405,7 @@ class LedgerSink:
                 told_gaps[series] = changed
                 told_days.update({series: changed} if coverage else {})
         self._add(added, dates)
-        self._in_doubt = behind
+        self._in_doubt = self._in_doubt or behind
         self._told_gaps |= told_gaps
         self._told_days |= told_days
 
@@ -449,38 +464,6 @@ class LedgerSink:
                 chosen[number] = count
         return chosen
 
-    def _verdict(self, number: int, former: Sequence[Gap], *, final: bool) -> tuple[Seen, Verdict, bool | None]:
-        """What is known of a series, by all logs together; None for ``shared`` where another log speaks of it.
-
-        ``former`` are its gaps as they were told.
-        """
-        seen = seen_in(self._state, number)
-        others = self._seen_by_others(seen.series)
-        if not seen.trades and any(other.trades for other in others):
-            return seen, judge(seen), None
-        whole = united(seen, others)
-        shared = whole.hi != seen.hi or [gap.key for gap in whole.gaps] != [gap.key for gap in seen.gaps]
-        return whole, judge(whole if final else self._settled(whole, former)), shared
-
-    def _settled(self, seen: Seen, former: Sequence[Gap]) -> Seen:
-        """Without its witnesses while trades may still come that these are ahead of; nobody knows then whether the end
-        was reached, whatever others say. Trades that have stood still for ``settle_s`` come no more: a witness
-        may say more every second, and would else be waited for all day. Where a hole at the end was told already there
-        is nothing to wait for, be it by a process before this one or because the day was over."""
-        ahead = [each.recv or 0 for each in seen.witnesses if each.volume > seen.hi]
-        if not ahead or not (seen.trades or seen.registered):
-            self._waits.pop(seen.series, None)
-            return seen
-        if any(gap.open and gap.after_ts is None and gap.from_volume == seen.hi for gap in former):
-            return seen
-        hi, since_us = self._waits.get(seen.series, (-1, 0))
-        if hi != seen.hi:
-            since_us = min(ahead)
-            self._waits[seen.series] = seen.hi, since_us
-        if since_us <= self._recv_us - round(self._config.settle_s * 1e6):
-            return seen
-        return replace(seen, witnesses=(), stood=-1)
-
     def _explained(self, verdict: Verdict) -> list[Gap]:
         return [self._cause_of(gap) for gap in verdict.gaps]
 
@@ -500,28 +483,6 @@ class LedgerSink:
         filler, end_filler = ("rest" if over_rest else "stream" for over_rest in (by_rest, end_by_rest))
         return Found("stream", self._recv_us, state.wal_id, state.lsn, filler, end_filler)
 
-    # --- other logs ---------------------------------------------------------------------------------------------
-
-    def _read_others(self, dates: Collection[str]) -> None:
-        raw = self._store.other_states(self._state.wal_id, dates)
-        for wal_id, content in raw.items():
-            if self._others_raw.get(wal_id) is not content:
-                self._others.pop(wal_id, None)
-                try:
-                    self._others[wal_id] = unpack(content, f"the ledger's state of log {wal_id}")
-                except HosuError as error:  # somebody else's; certify does without it
-                    _log.warning("a log's ledger is passed over", wal_id=wal_id, error=str(error))
-        self._others = {wal_id: state for wal_id, state in self._others.items() if wal_id in raw}
-        self._others_raw = dict(raw)
-
-    def _seen_by_others(self, series: Series) -> Sequence[Seen]:
-        found = []
-        for other in self._others.values():
-            number = other.table.find(series)
-            if number is not None:
-                found.append(seen_in(other, number))
-        return found
-
 
 def _last_of_dates(rows: pa.RecordBatch) -> list[tuple[str, int]]:
     """The dates of some rows, each with its last record. Nearly always there is one."""
@@ -531,19 +492,6 @@ def _last_of_dates(rows: pa.RecordBatch) -> list[tuple[str, int]]:
         return [(dates[0], int(lsn[-1].as_py()))]
     named = column.cast(pa.string())
     return [(date, int(pc.max(lsn.filter(pc.equal(named, date))).as_py())) for date in dates]
-
-
-def _mark_clock(state: LogState, lsn: int, clock_us: int) -> None:
-    """Notes which sessions are over by the broker's clock, of dates that had begun when it said so."""
-    if not clock_us:
-        return
-    for number, series in enumerate(state.table.names):
-        if state.began.get(series[0], -1) > lsn:
-            continue
-        marks = state.marks.setdefault(series[:2], [-1, -1])
-        for level in (0, 1):
-            if marks[level] < 0 and clock_us >= state.table.bounds[number, level]:
-                marks[level] = lsn
 
 
 def _extend(added: Additions, more: Additions) -> None:

@@ -66,6 +66,18 @@ class LogState:
         """The first record that tells of a date, and the number behind the last."""
         return self.began.get(date, 0), self.told.get(date, _FAR) + 1
 
+    def mark_clock(self, lsn: int, clock_us: int) -> None:
+        """Notes which sessions are over by the broker's clock, of dates that had begun when it said so."""
+        if not clock_us:
+            return
+        for number, series in enumerate(self.table.names):
+            if self.began.get(series[0], -1) > lsn:
+                continue
+            marks = self.marks.setdefault(series[:2], [-1, -1])
+            for level in (0, 1):
+                if marks[level] < 0 and clock_us >= self.table.bounds[number, level]:
+                    marks[level] = lsn
+
 
 def pack(state: LogState) -> bytes:
     """The state as bytes."""

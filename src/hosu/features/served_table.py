@@ -56,7 +56,7 @@ class ServedTable(Generic[MadeT]):
         """
         free = self._lake.storage.free_bytes()
         if free is not None and free < self._reserve_bytes:
-            raise LakeFullError(self._lake.root)
+            raise LakeFullError(self._lake.root, self._reserve_bytes)
         if self._table is None:
             self._table = self._lake.table(self._name)
         table = self._table

@@ -162,7 +162,6 @@ def waiting(storage: Storage) -> set[str]:
 def keep_waiting(storage: Storage, dates: Collection[str]) -> None:
     """Writes down, durably, which dates are to be judged again, in place of those that were."""
     if dates:
-        storage.put(WAITING, json.dumps(sorted(dates)).encode())
-        storage.sync([WAITING])
+        storage.replace(WAITING, json.dumps(sorted(dates)).encode())
     else:
         storage.delete(WAITING)

@@ -83,7 +83,7 @@ class LakeLedgerStore:
         """
         free = self._lake.storage.free_bytes()
         if free is not None and free < self._reserve_bytes:
-            raise LakeFullError(self._lake.root)
+            raise LakeFullError(self._lake.root, self._reserve_bytes)
         listed = {"gap_events": rows.events, "gaps": [gap.row() for gap in rows.gaps], "coverage_days": rows.coverage}
         for name in _ORDER:
             if listed[name]:

@@ -148,3 +148,43 @@ def test_the_end_of_a_day_that_could_not_be_told_is_told_later() -> None:
     store.damaged = {}
     sink.flush()
     assert store.day()["state"] == "certified"
+
+
+def test_a_hole_told_before_a_kill_is_not_told_again_once_its_table_can_be_read() -> None:
+    store = MemoryLedgerStore()
+    killed = sink_on(store)
+    killed.write(events(*HOLED))
+    store.fail_after = 1  # the event is there, the hole is not
+    with pytest.raises(RuntimeError, match="killed"):
+        killed.close()
+    assert store.told() == [("opened", 10, 25, 15)]
+
+    store.damaged = {"gaps": {DAY}}
+    sink = sink_on(store)
+    sink.resume_after("w1")
+    sink.write(events(*HOLED, ("trades", next_day(10, 10, "09:00:01")), ("trades", next_day(30, 5, "09:00:09"))))
+    sink.close()
+    assert {row["date"] for row in store.coverage_rows} == {NEXT}
+    store.damaged = {}
+    sink.close()
+    assert store.holes() == [(10, 25), (10, 25)]
+    assert [(row["date"], row["event"]) for row in store.event_rows] == [(DAY, "opened"), (NEXT, "opened")]
+
+
+def test_a_day_that_was_judged_is_left_alone_once_it_can_be_read_that_it_was() -> None:
+    store = MemoryLedgerStore()
+    whole = sink_on(store)
+    whole.write(events(("trades", trade(10, 10)), ("trades", trade(15, 5)), ("quotes", book(15, "18:00:01"))))
+    whole.close()
+    assert store.day()["state"] == "certified"
+    store.states.clear()  # judged, and no state left that another log's could be united with
+
+    store.damaged = {"coverage_days": {DAY}}
+    sink = sink_on(store)
+    sink.write(events(("trades", trade(15, 5)), wal="w2"))
+    sink.close()
+    store.damaged = {}
+    with capture_logs() as logs:
+        sink.close()
+    assert any("left to: hosu ledger certify" in entry["event"] for entry in logs)
+    assert (store.day()["state"], store.holes()) == ("certified", [])
