@@ -6,7 +6,7 @@ import pytest
 from ledger_parts import OPEN_US, MemoryLedgerStore, at, book, events, poll, trade
 
 from hosu.clock import SimulatedClock
-from hosu.collect import ledger
+from hosu.collect import ledger_others
 from hosu.collect.ledger import LedgerConfig, LedgerSink
 
 LATE_US = OPEN_US + 60_000_000
@@ -82,8 +82,8 @@ def test_symbols_that_are_only_polled_are_not_looked_at_all_the_time(
     store: MemoryLedgerStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked: list[str] = []
-    judge = ledger.judge
-    monkeypatch.setattr(ledger, "judge", lambda seen: looked.append(seen.series[2]) or judge(seen))
+    judge = ledger_others.judge
+    monkeypatch.setattr(ledger_others, "judge", lambda seen: looked.append(seen.series[2]) or judge(seen))
     sink = sink_on(store)
     polls = [poll_s(100 + n, n, symbol=f"{n:06}") for n in range(50)]
     sink.write(events(("trades", trade(10, 10)), ("trades", trade(30, 10)), *polls))
