@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from hosu.errors import SettingsError
+from hosu.errors import InputError, SettingsError
+from hosu.homes import at_home
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -151,7 +152,10 @@ class CollectSettings(BaseSettings):
     @field_validator("cache", "state")
     @classmethod
     def _expand(cls, value: Path | None) -> Path | None:
-        return value.expanduser() if value is not None else None
+        try:
+            return at_home(value) if value is not None else None
+        except InputError as error:
+            raise ValueError(error.fault) from None
 
 
 class MlflowSettings(BaseSettings):
@@ -254,4 +258,5 @@ def require(value: SecretStr | None, name: str) -> str:
 
 
 def _fault(message: str) -> str:
+    message = message.removeprefix("Value error, ")  # pydantic's, before a sentence of ours
     return message[:1].lower() + message[1:]

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from hosu.errors import SettingsError
+from hosu.errors import InputError, SettingsError
+from hosu.lake.storage import Storage
 from hosu.settings import ALL_SETTINGS, CollectSettings, KisSettings, LakeSettings, LogSettings, load, require
 
 
@@ -87,3 +88,18 @@ def test_every_setting_is_in_the_example_and_described() -> None:
     known = {str(field.validation_alias) for kind in ALL_SETTINGS for field in kind.model_fields.values()}
     assert listed == known
     assert all(field.description for kind in ALL_SETTINGS for field in kind.model_fields.values())
+
+
+UNKNOWN_HOME = "begins with a home that this machine does not know"
+
+
+@pytest.mark.parametrize("name", ["HOSU_STATE", "HOSU_CACHE"])
+def test_a_home_that_nobody_knows_is_refused_by_the_name_of_the_setting(name: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(name, "~nobody-of-this-name/x")
+    with pytest.raises(SettingsError, match=rf"{name} is malformed \({UNKNOWN_HOME}\)"):
+        load(CollectSettings)
+
+
+def test_a_lake_in_a_home_that_nobody_knows_is_refused():
+    with pytest.raises(InputError, match=f"~nobody-of-this-name/lake: {UNKNOWN_HOME}"):
+        Storage.open("~nobody-of-this-name/lake")

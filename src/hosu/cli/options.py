@@ -63,10 +63,12 @@ def lake_root(root: str | None) -> str:
 def state_folder(root: str, settings: CollectSettings) -> Path:
     """Where the log and the status of the lake at ``root`` stand: HOSU_STATE, else ``.hosu`` in a local lake, else
     a folder of the user's own, named after the lake so that two lakes never share a log."""
+    from hosu.homes import at_home
+
     if settings.state is not None:
         return settings.state
     if "://" not in root:
-        return Path(root).expanduser() / ".hosu"
+        return at_home(root) / ".hosu"
     from hashlib import sha256
 
-    return Path("~/.local/state/hosu").expanduser() / sha256(root.rstrip("/").encode()).hexdigest()[:12]
+    return at_home("~/.local/state/hosu") / sha256(root.rstrip("/").encode()).hexdigest()[:12]

@@ -20,6 +20,7 @@ from hosu.errors import (
     LakeRefusedError,
     LakeUnreachableError,
 )
+from hosu.homes import at_home
 from hosu.lake.syncing import FolderSync
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Storage:
             return cls._open_s3(root.rstrip("/"), dict(options or {}))
         if "://" in root:
             raise InputError(root, "is neither a folder nor an s3:// address", "name one of these")
-        return cls._open_folder(Path(root).expanduser().absolute(), create=create)
+        return cls._open_folder(at_home(root).absolute(), create=create)
 
     @classmethod
     def _open_folder(cls, folder: Path, *, create: bool) -> Storage:
