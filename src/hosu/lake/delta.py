@@ -220,7 +220,8 @@ class Table:
     def dataset(self) -> ds.Dataset:
         """This version as a pyarrow dataset, wherever it lies."""
         if not self._storage.is_local:
-            return self._delta.to_pyarrow_dataset()
+            with _reading(self.spec, self._storage):
+                return self._delta.to_pyarrow_dataset()
         from pyarrow import fs
 
         # Read by pyarrow itself: its threads, calling delta-rs's file system in Python while the interpreter ends,
