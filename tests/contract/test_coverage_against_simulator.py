@@ -160,7 +160,7 @@ def test_a_limit_lower_than_assumed_is_learnt_and_the_symbols_without_a_slot_are
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("account", "calls"), [("new-account", 2), ("paper", 1)])
+@pytest.mark.parametrize(("account", "calls"), [("new-account", 2), ("paper", 0.8)])
 def test_narrower_limits_lengthen_the_interval_and_are_not_provoked(tmp_path, account, calls):
     async def scenario(stage):
         await until(lambda: stage.poller.rotation.polls.min() >= 2)

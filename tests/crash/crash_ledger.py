@@ -52,25 +52,30 @@ class Told:
 
     def require_state(self, sink: LedgerSink) -> None:
         """That a sink which crashed knows the same."""
-        known, wanted = _facts(sink._state), _facts(self._sink._state)
+        # A day that a table could not be told of, since a power cut tore it, is kept longer.
+        closed = self._sink._state.closed
+        known, wanted = _facts(sink._state, but_for=closed), _facts(self._sink._state, but_for=closed)
         for name, value in wanted.items():
             if known.get(name) != value:
                 raise BrokenPromiseError(f"the ledger says of {name}: {known.get(name)}, the log {value}")
         if known.keys() != wanted.keys():
             raise BrokenPromiseError(f"the ledger knows of {sorted(map(str, known.keys() - wanted.keys()))[:1]}")
 
-    def require_tables(self, lake: Lake, trades: pa.Table | None) -> None:
-        """That a lake's tables say the same, now that both are closed; and that holes are what ``trades`` leave out."""
+    def require_tables(self, lake: Lake, trades: pa.Table | None, *, repaired: bool) -> None:
+        """That a lake's tables say the same, now that both are closed; and that holes are what ``trades`` leave out.
+
+        ``repaired``: somebody has judged days again meanwhile, who knows of a hole what the frames tell of its day.
+        """
         self._sink.close()
         store = LakeLedgerStore(lake)
         traded = {row["date"] for row in _counted(trades)}  # of these a ledger must tell, be it the one of comparison
         dates = sorted({row["date"] for row in self.store.coverage_rows} | traded)
         require_once(store, dates)
-        self._require_gaps(store, dates)
+        self._require_gaps(store, dates, causes=not repaired)
         self._require_coverage(store, dates)
         self._require_complement(store, trades, dates)
 
-    def _require_gaps(self, store: LakeLedgerStore, dates: list[str]) -> None:
+    def _require_gaps(self, store: LakeLedgerStore, dates: list[str], *, causes: bool) -> None:
         rows = store._rows("gaps", dates)
         found = _open(store.gaps(dates).values())
         wanted = _open(self.store.gaps(dates).values())
@@ -80,7 +85,8 @@ class Told:
         for key, gap in found.items():
             # What is left of a hole is missing for the reason that the hole was, and that hole stands in no other
             # ledger. Of a hole at the end it is told why before it is known what came behind.
-            if not _within(key, rows) and gap.after_ts is not None and gap.cause != wanted[key].cause:
+            told_whole = causes and not _within(key, rows) and gap.after_ts is not None
+            if told_whole and gap.cause != wanted[key].cause:
                 raise BrokenPromiseError(f"gap {key} is told to be of {gap.cause}, the log says {wanted[key].cause}")
 
     def _require_coverage(self, store: LakeLedgerStore, dates: list[str]) -> None:
@@ -127,17 +133,18 @@ def _parts(log: Block) -> Iterator[Block]:
     return (slice_block(log, begin, end) for begin, end in pairwise(cuts) if begin < end)
 
 
-def _facts(state: LogState) -> dict[Any, Any]:
+def _facts(state: LogState, *, but_for: set[str]) -> dict[Any, Any]:
     """What it knows, but for how its memory is laid out and how the log was cut into batches."""
     connections = state.timeline.pack()
-    begin = min(state.began.values(), default=0)  # of what ended before, a batch more or less is remembered
+    began = {date: lsn for date, lsn in state.began.items() if date not in but_for}
+    begin = min(began.values(), default=0)  # of what ended before, a batch more or less is remembered
     connections["registered"] = [span for span in connections["registered"] if span[3] < 0 or span[3] >= begin]
     return {
         "its last record": state.lsn,
-        "its dates": (state.began, state.told, sorted(state.closed)),
-        "the broker's clock": (state.heard, state.marks),
+        "its dates": (began, {date: lsn for date, lsn in state.told.items() if date not in but_for}),
+        "the broker's clock": (state.heard, {key: at for key, at in state.marks.items() if key[0] not in but_for}),
         **connections,
-        **{name: _series(state, number) for number, name in enumerate(state.table.names)},
+        **{name: _series(state, number) for number, name in enumerate(state.table.names) if name[0] not in but_for},
     }
 
 

@@ -102,6 +102,8 @@ class Machine:
         self.disk.on_write = self.truth.written
         self.market = Market(chance.random)
         self.market.tells = ledger
+        if ledger:
+            self.next_morning()
         chance.on_slow = lambda: self.pass_time(3.0)
 
     def pass_time(self, seconds: float) -> None:

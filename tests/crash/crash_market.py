@@ -79,8 +79,12 @@ class Market:
         self._ping(recorder, now_us)
 
     def next_day(self) -> int:
-        """The morning of the next business date; returns when that is, UTC microseconds."""
+        """The morning of the next business date; returns when that is, UTC microseconds.
+
+        It is never played to its end, so that no day of those that are told apart counts anew.
+        """
         self.day, self.time = next_session(self.day), "090000"
+        self._place = self._chance.randrange(len(frames()) // 2)
         return instant_us(self.day, 9 * 3600.0)
 
     def evening(self, recorder: Recorder) -> int:

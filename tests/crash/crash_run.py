@@ -299,7 +299,7 @@ class _Run:
         """As a collector that is stopped: the ledger tells all it knows. Nothing may be doubtful about it then."""
         life.sink.close()
         trades = self._expected(life.log.wal_id, life.log.durable_lsn).get("trades")
-        self._told(life).require_tables(life.lake, trades)
+        self._told(life).require_tables(life.lake, trades, repaired=self.outcome.repairs > 0)
 
     def _told(self, life: Life) -> Told:
         return Told(life.log.wal_id, self._block(life.log.wal_id), self.machine.clock.now_us())
@@ -335,7 +335,14 @@ def damage(lake: Lake) -> list[str]:
     instead.
     """
     found = []
-    for table in [table for name in repairing.TABLES if (table := lake.find(name)) is not None]:
+    for name in repairing.TABLES:
+        try:
+            table = lake.find(name)
+        except TableCorruptError as error:  # of the ledger's, which hold up no collecting
+            found.append(str(error))
+            continue
+        if table is None:
+            continue
         log = DeltaLog(lake.storage, table.spec)
         found += [f"{path}: {fault}" for path, fault in log.faults.items()]
         found += [f"{table.spec.name}: commits behind {log.end}"] if log.beyond_end else []

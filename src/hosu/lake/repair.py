@@ -383,11 +383,18 @@ class _Repairer:
             self._cannot(error.table, f"{self._lake.spec(error.table).location}/date={date}", error.fault, _WHEN_MENDED)
             return
         except InputError as error:
-            self._cannot("coverage_days", f"raw/ledger/coverage_days/date={date}", error.fault, _FROM_COPY)
+            if self._log_knows_more():
+                what = f"{date} is told again by the collector, whose log holds records that the lake has not yet"
+                self._does("coverage_days", f"raw/ledger/coverage_days/date={date}", what)
+            else:
+                self._cannot("coverage_days", f"raw/ledger/coverage_days/date={date}", error.fault, _FROM_COPY)
         else:
             self._does("coverage_days", f"raw/ledger/coverage_days/date={date}", what)
         if self._act:
             self._to_judge.discard(date)
+
+    def _log_knows_more(self) -> bool:
+        return any(self._behind(each.wal_id, each.last_lsn) for each in self._frames.local)
 
     # --- what tables lack -----------------------------------------------------------------------------------------
 
