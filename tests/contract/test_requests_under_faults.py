@@ -81,6 +81,7 @@ REFUSALS = {
 @pytest.mark.parametrize(
     ("code", "outcome"), [(code, outcome) for outcome, codes in REFUSALS.items() for code in codes.split()]
 )
+@pytest.mark.slow
 def test_every_refusal_has_its_consequence(tmp_path, code, outcome):
     async def scenario(stage):
         recorder = Recorder()

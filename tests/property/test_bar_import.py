@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -40,6 +41,7 @@ def written(folder: str, content: list[list[str]]) -> Path:
 
 @given(st.lists(lines, min_size=1, max_size=30))
 @settings(max_examples=60, deadline=None)
+@pytest.mark.slow
 def test_accepted_and_refused_rows_are_all_rows(content: list[list[str]]) -> None:
     with TemporaryDirectory() as folder:
         source = read_source(written(folder, content), "minutes")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -103,6 +104,7 @@ def test_seconds_are_served_as_the_kernel_makes_them_of_the_whole_log(day: Day):
 
 @given(days())
 @examples(50)
+@pytest.mark.slow
 def test_rows_that_were_committed_before_the_state_was_lost_are_not_added_twice(day: Day):
     store = MemoryRows()
     first = BookSink(store)

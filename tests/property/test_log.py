@@ -152,6 +152,7 @@ DAMAGE = st.one_of(st.sampled_from(["cut", "zero"]), st.integers(0, 7))
 
 @examples(250)
 @given(COMMITS, st.floats(0, 1, exclude_max=True), DAMAGE, st.integers(64, 9_000))
+@pytest.mark.slow
 def test_of_a_damaged_segment_a_prefix_is_read_and_only_its_last_commit_may_be_missing_without_a_word(
     commits, where, how, max_bytes
 ):  # fmt: skip
@@ -168,6 +169,7 @@ def test_of_a_damaged_segment_a_prefix_is_read_and_only_its_last_commit_may_be_m
 
 @examples(250)
 @given(COMMITS, st.floats(0, 1, exclude_max=True), st.integers(0, 7), st.booleans(), st.integers(64, 9_000))
+@pytest.mark.slow
 def test_a_flipped_bit_in_a_sealed_segment_is_told_or_changes_nothing(commits, where, bit, packed, max_bytes):
     content, _, wanted = segment_of(commits, sealed=True)
     raw = damaged(content, int(where * len(content)), bit)

@@ -50,6 +50,7 @@ def found(lake: Lake, capsys: Output, interval: str = "minute", **more: Any) -> 
     return passes
 
 
+@pytest.mark.slow
 def test_nothing_of_minutes_looks_ahead(lake: Lake, capsys: Output) -> None:
     assert found(lake, capsys) == {"features": True, "labels 10": True, "labels 30": True}
 
@@ -73,6 +74,7 @@ def each_days_last_close(bars: BarPanel) -> np.ndarray:
     return outputs
 
 
+@pytest.mark.slow
 def test_features_that_are_given_their_days_last_close_fail(
     lake: Lake, capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
