@@ -319,7 +319,7 @@ def test_verify_names_the_damaged_segment_of_the_archive(here: Here, lake: Path,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [("sql", "SELECT 1"), ("lake", "compact"), ("lake", "bars")])
+@pytest.mark.parametrize("words", [("sql", "SELECT count(*) FROM trades"), ("lake", "compact"), ("lake", "bars")])
 def test_corrupt_delta_log_is_named_and_left_alone(here: Here, lake: Path, home: Path, words: tuple[str, ...]):
     log = lake / "raw" / "trades" / "_delta_log"
     for file in log.iterdir():

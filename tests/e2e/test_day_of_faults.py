@@ -80,7 +80,7 @@ def test_what_a_day_of_faults_lost_is_listed_to_the_share_and_repaired_as_far_as
     words = ("--symbols", 2, "--records", RECORDS, "--date", DAY, "--feeds", "trades", "--expect", 2, "--rate", 20_000)
     more = ("--away", "hold", "--faults", f"@{tmp_path / 'faults.txt'}", "--linger", "forever", "--quota", 500)
     with simulator(tmp_path, *words, *more) as broker:
-        options = ("--symbols", "all", "--feeds", "trades", "--no-bars", "--until-idle", 30, "--lake", lake)
+        options = ("--symbols", "all", "--feeds", "trades", "--no-bars", "--lake", lake)
         collector = Collector(tmp_path, "collector", broker, *options)
         try:
             status = collector.finish().json()
