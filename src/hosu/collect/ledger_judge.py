@@ -24,7 +24,7 @@ from hosu.market.volume_rules import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from hosu.collect.ledger_state import Ints, Series
 
@@ -253,14 +253,14 @@ def _cut(own: Seen, others: Sequence[Seen], hole: tuple[int, int]) -> Gap:
     return Gap(*own.series, *hole, lsn=own.last_lsn)
 
 
-def _latest(witnesses: object) -> list[Witness]:
+def _latest(witnesses: Iterable[Witness]) -> list[Witness]:
+    """Of each kind what was said last; whoever said the same volume before may have known better how late it was."""
     latest: dict[str, Witness] = {}
-    for witness in witnesses:  # type: ignore[attr-defined]
-        known = latest.get(witness.kind)
-        if known is None or (witness.recv or 0) > (known.recv or 0):
-            latest[witness.kind] = witness
-        elif witness.volume == known.volume and witness.level > known.level:
-            latest[witness.kind] = replace(known, level=witness.level)
+    for witness in witnesses:
+        known = latest.get(witness.kind, witness)
+        last, other = (witness, known) if (witness.recv or 0) > (known.recv or 0) else (known, witness)
+        same = last.volume == other.volume
+        latest[witness.kind] = replace(last, level=max(last.level, other.level)) if same else last
     return list(latest.values())
 
 

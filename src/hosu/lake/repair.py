@@ -53,6 +53,7 @@ _FROM_COPY: Final = "restore it from a copy"
 _AGAIN: Final = dict.fromkeys(LEDGER_SCHEMAS, "its dates are judged again") | {
     "gap_events": "its dates are judged again; when repairs asked, and for what, is not known any more"
 }
+_MADE_ONCE: Final = {"predictions", "outcomes", "model_events", "model_trials"}
 _WHEN_MENDED: Final = "the date is judged once that is mended: run this command again"
 
 
@@ -206,7 +207,7 @@ class _Repairer:
             return False
         for path in sorted(doomed):
             fault = log.faults.get(path, "follows one that is missing or damaged")
-            again = _AGAIN.get(name, "build or fetch again what it held")
+            again = _AGAIN.get(name) or _again_of(name)
             if spec.is_event_table:
                 again = "what it held is stored again"
             if not path.endswith(".json"):
@@ -245,11 +246,13 @@ class _Repairer:
         files = [path for path in paths if path.endswith(".parquet") and "/_delta_log/" not in path]
         if name in LEDGER_SCHEMAS:
             return self._without_ledger(name, log, paths, {_date_of(path) for path in files})
-        if files and not (spec.is_event_table and self._hold_all_of(files)):
+        if files and spec.is_event_table and not self._hold_all_of(files):
             fault = "makes no table any more, and its data cannot all be rebuilt"
             self._cannot(name, log.folder, fault, _FROM_COPY)
             return False
-        if self._does(name, spec.location, "set aside as a whole, since its log makes no table; stored again"):
+        # Left there, what is derived from records would hold up for ever whoever adds to it: the collector too.
+        again = "stored again" if spec.is_event_table or not files else _again_of(name)
+        if self._does(name, spec.location, f"set aside as a whole, since its log makes no table; {again}"):
             self._aside.move(paths)
         return False
 
@@ -433,6 +436,15 @@ class _Repairer:
             if sink.due():
                 sink.flush()
         sink.close()
+
+
+def _again_of(name: str) -> str:
+    """How what a table held that is neither record nor ledger comes back."""
+    if name.startswith("features_served_"):
+        return "the collector serves again what is not in its state yet; the rest can be read there"
+    if name in _MADE_ONCE:
+        return "what it held was made once and is not made again: it can be read there, or restored from a copy"
+    return "build or fetch again what it held"
 
 
 def _date_of(path: str) -> str:

@@ -5,6 +5,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from archived_log import ArchivedLog, volumes
 
@@ -13,6 +15,7 @@ from hosu.cli.output import Format
 from hosu.collect.replay import replay
 from hosu.errors import LakeReadOnlyError, LockedError, TableCorruptError
 from hosu.lake.lake import Lake
+from hosu.lake.parquet import encode
 from hosu.lake.repair import plan, repair
 from hosu.lake.sql import Session
 from hosu.lake.verify import verify
@@ -169,6 +172,32 @@ def test_a_table_without_its_log_stays_where_the_frames_do_not_go_back_to_its_be
     (beyond, *_) = repair(filled).beyond
     assert (beyond.table, "cannot all be rebuilt" in beyond.fault) == ("trades", True)
     assert sorted(trades(filled).rglob("*.parquet")) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "again"),
+    [
+        ("features_served_1s", "the collector serves again"),
+        ("predictions", "not made again"),
+        ("processed_ohlcv", "build or fetch again"),
+    ],
+)
+def test_a_table_of_no_records_without_its_log_is_set_aside_or_whoever_adds_to_it_would_stand_still_for_ever(
+    lake: Lake, name: str, again: str
+):
+    table = lake.table(name)
+    rows = pa.Table.from_pylist([{}], schema=table.spec.file_schema)
+    table.append([table.store("2026-09-15", "rows.parquet", encode(table.spec, rows))], {})
+    for commit in (Path(lake.root) / table.path("_delta_log")).iterdir():
+        emptied(commit)
+    with pytest.raises(TableCorruptError):
+        lake.table(name)
+    found = repair(lake)
+    assert [again in step.does for step in found.steps if step.table == name] == [True]
+    assert found.beyond == []
+    (kept,) = (Path(lake.root) / "_hosu/aside").rglob("rows.parquet")
+    assert pq.read_metadata(kept).num_rows == 1
+    assert lake.table(name).files() == []
 
 
 def test_a_copy_missing_from_the_archive_is_made_again_from_the_log(filled: Lake, log: ArchivedLog):

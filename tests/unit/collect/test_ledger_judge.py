@@ -198,3 +198,11 @@ def test_of_two_logs_the_later_word_of_a_witness_counts() -> None:
     whole = united(seen(gaps=(HOLE,), witnesses=(early,)), [seen(60, witnesses=(late,))])
     assert whole.gaps == ()
     assert judge(whole).state is State.CERTIFIED
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_a_witness_that_repeats_itself_is_as_late_as_any_log_knows_it_to_be(level: int) -> None:
+    """One log may lack the clock or the end of the day by which another tells how late it was."""
+    known, repeated = said(100, 2, "poll", recv=5), said(100, level, "poll", recv=9)
+    for own, other in ((known, repeated), (repeated, known)):
+        assert judge(united(seen(witnesses=(own,)), [seen(witnesses=(other,))])).state is State.CERTIFIED
