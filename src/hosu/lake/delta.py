@@ -172,9 +172,9 @@ class Table:
         return int(self._delta.version())
 
     @property
-    def is_local(self) -> bool:
-        """Whether it lies in a folder, not in an object store."""
-        return self._storage.is_local
+    def storage(self) -> Storage:
+        """Where it lies: a folder or an object store."""
+        return self._storage
 
     def refresh(self) -> None:
         """Moves on to the table's newest version."""

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from hosu.errors import LakeUnreachableError, TableCorruptError
+from hosu.errors import LakeError, LakeUnreachableError, TableCorruptError
 from hosu.lake.storage import disk_error, first_line
 
 if TYPE_CHECKING:
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 
     import pyarrow.dataset as ds
 
-    from hosu.errors import LakeError
     from hosu.lake.delta import Table
+    from hosu.lake.storage import Storage
 
 
 @contextmanager
@@ -47,11 +48,24 @@ def _fault(table: Table, place: str, parts: Iterable[ds.Fragment], error: OSErro
     path, again = table.path(found[0]), found[1]
     cause = first_line(again)
     of_system = isinstance(again, OSError) and not isinstance(again, FileNotFoundError)
-    if not table.is_local:  # an object that is there and cannot be got: it is the way there
-        may_pass = of_system
+    if not table.storage.is_local:  # an object that is there and cannot be got: it is the way there
+        may_pass = of_system and not _is_damaged(table.storage, path)
     else:
         may_pass = of_system and disk_error(path, f"[Errno {getattr(again, 'errno', None)}]").retryable
     return LakeUnreachableError(path, cause) if may_pass else TableCorruptError(table.spec.name, path, cause)
+
+
+def _is_damaged(storage: Storage, path: str) -> bool:
+    """Whether an object can be got and not be read: pyarrow says of both that the system failed."""
+    try:
+        content = storage.get(path)
+    except (LakeError, OSError):
+        return False
+    try:
+        pq.read_table(pa.BufferReader(content))
+    except (OSError, pa.ArrowException):
+        return True
+    return False
 
 
 def _unreadable(parts: Iterable[ds.Fragment]) -> tuple[str, OSError | pa.ArrowException] | None:

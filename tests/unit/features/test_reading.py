@@ -21,6 +21,7 @@ from hosu.features.states import save_states
 from hosu.features.store import LakeFeatureStore
 from hosu.lake.delta import Table
 from hosu.lake.lake import Lake
+from hosu.lake.storage import Storage
 
 BEFORE = "2025-09-12"
 
@@ -62,7 +63,7 @@ def test_what_may_pass_is_asked_again_and_a_damage_is_not(
 ) -> None:
     served(lake, DAY, ("A", 0, 100.0, 1.0))
     table = held(lake)
-    monkeypatch.setattr(Table, "is_local", is_local)
+    monkeypatch.setattr(Storage, "is_local", is_local)
 
     class Whole:
         path = "x.parquet"
@@ -76,6 +77,14 @@ def test_what_may_pass_is_asked_again_and_a_damage_is_not(
     monkeypatch.setattr(Table, "dataset", lambda _: Whole())
     with pytest.raises(error, match=r"features_served_1m/x\.parquet"):
         rows_of_date(table, DAY)
+
+
+def test_an_object_that_can_be_got_and_not_be_read_is_damaged(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    served(lake, DAY, ("A", 0, 100.0, 1.0))
+    name = damaged(lake, "features_served_1m", DAY)
+    monkeypatch.setattr(Storage, "is_local", False)
+    with pytest.raises(TableCorruptError, match=name):
+        rows_of_date(held(lake), DAY)
 
 
 def test_what_was_over_by_the_second_look_may_pass(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
