@@ -226,7 +226,8 @@ def report(days: list[Day], bars: Path, proven: Sequence[Proof] = ()) -> str:
     lines = [
         "# A month of real bars",
         "",
-        f"Made by `python -m benchmarks.month --bars {bars.name}` on {datetime.now(UTC):%Y-%m-%d}. {verdict}",
+        f"Made by `python -m benchmarks.month --bars {bars.name}{' --features' if proven else ''}` on "
+        f"{datetime.now(UTC):%Y-%m-%d}. {verdict}",
         "",
         counted,
         "",
