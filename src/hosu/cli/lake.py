@@ -122,6 +122,14 @@ def verify(
         bool, typer.Option("--repair", help="Say what can be rebuilt, and with --yes do it; no collector may run.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --repair: do what it says.")] = False,
+    let_go: Annotated[
+        bool,
+        typer.Option(
+            "--let-go",
+            help="With --repair: take data files that cannot be rebuilt out of their tables and set them aside; their "
+            "rows are lost, and the ledger says so.",
+        ),
+    ] = False,
     state: Annotated[Path | None, typer.Option("--state", help="The collector's folder (HOSU_STATE).")] = None,
     lake: LakeOption = None,
     format_: FormatOption = Format.table,
@@ -132,12 +140,12 @@ def verify(
     """
     from hosu.lake.verify import verify as verify_lake
 
-    if yes and not repair:
-        raise typer.BadParameter("--yes goes with --repair")
+    if (yes or let_go) and not repair:
+        raise typer.BadParameter(f"{'--yes' if yes else '--let-go'} goes with --repair")
     if repair and not deep:
         raise typer.BadParameter("--repair reads every page; leave out --quick")
     if repair:
-        _repair(lake, state, format_, yes=yes)
+        _repair(lake, state, format_, yes=yes, let_go=let_go)
         if not yes:
             return
     with counting("verifying") as tell:
@@ -166,7 +174,7 @@ def _found(finding: Any) -> dict[str, Any]:
     return {"table": finding.table, "path": finding.path, "fault": finding.fault, "next_step": finding.next_step}
 
 
-def _repair(lake: str | None, state: Path | None, format_: Format, *, yes: bool) -> None:
+def _repair(lake: str | None, state: Path | None, format_: Format, *, yes: bool, let_go: bool) -> None:
     """Shows what can be repaired; with ``yes`` repairs it. Exits 1 where something is beyond repair."""
     from hosu.cli.options import lake_root, state_folder
     from hosu.lake import repair as repairing
@@ -176,7 +184,7 @@ def _repair(lake: str | None, state: Path | None, format_: Format, *, yes: bool)
     folder = state_folder(lake_root(lake), load(CollectSettings, {"state": state}))
     with _alone(folder) as logs, counting("repairing" if yes else "looking for what to repair") as tell:
         do = repairing.repair if yes else repairing.plan
-        result = do(opened, logs=logs, config=sql_config(), progress=tell)
+        result = do(opened, logs=logs, let_go=let_go, config=sql_config(), progress=tell)
     steps = [{"table": step.table, "path": step.path, "does": step.does} for step in result.steps]
     beyond = [_found(finding) for finding in result.beyond]
     if format_ is Format.json:

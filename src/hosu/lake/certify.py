@@ -62,6 +62,7 @@ def certify(
     lake: Lake,
     date: str,
     *,
+    lost: bool = False,
     sort: SqlConfig | None = None,
     clock: Clock | None = None,
     progress: Callable[[str], None] | None = None,
@@ -70,16 +71,22 @@ def certify(
 
     Memory: a row a symbol, and the sort of the date's trades and books within ``sort``.
 
+    Args:
+        lost: records of the date were let go of. So what the ledger has said of it before bears witness: how far a
+            symbol's volume had come, and which symbols there were.
+
     Raises:
-        InputError: the lake has neither trades nor books nor polls of that date.
+        InputError: the lake has neither trades nor books nor polls of that date; with ``lost`` nor has the ledger.
         TableCorruptError: a data file cannot be read.
     """
     store, config, now = LakeLedgerStore(lake), sort or SqlConfig(), clock or SystemClock()
     state = LogState(f"{JUDGED}{date}", lsn=0, began={date: 0})
     rows = [_read(lake, state, name, config, progress) for name in ("trades", "quotes", "snapshots")]
-    if not any(rows):
-        raise InputError(date, "the lake has no trades, books or polls of it", "collect or replay that day first")
     former_days, former_gaps = store.coverage([date]), store.gaps([date])
+    for series in former_days if lost else ():
+        state.table.number(series)
+    if not any(rows) and not len(state.table):
+        raise InputError(date, "the lake has no trades, books or polls of it", "collect or replay that day first")
     unread = _unread(lake, date, config)
     result, added = Certified(date), Additions()
     built_at = now.now_us()
@@ -87,6 +94,7 @@ def certify(
         former = former_days.get(series)
         gaps = former_gaps.get(series, [])
         seen = _seen(state, number, former, gaps)
+        seen = _remembering(seen, former) if lost and former is not None else seen
         verdict = judge(seen, _former_witness(former))
         explained = [_explained(gap, gaps, unread) for gap in verdict.gaps]
         changes = gap_changes(gaps, explained, Found("certify", built_at, None, None), seen.hi)
@@ -175,6 +183,13 @@ def _seen(state: LogState, number: int, former: Mapping[str, Any] | None, gaps: 
     if former is None or STREAM_STOOD not in former["assumptions"] or former["last_volume"] != row[kernel.HI]:
         return seen
     return replace(seen, stood=1 if QUIET_AFTER_CLOSE in former["assumptions"] else 2)
+
+
+def _remembering(seen: Seen, former: Mapping[str, Any]) -> Seen:
+    """With the former judgement as a witness where it had seen more."""
+    if former["last_volume"] <= seen.hi:
+        return seen
+    return replace(seen, witnesses=(*seen.witnesses, Witness("ledger", former["last_volume"], level=0)))
 
 
 def _former_witness(former: Mapping[str, Any] | None) -> Witness | None:

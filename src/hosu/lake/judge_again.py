@@ -52,6 +52,7 @@ def judge_again(
     date: str,
     frames: Frames,
     *,
+    lost: bool = False,
     config: SqlConfig,
     clock: Clock,
     progress: Callable[[str], None] | None = None,
@@ -59,6 +60,9 @@ def judge_again(
     """Fills up the ledger's tables of ``date``; returns whether the frames were there to tell what only they can.
 
     Done twice it adds no hole or event twice.
+
+    Args:
+        lost: as of ``certify``.
 
     Raises:
         InputError: the lake has neither trades nor books nor polls of that date.
@@ -68,7 +72,7 @@ def judge_again(
     told = bool(spans) and all(frames.hold(wal_id, first - 1, last) for wal_id, first, last in spans)
     if told:
         _add_lacking(LakeLedgerStore(lake), _played(frames, spans), date)
-    certify(lake, date, sort=config, clock=clock, progress=progress)
+    certify(lake, date, lost=lost, sort=config, clock=clock, progress=progress)
     return told
 
 

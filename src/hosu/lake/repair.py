@@ -78,6 +78,7 @@ def plan(
     lake: Lake,
     *,
     logs: Sequence[Path] = (),
+    let_go: bool = False,
     config: SqlConfig | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Repair:
@@ -85,13 +86,14 @@ def plan(
 
     Of a table whose log is torn it cannot be said yet whether data files behind that are damaged too.
     """
-    return _Repairer(lake, logs, config, None, progress, act=False).run()
+    return _Repairer(lake, logs, config, None, progress, act=False, let_go=let_go).run()
 
 
 def repair(
     lake: Lake,
     *,
     logs: Sequence[Path] = (),
+    let_go: bool = False,
     config: SqlConfig | None = None,
     clock: Clock | None = None,
     progress: Callable[[str], None] | None = None,
@@ -100,6 +102,8 @@ def repair(
 
     Args:
         logs: folders of logs of this lake's collectors, whose segments are not archived yet.
+        let_go: data files of which nothing, or not all, can be rebuilt are taken out of their tables and set aside, and
+            their dates judged again: rows are lost then, but nobody is refused the rest of the table for them.
         config: bounds for what is asked of rows.
         clock: names the folder that damaged files are moved to.
         progress: called with the name of what is worked on.
@@ -108,7 +112,7 @@ def repair(
         LockedError: somebody maintains a table now.
         LakeError: the storage refuses.
     """
-    return _Repairer(lake, logs, config, clock, progress, act=True).run()
+    return _Repairer(lake, logs, config, clock, progress, act=True, let_go=let_go).run()
 
 
 class _Repairer:
@@ -121,11 +125,12 @@ class _Repairer:
         progress: Callable[[str], None] | None,
         *,
         act: bool,
+        let_go: bool,
     ) -> None:
         self._lake, self._logs, self._config = lake, logs, config or SqlConfig()
         self._clock: Clock = clock or SystemClock()
         self._progress: Callable[[str], object] = progress or str
-        self._act = act
+        self._act, self._let_go = act, let_go
         self._aside = Aside(lake.storage, self._clock)
         self._result = Repair()
         self._frames = Frames(lake, logs, self._progress)
@@ -281,8 +286,7 @@ class _Repairer:
         if name in LEDGER_SCHEMAS:
             self._take_out(table, found)
         elif not table.spec.is_event_table:
-            for file, fault in found:
-                self._cannot(name, table.path(file), fault, "build or fetch the data of its date again")
+            self._lost(table, found, "build or fetch the data of its date again")
         else:
             self._rebuild(table, found)
 
@@ -293,22 +297,43 @@ class _Repairer:
         except (LakeFullError, LakeReadOnlyError, LakeUnreachableError):
             raise  # the rows can be made again: it is the disk that must be seen to, and then the repair run again
         except HosuError as error:
-            for file, fault in found:
-                self._cannot(table.spec.name, table.path(file), f"{fault}; {error}", _FROM_COPY)
+            self._lost(table, [(file, f"{fault}; {error}") for file, fault in found], _FROM_COPY)
             return
-        if result.found < result.wanted:
+        lacking = f"of {result.wanted} rows the frames hold {result.found}" if result.found < result.wanted else None
+        if lacking and not (self._let_go and result.found):
             rebuilder.discard(result)
-            for file, fault in found:
-                lacking = f"{fault}; of {result.wanted} rows the frames hold {result.found}"
-                self._cannot(table.spec.name, table.path(file), lacking, _FROM_COPY)
+            self._lost(table, [(file, f"{fault}; {lacking}") for file, fault in found], _FROM_COPY)
             return
         for file, fault in found:
-            self._does(
-                table.spec.name, table.path(file), f"{fault}: its {file.rows} rows decoded again from the frames"
+            what = (
+                f"{lacking}, the others are let go of"
+                if lacking
+                else f"its {file.rows} rows decoded again from the frames"
             )
+            self._does(table.spec.name, table.path(file), f"{fault}: {what}")
+        if lacking:
+            self._judge_later({file.date for file, _ in found})
         if self._act:
             rebuilder.commit(result)
             self._aside.move(table.path(file) for file, _ in found)
+
+    def _lost(self, table: Table, found: list[tuple[DataFile, str]], next_step: str) -> None:
+        """Data files of which nothing comes back: listed, or let go of where that is wished."""
+        for file, fault in found:
+            if self._let_go:
+                self._does(table.spec.name, table.path(file), f"{fault}: let go of, with its {file.rows} rows")
+            else:
+                self._cannot(table.spec.name, table.path(file), fault, f"{next_step}, or let it go: --let-go")
+        if self._let_go:
+            if table.spec.is_event_table:
+                self._judge_later({file.date for file, _ in found})
+            self._remove(table, [file for file, _ in found])
+
+    def _remove(self, table: Table, files: list[DataFile]) -> None:
+        if self._act and files:
+            table.rewrite(files, [], data_change=True)
+            table.sync()
+            self._aside.move(table.path(file) for file in files)
 
     # --- the ledger -----------------------------------------------------------------------------------------------
 
@@ -344,12 +369,9 @@ class _Repairer:
                 self._does(table.spec.name, table.path(file), f"set aside, since it {fault}; {_AGAIN[table.spec.name]}")
             else:
                 lacking = f"{fault}; the lake has no records of {file.date} to judge it by"
-                self._cannot(table.spec.name, table.path(file), lacking, _FROM_COPY)
+                self._lost(table, [(file, lacking)], _FROM_COPY)
         self._judge_later({file.date for file in gone})
-        if self._act and gone:
-            table.rewrite(gone, [], data_change=True)
-            table.sync()
-            self._aside.move(table.path(file) for file in gone)
+        self._remove(table, gone)
 
     def _has_records(self, date: str) -> bool:
         try:
@@ -375,7 +397,15 @@ class _Repairer:
         def tell(text: str) -> None:
             self._progress(f"judging {text}")
 
-        return judge_again(self._lake, date, self._frames, config=self._config, clock=self._clock, progress=tell)
+        return judge_again(
+            self._lake,
+            date,
+            self._frames,
+            lost=self._let_go,
+            config=self._config,
+            clock=self._clock,
+            progress=tell,
+        )
 
     def _judge(self, date: str) -> None:
         what = f"{date} is judged again from the lake's records, and from the frames as far as they hold it"

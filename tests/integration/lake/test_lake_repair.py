@@ -14,6 +14,7 @@ from hosu.cli.lake import verify as verify_command
 from hosu.cli.output import Format
 from hosu.collect.replay import replay
 from hosu.errors import LakeReadOnlyError, LockedError, TableCorruptError
+from hosu.lake.compact import CompactConfig, compact
 from hosu.lake.lake import Lake
 from hosu.lake.parquet import encode
 from hosu.lake.repair import plan, repair
@@ -229,6 +230,40 @@ def test_what_the_frames_do_not_hold_is_left_as_it_is_and_said(filled: Lake):
     assert found.steps == []
     assert {name: content for name, content in tree(filled).items() if "/locks/" not in name} == before
     assert len(rows) == 15
+
+
+def test_what_the_frames_do_not_hold_is_let_go_of_where_that_is_wished(filled: Lake):
+    victim = data_files(filled)[0]
+    lost = pq.read_table(victim, columns=["cum_volume"], partitioning=None).column(0).to_pylist()
+    left = [volume for volume in volumes(filled) if volume not in lost]
+    halved(victim)
+    shutil.rmtree(Path(filled.root) / "raw/frames")
+    before = tree(filled)
+    planned = plan(filled, let_go=True)
+    assert tree(filled) == before
+    done = repair(filled, let_go=True)
+    assert [(step.table, step.path) for step in done.steps] == [(step.table, step.path) for step in planned.steps]
+    assert f"let go of, with its {len(lost)} rows" in done.steps[0].does
+    assert done.beyond == []
+    assert volumes(filled) == left != []
+    assert verify(filled).findings == ()
+    (aside,) = (Path(filled.root) / "_hosu/aside").rglob(victim.name)
+    assert aside.stat().st_size > 0
+
+
+def test_what_the_frames_hold_of_a_file_comes_back_where_the_rest_is_let_go_of(filled: Lake):
+    table = filled.find("trades")
+    assert table is not None
+    compact(filled, ["trades"], config=CompactConfig(reserve_bytes=0))
+    (victim,) = data_files(filled)
+    halved(victim)
+    min((Path(filled.root) / "raw/frames").rglob("*.zst")).unlink()
+    (beyond,) = repair(filled).beyond
+    assert beyond.next_step == "restore it from a copy, or let it go: --let-go"
+    (first, *_) = repair(filled, let_go=True).steps
+    assert "of 15 rows the frames hold 9, the others are let go of" in first.does
+    assert volumes(filled) == ALL[6:]
+    assert {finding.table for finding in verify(filled).findings} == {"frames"}  # the archive has its hole still
 
 
 def test_commits_behind_a_damaged_one_stay_where_the_frames_lack_what_they_say(filled: Lake):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from archived_log import T0_US, ArchivedLog, trade
 
@@ -95,6 +96,10 @@ def emptied(path: Path) -> None:
 
 def garbled(path: Path) -> None:
     path.write_bytes(bytes(path.stat().st_size))
+
+
+def first_record(path: Path) -> int:
+    return min(pq.read_table(path, columns=["lsn"], partitioning=None).column(0).to_pylist())
 
 
 def first_file(harm: Callable[[Path], object]) -> Callable[[Lake, str], None]:
@@ -239,9 +244,37 @@ def test_what_cannot_be_judged_since_no_record_is_left_stays_as_it_is(judged: La
     shutil.rmtree(Path(judged.root) / "raw/trades")
     shutil.rmtree(Path(judged.root) / "raw/frames")
     (beyond,) = repair(judged).beyond
-    assert (beyond.path, beyond.next_step) == (str(victim), "restore it from a copy")
+    assert (beyond.path, beyond.next_step) == (str(victim), "restore it from a copy, or let it go: --let-go")
     assert f"the lake has no records of {DAY} to judge it by" in beyond.fault
     assert victim.exists()
+
+
+@pytest.mark.parametrize(("number", "missing"), [(0, 14 + 5), (1, 14 + 2), (2, 14 + 2)])
+def test_of_trades_that_are_let_go_the_ledger_says_that_they_are_missing(
+    judged: Lake, number: int, missing: int
+) -> None:
+    """Those at the end of the day too, of which no later record tells: up to 23, where its last trade but for one that
+    nobody believes had come."""
+    victim = sorted(Path(judged.root).glob("raw/trades/date=*/*.parquet"), key=first_record)[number]
+    emptied(victim)
+    shutil.rmtree(Path(judged.root) / "raw/frames")
+    assert repair(judged, let_go=True).beyond == []
+    after = told(judged)
+    assert [day["missing_shares"] for day in after["days"]] == [missing]
+    assert sum(gap["shares"] for gap in after["gaps"] if gap["open"]) == missing
+    assert after["days"][0]["state"] != "certified"
+    assert verify(judged).findings == ()
+
+
+def test_where_all_records_of_a_date_are_let_go_all_its_shares_are_missing(judged: Lake) -> None:
+    for victim in Path(judged.root).glob("raw/trades/date=*/*.parquet"):
+        emptied(victim)
+    shutil.rmtree(Path(judged.root) / "raw/frames")
+    assert repair(judged, let_go=True).beyond == []
+    (day,) = told(judged)["days"]
+    assert (day["state"], day["missing_shares"], day["gaps"]) == ("open", 23, 1)
+    assert waiting(judged.storage) == set()
+    assert verify(judged).findings == ()
 
 
 def test_dates_that_wait_are_kept_whatever_lies_there(lake: Lake) -> None:

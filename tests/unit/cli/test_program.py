@@ -228,3 +228,10 @@ def test_who_cannot_predict_is_told_so_before_anything_begins(words, said, tmp_p
 def test_a_wrong_value_is_named_without_the_words_of_a_library(words: tuple[str, ...], says: str):
     ran = CliRunner().invoke(app, words)
     assert (ran.exit_code, ran.stderr.splitlines()[-1]) == (2, says)
+
+
+@pytest.mark.parametrize("word", ["--yes", "--let-go"])
+def test_what_a_repair_does_is_said_of_a_repair_alone(word: str, tmp_path: Path):
+    ran = CliRunner().invoke(app, ["lake", "verify", word, "--lake", str(tmp_path)])
+    assert ran.exit_code == 2
+    assert f"{word} goes with --repair" in ran.stderr
