@@ -246,13 +246,7 @@ class LedgerSink:
         self._state.closed.add(date)
 
     def _forget(self, date: str) -> None:
-        state = self._state
-        state.closed.add(date)
-        state.began.pop(date, None)
-        state.told.pop(date, None)
-        state.table.drop([date])
-        state.timeline.let_go(min(state.began.values(), default=state.lsn))
-        state.marks = {key: marks for key, marks in state.marks.items() if key[0] != date}
+        self._state.close(date)
         self._told_gaps = {series: count for series, count in self._told_gaps.items() if series[0] != date}
         self._told_days = {series: count for series, count in self._told_days.items() if series[0] != date}
         self._others.forget(date)

@@ -66,6 +66,15 @@ class LogState:
         """The first record that tells of a date, and the number behind the last."""
         return self.began.get(date, 0), self.told.get(date, _FAR) + 1
 
+    def close(self, date: str) -> None:
+        """Leaves a date to who judges the lake: whatever comes of it, this log tells nothing of it any more."""
+        self.closed.add(date)
+        self.began.pop(date, None)
+        self.told.pop(date, None)
+        self.table.drop([date])
+        self.timeline.let_go(min(self.began.values(), default=self.lsn))
+        self.marks = {key: marks for key, marks in self.marks.items() if key[0] != date}
+
     def mark_clock(self, lsn: int, clock_us: int) -> None:
         """Notes which sessions are over by the broker's clock, of dates that had begun when it said so."""
         if not clock_us:

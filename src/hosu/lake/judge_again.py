@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow.compute as pc
 
+from hosu.collect.gaps import JUDGED
 from hosu.collect.ledger import LedgerConfig, LedgerSink
-from hosu.collect.ledger_checkpoint import LogState, pack
+from hosu.collect.ledger_checkpoint import LogState, pack, unpack
 from hosu.collect.ledger_memory import MemoryLedger
 from hosu.collect.ledger_rows import Additions, coverage_change, event_key
+from hosu.errors import HosuError
 from hosu.lake.certify import certify
 from hosu.lake.ledger_store import LakeLedgerStore
 from hosu.lake.sql import FileQueries
@@ -74,6 +76,24 @@ def judge_again(
         _add_lacking(LakeLedgerStore(lake), _played(frames, spans), date)
     certify(lake, date, lost=lost, sort=config, clock=clock, progress=progress)
     return told
+
+
+def leave_to_the_judge(lake: Lake, dates: Collection[str]) -> None:
+    """Closes the dates in the states of all logs, since they would vouch for records that the lake has no more. No
+    collector may run."""
+    store = LakeLedgerStore(lake)
+    for wal_id, content in store.other_states("", dates).items():
+        if wal_id.startswith(JUDGED):
+            continue
+        try:
+            state = unpack(content, f"the ledger's state of log {wal_id}")
+        except HosuError:  # nobody goes on from it
+            continue
+        known = state.began.keys() & set(dates)
+        for date in sorted(known):
+            state.close(date)
+        if known:
+            store.save(wal_id, pack(state))
 
 
 def _spans(lake: Lake, date: str, config: SqlConfig) -> list[tuple[str, int, int]]:

@@ -30,7 +30,7 @@ from hosu.lake.archive import FramesArchive
 from hosu.lake.aside import Aside
 from hosu.lake.delta_log import DeltaLog
 from hosu.lake.frames import Frames
-from hosu.lake.judge_again import has_records, judge_again, keep_waiting, waiting
+from hosu.lake.judge_again import has_records, judge_again, keep_waiting, leave_to_the_judge, waiting
 from hosu.lake.lease import maintenance
 from hosu.lake.repair_rows import RowRebuilder, last_records
 from hosu.lake.sql import SqlConfig
@@ -312,7 +312,7 @@ class _Repairer:
             )
             self._does(table.spec.name, table.path(file), f"{fault}: {what}")
         if lacking:
-            self._judge_later({file.date for file, _ in found})
+            self._judge_without({file.date for file, _ in found})
         if self._act:
             rebuilder.commit(result)
             self._aside.move(table.path(file) for file, _ in found)
@@ -326,7 +326,7 @@ class _Repairer:
                 self._cannot(table.spec.name, table.path(file), fault, f"{next_step}, or let it go: --let-go")
         if self._let_go:
             if table.spec.is_event_table:
-                self._judge_later({file.date for file, _ in found})
+                self._judge_without({file.date for file, _ in found})
             self._remove(table, [file for file, _ in found])
 
     def _remove(self, table: Table, files: list[DataFile]) -> None:
@@ -384,6 +384,12 @@ class _Repairer:
         self._to_judge |= dates - {""}
         if self._act:
             keep_waiting(self._lake.storage, self._to_judge)
+
+    def _judge_without(self, dates: set[str]) -> None:
+        """The same, of dates of which the logs know more than the lake will have."""
+        self._judge_later(dates)
+        if self._act:
+            leave_to_the_judge(self._lake, dates)
 
     def _judge_again(self) -> None:
         dates = sorted(self._to_judge)
