@@ -223,11 +223,11 @@ def report(days: list[Day], bars: Path, proven: Sequence[Proof] = ()) -> str:
         f"{seconds:,.0f} s, that is {seconds / max(1, len(days)):.1f} s a day, from the start of the collector to its "
         "end with the log archived, the ledger closed and the bars built."
     )
+    command = f"python -m benchmarks.month --bars {bars.name}{' --features' if proven else ''}"
     lines = [
         "# A month of real bars",
         "",
-        f"Made by `python -m benchmarks.month --bars {bars.name}{' --features' if proven else ''}` on "
-        f"{datetime.now(UTC):%Y-%m-%d}. {verdict}",
+        f"Made by `{command}` on {datetime.now(UTC):%Y-%m-%d}. {verdict}",
         "",
         counted,
         "",
