@@ -96,7 +96,7 @@ def certify(
         seen = _seen(state, number, former, gaps)
         seen = _remembering(seen, former) if lost and former is not None else seen
         verdict = judge(seen, _former_witness(former))
-        explained = [_explained(gap, gaps, unread) for gap in verdict.gaps]
+        explained = [_explained(gap, gaps, unread, lost=lost) for gap in verdict.gaps]
         changes = gap_changes(gaps, explained, Found("certify", built_at, None, None), seen.hi)
         added.gaps += changes.gaps
         added.events += changes.events
@@ -196,11 +196,13 @@ def _former_witness(former: Mapping[str, Any] | None) -> Witness | None:
     return None if former is None else Witness.of_text(former["witness"], former["witness_volume"])
 
 
-def _explained(gap: Gap, former: Sequence[Gap], unread: Mapping[tuple[str, str], list[int]]) -> Gap:
+def _explained(gap: Gap, former: Sequence[Gap], unread: Mapping[tuple[str, str], list[int]], *, lost: bool) -> Gap:
     """The cause that an earlier revision knew of a hole that this one lies in; else what quarantine tells."""
     for known in former:
         if known.from_volume <= gap.from_volume and gap.to_volume <= known.to_volume:
             return replace(gap, cause=known.cause, detail=known.detail)
+    if lost:
+        return replace(gap, cause=str(Cause.DISK), detail="records were let go of that were damaged beyond repair")
     after, before = gap.before_recv or 0, gap.after_recv
     count = sum(after <= us and (before is None or us <= before) for us in unread.get((gap.scope, gap.symbol), ()))
     if count:

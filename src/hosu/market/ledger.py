@@ -32,7 +32,7 @@ class Cause(StrEnum):
     OUTAGE = "outage"  # for some time there was no connection, or no collector
     SILENCE = "silence"  # the connection went dead without a word
     BACKPRESSURE = "backpressure"  # reading was paused because the disk could not follow
-    DISK = "disk"  # the log's disk lost records
+    DISK = "disk"  # a disk lost records, the log's or the lake's
     QUARANTINE = "quarantine"  # a record came, and could not be read
     RELEASED = "released"  # its slot had been given to another symbol
     LATE_START = "late start"  # nothing was registered yet

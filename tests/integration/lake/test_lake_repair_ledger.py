@@ -257,6 +257,7 @@ def test_of_trades_that_are_let_go_the_ledger_says_that_they_are_missing(
     nobody believes had come."""
     with Session(judged) as session:
         rows = session.query("SELECT DISTINCT wal_id FROM trades").to_pylist()
+    before = told(judged)["gaps"]
     victim = sorted(Path(judged.root).glob("raw/trades/date=*/*.parquet"), key=first_record)[number]
     emptied(victim)
     shutil.rmtree(Path(judged.root) / "raw/frames")
@@ -265,6 +266,7 @@ def test_of_trades_that_are_let_go_the_ledger_says_that_they_are_missing(
     assert [day["missing_shares"] for day in after["days"]] == [missing]
     assert sum(gap["shares"] for gap in after["gaps"] if gap["open"]) == missing
     assert after["days"][0]["state"] != "certified"
+    assert {gap["cause"] for gap in after["gaps"] if gap["open"] and gap not in before} == {"disk"}
     assert verify(judged).findings == ()
     (wal_id,) = {row["wal_id"] for row in rows}
     sink = LedgerSink(LakeLedgerStore(judged), clock=SimulatedClock(T0_US))
