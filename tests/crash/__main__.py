@@ -19,6 +19,7 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +27,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 os.environ.setdefault("TOKIO_WORKER_THREADS", "1")  # of delta-rs; the runs themselves take all cores
 
 from crash_process import Round, kills
-from crash_run import CRASHES_A_RUN, run
+from crash_run import CRASHES_A_RUN, line_of
 
 KILLS_A_ROUND = 20
-
-
-def simulated(seed: int) -> dict[str, Any]:
-    """One run, as a line of the progress file."""
-    began_s = time.monotonic()
-    outcome = run(seed)
-    facts = {**vars(outcome), "places": dict(outcome.places)}
-    return {"kind": "simulated", **facts, "seconds": round(time.monotonic() - began_s, 3)}
 
 
 def processes(seed: int) -> dict[str, Any]:
@@ -68,7 +61,9 @@ def work(options: argparse.Namespace) -> list[dict[str, Any]]:
     lines = {(line["kind"], line["seed"]): line for line in done_in(options.progress)}
     rounds = [("process", options.seed + n) for n in range(-(-options.processes // KILLS_A_ROUND))]
     runs: list[tuple[str, int]] = []
-    with options.progress.open("a", encoding="utf-8") as kept, ProcessPoolExecutor(options.jobs) as pool:
+    # Not forked: what the kills have used of obstore has threads, which a fork lacks, and its locks, which it has.
+    pool = ProcessPoolExecutor(options.jobs, get_context("spawn"))
+    with options.progress.open("a", encoding="utf-8") as kept, pool:
 
         def keep(line: dict[str, Any]) -> None:
             lines[line["kind"], line["seed"]] = line
@@ -82,7 +77,7 @@ def work(options: argparse.Namespace) -> list[dict[str, Any]]:
         while (missing := options.simulated - sum(lines[run]["crashes"] for run in runs)) > 0:
             fresh = [("simulated", options.seed + len(runs) + n) for n in range(-(-missing // CRASHES_A_RUN))]
             left = [seed for kind, seed in fresh if (kind, seed) not in lines]
-            for number, line in enumerate(pool.map(simulated, left), 1):
+            for number, line in enumerate(pool.map(line_of, left), 1):
                 keep(line)
                 if number % 25 == 0 or number == len(left):
                     print(f"  {number} of {len(left)} simulated runs, seed {line['seed']}", flush=True)

@@ -6,6 +6,7 @@ import random
 import secrets
 import shutil
 import tempfile
+import time
 import uuid
 from collections import Counter
 from contextlib import contextmanager
@@ -94,6 +95,14 @@ class Outcome:
     trace: int = 0
     places: Counter[str] = field(default_factory=Counter)
     refused: str = ""
+
+
+def line_of(seed: int) -> dict[str, Any]:
+    """One run, as a line of the progress file of the long runs."""
+    began_s = time.monotonic()
+    outcome = run(seed)
+    facts = {**vars(outcome), "places": dict(outcome.places)}
+    return {"kind": "simulated", **facts, "seconds": round(time.monotonic() - began_s, 3)}
 
 
 def run(seed: int, crashes: int = CRASHES_A_RUN, *, base: Path | None = None, shape: Shape | None = None) -> Outcome:
@@ -456,4 +465,4 @@ def _fastest() -> Path | None:
     return memory if memory.is_dir() else None
 
 
-__all__ = ["CRASHES_A_RUN", "BrokenPromiseError", "Outcome", "Shape", "difference", "run", "stored"]
+__all__ = ["CRASHES_A_RUN", "BrokenPromiseError", "Outcome", "Shape", "difference", "line_of", "run", "stored"]

@@ -1,5 +1,8 @@
 """Thousands of crashes of one machine after the other, each followed by the question whether every promise was kept."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,3 +41,18 @@ def test_crashes_fall_on_the_log_the_lake_the_archive_and_the_start():
         places |= set(run(seed).places)
     assert {"fsync", "fdatasync", "write", "put_if_absent"} <= places
     assert len(places & set(POINTS)) >= 6
+
+
+def test_the_long_run_goes_over_several_processes_and_files_its_result(tmp_path: Path):
+    """And what is done is not done again."""
+    progress, filed = tmp_path / "progress.jsonl", tmp_path / "CRASH.md"
+    words = ("--processes", 0, "--simulated", 20, "--jobs", 2, "--progress", progress, "--report", filed)
+    command = [sys.executable, "-m", "tests.crash", *map(str, words)]
+    done = []
+    for _ in range(2):
+        subprocess.run(command, cwd=Path(__file__).parents[2], check=True, timeout=300)
+        done.append([json.loads(line) for line in progress.read_text().splitlines()])
+    assert done[0] == done[1]
+    crashes = sum(line["crashes"] for line in done[0])
+    assert crashes >= 20
+    assert f"| crashes | {crashes} | 0 |" in filed.read_text()
