@@ -219,15 +219,15 @@ class Table:
 
     def dataset(self) -> ds.Dataset:
         """This version as a pyarrow dataset, wherever it lies."""
-        if not self._storage.is_local:
-            with _reading(self.spec, self._storage):
-                return self._delta.to_pyarrow_dataset()
         from pyarrow import fs
 
-        # Read by pyarrow itself: its threads, calling delta-rs's file system in Python while the interpreter ends,
-        # bring the process down after its work is done (seen in one run of four).
-        folder = fs.SubTreeFileSystem(self._storage.address(self.spec.location), fs.LocalFileSystem())
-        return self._delta.to_pyarrow_dataset(filesystem=folder)
+        # A folder is read by pyarrow itself: its threads, calling delta-rs's file system in Python while the
+        # interpreter ends, bring the process down after its work is done (seen in one run of four).
+        address, folder = self._storage.address(self.spec.location), None
+        if self._storage.is_local:
+            folder = fs.SubTreeFileSystem(address, fs.LocalFileSystem())
+        with _reading(self.spec, self._storage):
+            return self._delta.to_pyarrow_dataset(filesystem=folder)
 
     def path(self, file: DataFile | NewFile | str) -> str:
         """A data file's path below the lake's root."""

@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pytest
 import structlog
+from deltalake import DeltaTable
 from feature_parts import DAY, at, events, rows_of, trade
 from lake_parts import _rows, damaged, served
 
@@ -85,6 +86,20 @@ def test_an_object_that_can_be_got_and_not_be_read_is_damaged(lake: Lake, monkey
     monkeypatch.setattr(Storage, "is_local", False)
     with pytest.raises(TableCorruptError, match=name):
         rows_of_date(held(lake), DAY)
+
+
+def test_a_folder_that_fails_before_any_file_is_asked_for_may_be_asked_again(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served(lake, DAY, ("A", 0, 100.0, 1.0))
+
+    def failing(*_: Any, **__: Any) -> None:
+        raise OSError(5, "Input/output error")
+
+    table = held(lake)
+    monkeypatch.setattr(DeltaTable, "to_pyarrow_dataset", failing)
+    with pytest.raises(LakeUnreachableError):
+        rows_of_date(table, DAY)
 
 
 def test_what_was_over_by_the_second_look_may_pass(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
