@@ -135,6 +135,8 @@ class _Repairer:
         self._result = Repair()
         self._frames = Frames(lake, logs, self._progress)
         self._to_judge = waiting(lake.storage)
+        # Dates of which records were let go; of one that waits, a repair that was stopped may have.
+        self._without = set(self._to_judge) if let_go else set()
 
     def run(self) -> Repair:
         with ExitStack() as held:
@@ -387,6 +389,7 @@ class _Repairer:
 
     def _judge_without(self, dates: set[str]) -> None:
         """The same, of dates of which the logs know more than the lake will have."""
+        self._without |= dates
         self._judge_later(dates)
         if self._act:
             leave_to_the_judge(self._lake, dates)
@@ -407,7 +410,7 @@ class _Repairer:
             self._lake,
             date,
             self._frames,
-            lost=self._let_go,
+            lost=date in self._without,
             config=self._config,
             clock=self._clock,
             progress=tell,

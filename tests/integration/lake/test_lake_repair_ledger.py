@@ -275,6 +275,15 @@ def test_of_trades_that_are_let_go_the_ledger_says_that_they_are_missing(
     assert told(judged)["days"] == after["days"]
 
 
+def test_of_a_date_of_which_nothing_was_let_go_the_judge_says_what_it_would_say_without_that_wish(judged: Lake) -> None:
+    before = told(judged)["gaps"]
+    every_file(judged, "gaps")
+    shutil.rmtree(Path(judged.root) / "raw/frames")
+    assert repair(judged, let_go=True).beyond == []
+    untold = {"cause": "unknown", "detail": "found in the lake; what the log tells of it is not at hand"}
+    assert told(judged)["gaps"] == [gap | untold for gap in before]
+
+
 def test_where_all_records_of_a_date_are_let_go_all_its_shares_are_missing(judged: Lake) -> None:
     for victim in Path(judged.root).glob("raw/trades/date=*/*.parquet"):
         emptied(victim)
